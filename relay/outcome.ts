@@ -1,0 +1,35 @@
+/** What became of a recipient at a next hop, and the reply that a server gives: values, never exceptions. */
+
+/** An SMTP reply: `code` (RFC 5321 section 4.2), `status` (RFC 3463, "5.1.2"), text without either. */
+export type Reply = { readonly code: number; readonly status: string; readonly text: string };
+
+export type Outcome =
+  | { readonly kind: "delivered"; readonly reply: Reply; readonly hop: string }
+  /** Try again later. `cause` is a short closed-set word for metrics: "connect", "tls", "timeout", "reply" ... */
+  | {
+      readonly kind: "deferred";
+      readonly cause: DeferCause;
+      readonly reply: Reply;
+      readonly hop?: string;
+    }
+  | { readonly kind: "failed"; readonly reply: Reply; readonly hop?: string };
+
+/** Every reason for which a recipient waits; the label set of the metric `mailroute_deferred_total`. */
+export type DeferCause =
+  | "connect"
+  | "tls"
+  | "timeout"
+  | "protocol"
+  | "reply"
+  | "auth"
+  | "dns"
+  | "credentials"
+  | "unavailable"
+  | "withdrawn"
+  | "stale"
+  | "local"
+  | "shutdown";
+
+export function assertNever(value: never): never {
+  throw new TypeError(`unreachable: ${JSON.stringify(value)}`);
+}

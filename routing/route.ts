@@ -1,0 +1,82 @@
+/**
+ * What a route is, once compiled: the part of a MailRoute that a relay needs to decide and to deliver.
+ * Shared by compile (which makes them), the wire format (which carries them) and match (which finds
+ * them). Types only; durations are milliseconds, and everything in here has been parsed.
+ */
+import type { Domain } from "./domain.ts";
+
+/** "namespace/name" of the MailRoute. */
+export type RouteId = string & { readonly brand: "RouteId" };
+
+/** `host` is a canonical domain name or an IP address without brackets. */
+export type Host = {
+  readonly host: string;
+  readonly port: number;
+  readonly priority: number;
+  readonly weight: number;
+};
+
+export type Target =
+  | { readonly kind: "hosts"; readonly hosts: readonly Host[] }
+  | { readonly kind: "inbound" }
+  | { readonly kind: "mx"; readonly domain?: Domain }
+  | {
+      readonly kind: "reject";
+      readonly code: number;
+      readonly status: string;
+      readonly message: string;
+    }
+  | { readonly kind: "discard" };
+
+/** Names a Secret's content at one moment: a relay that holds another version defers. */
+export type CredentialRef = { readonly secret: string; readonly version: string };
+
+export type TlsMode = "Disabled" | "Opportunistic" | "Required" | "Verified";
+
+export type Tls = {
+  readonly mode: TlsMode;
+  readonly serverName?: string;
+  readonly ca?: CredentialRef;
+  readonly clientCertificate?: CredentialRef;
+};
+
+export type Auth =
+  | { readonly kind: "basic"; readonly credential: CredentialRef }
+  | {
+      readonly kind: "oauth2";
+      readonly tokenURL: string;
+      readonly clientID: string;
+      readonly scope?: string;
+      readonly credential: CredentialRef;
+    };
+
+export type Retry = {
+  readonly initialMs: number;
+  readonly maxMs: number;
+  readonly expireAfterMs: number;
+  readonly delayWarningAfterMs: number;
+};
+
+/** Of the whole installation; a relay takes its share. */
+export type DeliveryLimits = {
+  readonly maxConnections?: number;
+  readonly maxMessagesPerConnection?: number;
+  readonly maxMessagesPerSecond?: number;
+};
+
+export type Route = {
+  readonly id: RouteId;
+  readonly generation: number;
+  readonly access: "Trusted" | "Anyone";
+  readonly target: Target;
+  readonly protocol: "SMTP" | "LMTP";
+  readonly heloName?: string;
+  readonly tls: Tls;
+  readonly auth?: Auth;
+  readonly delivery: DeliveryLimits;
+  readonly retry: Retry;
+  /** Why nothing can be sent now (Secret missing, host refused): the keys stay, mail defers (4.3.5). */
+  readonly unavailable?: string;
+  /** The resource is gone but another one waits for its keys: kept until then (epoch ms). */
+  readonly heldUntilMs?: number;
+};
