@@ -1,0 +1,109 @@
+/**
+ * Makes tables from entries: places each by its hash, and takes over from the table before every shard
+ * whose content is the same, so that consecutive tables share memory and only new shards are written.
+ */
+import { hashOf } from "./hash.ts";
+import { keyParts, type SenderKey } from "./key.ts";
+import type { Route, RouteId } from "./route.ts";
+import type { Entries, NameNode, RouteTable, Shard, TableEntry } from "./table.ts";
+
+type Draft = {
+  readonly names: Map<string, { domain: Entries | undefined; suffix: Entries | undefined }>;
+  readonly addresses: Map<string, Entries>;
+  readonly routes: Map<RouteId, Route>;
+  keys: number;
+};
+
+export type TableContent = {
+  readonly entries: Iterable<TableEntry>;
+  readonly routes: Iterable<Route>;
+};
+
+/** At most one entry per (key, sender key): the caller has decided. `shardCount` is a power of two. */
+export function buildTable(
+  content: TableContent,
+  options: { readonly shardCount: number; readonly previous?: RouteTable | undefined },
+): RouteTable {
+  const drafts = Array.from({ length: options.shardCount }, newDraft);
+  const at = (name: string) => drafts[hashOf(name) & (drafts.length - 1)] as Draft;
+  for (const route of content.routes) at(route.id).routes.set(route.id, route);
+  for (const entry of content.entries) {
+    const { kind, name } = keyParts(entry.key);
+    const draft = at(name);
+    draft.keys += 1;
+    if (kind === "address") {
+      draft.addresses.set(name, withEntry(draft.addresses.get(name), entry));
+    } else {
+      const node = draft.names.get(name) ?? { domain: undefined, suffix: undefined };
+      node[kind] = withEntry(node[kind], entry);
+      draft.names.set(name, node);
+    }
+  }
+  return { shards: shared(drafts, options.previous), digest: "" };
+}
+
+function newDraft(): Draft {
+  return { names: new Map(), addresses: new Map(), routes: new Map(), keys: 0 };
+}
+
+function withEntry(entries: Entries | undefined, { senderKey, route }: TableEntry): Entries {
+  if (entries === undefined && senderKey === undefined) return route;
+  const known = typeof entries === "object" ? entries : undefined;
+  const any = typeof entries === "string" ? entries : known?.any;
+  if (senderKey === undefined) return { any: route, bySender: known?.bySender ?? new Map() };
+  // Only this file made the map, and nobody has seen it yet.
+  const bySender = (known?.bySender as Map<SenderKey, RouteId> | undefined) ?? new Map();
+  bySender.set(senderKey, route);
+  return known ?? { any, bySender };
+}
+
+function shared(drafts: readonly Draft[], previous: RouteTable | undefined): readonly Shard[] {
+  if (previous?.shards.length !== drafts.length) return drafts;
+  const shards = drafts.map((draft, index): Shard => {
+    const before = previous.shards[index];
+    return before !== undefined && isSameShard(draft, before) ? before : draft;
+  });
+  return shards.every((shard, index) => shard === previous.shards[index])
+    ? previous.shards
+    : shards;
+}
+
+function isSameShard(a: Shard, b: Shard): boolean {
+  return (
+    a.keys === b.keys &&
+    isSameMap(a.names, b.names, isSameNode) &&
+    isSameMap(a.addresses, b.addresses, isSameEntries) &&
+    isSameMap(a.routes, b.routes, isSameValue)
+  );
+}
+
+function isSameMap<K, V>(
+  a: ReadonlyMap<K, V>,
+  b: ReadonlyMap<K, V>,
+  isSame: (a: V, b: V) => boolean,
+): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) {
+    const other = b.get(key);
+    if (other === undefined || !isSame(value, other)) return false;
+  }
+  return true;
+}
+
+function isSameNode(a: NameNode, b: NameNode): boolean {
+  return isSameEntries(a.domain, b.domain) && isSameEntries(a.suffix, b.suffix);
+}
+
+function isSameEntries(a: Entries | undefined, b: Entries | undefined): boolean {
+  if (typeof a !== "object" || typeof b !== "object") return a === b;
+  return a.any === b.any && isSameMap(a.bySender, b.bySender, (x, y) => x === y);
+}
+
+/** Plain data as routes are made of: no cycles, property order does not matter. */
+export function isSameValue(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  const left = Object.entries(a);
+  if (left.length !== Object.keys(b).length) return false;
+  return left.every(([name, value]) => isSameValue(value, Reflect.get(b, name)));
+}

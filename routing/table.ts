@@ -1,0 +1,127 @@
+/**
+ * The route table in memory: a power of two of shards, each with its own maps, so that one changed key
+ * or route makes one new shard and all others are shared with the table before. Immutable: a
+ * transaction keeps the table it began with. Look-ups only; `table-builder.ts` makes tables.
+ */
+import { hashOf } from "./hash.ts";
+import {
+  everyDomain,
+  type KeyKind,
+  keyOf,
+  keyParts,
+  type RecipientKey,
+  type SenderKey,
+} from "./key.ts";
+import type { Route, RouteId } from "./route.ts";
+
+/** Under one recipient key: `any` is the entry without senders. */
+export type SenderEntries = {
+  readonly any: RouteId | undefined;
+  readonly bySender: ReadonlyMap<SenderKey, RouteId>;
+};
+
+/** A bare RouteId is the common case, one entry without senders; it saves two objects a key. */
+export type Entries = RouteId | SenderEntries;
+
+export type NameNode = {
+  readonly domain: Entries | undefined;
+  readonly suffix: Entries | undefined;
+};
+
+/** Maps, not objects: "constructor" is a legal label. Everything in a shard hashes to its place. */
+export type Shard = {
+  /** Domains, literals and suffixes ("." too). */
+  readonly names: ReadonlyMap<string, NameNode>;
+  /** "local@domain", the local part as `localKey` makes it. */
+  readonly addresses: ReadonlyMap<string, Entries>;
+  readonly routes: ReadonlyMap<RouteId, Route>;
+  /** Entries: pairs of recipient key and sender key. */
+  readonly keys: number;
+};
+
+export type RouteTable = {
+  readonly shards: readonly Shard[];
+  /** Hex SHA-256 of the content; empty where nobody passed a hash function to `compile`. */
+  readonly digest: string;
+};
+
+export type TableEntry = {
+  readonly key: RecipientKey;
+  readonly senderKey: SenderKey | undefined;
+  readonly route: RouteId;
+};
+
+export const emptyTable: RouteTable = {
+  shards: [{ names: new Map(), addresses: new Map(), routes: new Map(), keys: 0 }],
+  digest: "",
+};
+
+/** The shard for a finished hash. There is always at least one, so the cast holds. */
+export function shardAt(table: RouteTable, hash: number): Shard {
+  return table.shards[hash & (table.shards.length - 1)] as Shard;
+}
+
+export function routeOf(table: RouteTable, id: RouteId): Route | undefined {
+  return shardAt(table, hashOf(id)).routes.get(id);
+}
+
+/** All entries under one recipient key. */
+export function entriesOf(table: RouteTable, key: RecipientKey): Entries | undefined {
+  const { kind, name } = keyParts(key);
+  const shard = shardAt(table, hashOf(name));
+  return kind === "address" ? shard.addresses.get(name) : shard.names.get(name)?.[kind];
+}
+
+export function holderOf(
+  table: RouteTable,
+  key: RecipientKey,
+  senderKey: SenderKey | undefined,
+): RouteId | undefined {
+  const entries = entriesOf(table, key);
+  if (typeof entries === "string") return senderKey === undefined ? entries : undefined;
+  return senderKey === undefined ? entries?.any : entries?.bySender.get(senderKey);
+}
+
+/** Pairs of recipient key and sender key: the number that the guard watches. */
+export function keyCount(table: RouteTable): number {
+  return table.shards.reduce((sum, shard) => sum + shard.keys, 0);
+}
+
+export function routeCount(table: RouteTable): number {
+  return table.shards.reduce((sum, shard) => sum + shard.routes.size, 0);
+}
+
+export function* routesOf(table: RouteTable): Generator<Route> {
+  for (const shard of table.shards) yield* shard.routes.values();
+}
+
+export function* tableEntries(table: RouteTable): Generator<TableEntry> {
+  for (const shard of table.shards) yield* shardEntries(shard);
+}
+
+export function* shardEntries(shard: Shard): Generator<TableEntry> {
+  for (const [name, node] of shard.names) {
+    if (node.domain !== undefined) yield* under("domain", name, node.domain);
+    if (node.suffix !== undefined) yield* under("suffix", name, node.suffix);
+  }
+  for (const [name, entries] of shard.addresses) yield* under("address", name, entries);
+}
+
+function* under(kind: KeyKind, name: string, entries: Entries): Generator<TableEntry> {
+  const key = keyOf(kind, name);
+  for (const [senderKey, route] of entryList(entries)) yield { key, senderKey, route };
+}
+
+export function entryList(
+  entries: Entries,
+): readonly (readonly [SenderKey | undefined, RouteId])[] {
+  if (typeof entries === "string") return [[undefined, entries]];
+  const list: (readonly [SenderKey | undefined, RouteId])[] = [...entries.bySender];
+  if (entries.any !== undefined) list.push([undefined, entries.any]);
+  return list;
+}
+
+/** Whether the suffix "." has any entry: then no domain goes outbound unless senders say so. */
+export function hasEveryDomain(table: RouteTable): boolean {
+  return shardAt(table, hashOf(everyDomain)).names.get(everyDomain)?.suffix !== undefined;
+}
