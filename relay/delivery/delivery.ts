@@ -1,0 +1,285 @@
+/**
+ * One transaction to its next hop, and what became of each recipient: takes the hosts of the target in
+ * order, one after the other while another may still help. No queue, no retry times and no spool here;
+ * hosts come from order.ts and mx.ts, connections from pool.ts, fates from fate.ts.
+ */
+import type { Route } from "../../routing/route.ts";
+import type { Outcome } from "../outcome.ts";
+import {
+  isAscii,
+  isSafeAddress,
+  isSafeHelo,
+  type Letter,
+  letterTrouble,
+  noUtf8,
+} from "./commands.ts";
+import { createDial, shuttingDown } from "./dial.ts";
+import { judge, type Transcript, type Verdict } from "./fate.ts";
+import { HopFinder } from "./hops.ts";
+import type { NextHop } from "./next-hop.ts";
+import {
+  type DeliveryEvents,
+  type DeliveryOptions,
+  defaultHopLimits,
+  type HopLimits,
+} from "./options.ts";
+import type { Hop } from "./policy.ts";
+import { Pool } from "./pool.ts";
+import { deferred, failed, type Trouble } from "./reply.ts";
+
+export type { Credential, Credentials, DeliveryEvents, DeliveryOptions } from "./options.ts";
+
+export type Job = {
+  /** The message's id, for logs. */
+  readonly id: string;
+  /** Reverse-path without <>; "" is the null sender. */
+  readonly sender: string;
+  /** Forward-paths without <>. */
+  readonly recipients: readonly string[];
+  /** CRLF lines, not dot-stuffed, ends with CRLF. */
+  readonly body: Uint8Array;
+  /** The body has 8-bit octets. */
+  readonly eightBit: boolean;
+  readonly smtputf8: boolean;
+  /** Target hosts, inbound or mx only. */
+  readonly route: Route;
+  /** The recipients' domain, for the target mx. */
+  readonly domain: string;
+};
+
+export interface Delivery {
+  /** One Outcome per recipient, in order. Never rejects. */
+  deliver(job: Job, signal: AbortSignal): Promise<readonly Outcome[]>;
+  /** Ends idle connections, waits for those in flight up to graceMs. */
+  close(options: { readonly graceMs: number }): Promise<void>;
+}
+
+type Told = Exclude<Verdict, { kind: "stale" }>;
+
+/** One `deliver` under way: what it waits for, or the connection it uses. */
+type Flight = {
+  cancelled: boolean;
+  onCancel: (() => void) | undefined;
+  connection: NextHop | undefined;
+};
+
+/** Throws a TypeError where the hostname or a network in `options` is none. */
+export function createDelivery(options: DeliveryOptions): Delivery {
+  if (!isSafeHelo(options.hostname)) throw new TypeError(`no hostname: ${options.hostname}`);
+  return new Deliverer(options);
+}
+
+class Deliverer implements Delivery {
+  private readonly events: DeliveryEvents;
+  private readonly limits: HopLimits;
+  private readonly now: () => number;
+  private readonly pool: Pool;
+  private readonly finder: HopFinder;
+  private readonly flights = new WeakMap<AbortSignal, Set<Flight>>();
+
+  constructor(options: DeliveryOptions) {
+    const limits = { ...defaultHopLimits, ...options.limits };
+    const { now = () => performance.now(), random = Math.random, events = {} } = options;
+    this.events = events;
+    this.limits = limits;
+    this.now = now;
+    this.pool = new Pool({ limits, now, events, dial: createDial(options, { limits, now }) });
+    this.finder = new HopFinder({
+      delivery: options,
+      defaults: {
+        heloName: options.hostname,
+        connectionsMax: limits.connectionsPerHopMax,
+        messagesMax: limits.messagesPerConnectionMax,
+      },
+      isRested: (key) => this.pool.isRested(key),
+      random,
+    });
+  }
+
+  async deliver(job: Job, signal: AbortSignal): Promise<readonly Outcome[]> {
+    const outcomes = new Array<Outcome | undefined>(job.recipients.length).fill(undefined);
+    const flight = this.takeOff(signal);
+    let last: Trouble;
+    try {
+      last = await this.run(job, outcomes, flight);
+    } catch (error) {
+      this.events.bug?.(error);
+      last = deferred("local", "4.3.0", "internal error while delivering");
+    }
+    this.flights.get(signal)?.delete(flight);
+    return outcomes.map((outcome) => outcome ?? last);
+  }
+
+  async close(options: { readonly graceMs: number }): Promise<void> {
+    await this.pool.close(options);
+  }
+
+  /** One abort listener for each signal, however many messages fly under it. */
+  private takeOff(signal: AbortSignal): Flight {
+    let flights = this.flights.get(signal);
+    if (flights === undefined) {
+      flights = new Set();
+      this.flights.set(signal, flights);
+      const all = flights;
+      signal.addEventListener("abort", () => cancelAll(all), { once: true });
+    }
+    const flight: Flight = {
+      cancelled: signal.aborted,
+      onCancel: undefined,
+      connection: undefined,
+    };
+    flights.add(flight);
+    return flight;
+  }
+
+  /** Fills in `outcomes`; returns what holds for those it leaves open. */
+  private async run(job: Job, outcomes: (Outcome | undefined)[], flight: Flight): Promise<Trouble> {
+    const { heloName } = this.finder.policyOf(job.route);
+    const trouble = envelopeTrouble(job, outcomes) ?? routeTrouble(job.route, heloName);
+    if (trouble !== undefined) return trouble;
+    const found = await this.finder.find(job.route, job.domain);
+    if ("trouble" in found) return found.trouble;
+    let open = openPositions(outcomes);
+    let last: Trouble | undefined;
+    for (const hop of found.hops.slice(0, this.limits.hostsPerAttemptMax)) {
+      if (open.length === 0) break;
+      if (flight.cancelled) return shuttingDown();
+      const verdict = await this.tryHost(job, open, hop, flight);
+      if ("trouble" in verdict) {
+        last = worse(last, { ...verdict.trouble, hop: hop.name });
+        continue;
+      }
+      if (verdict.rest !== undefined) this.pool.rest(hop, verdict.rest);
+      for (const [at, position] of open.entries()) outcomes[position] = verdict.outcomes[at];
+      open = verdict.again.map((at) => open[at] as number);
+    }
+    return last ?? deferred("unavailable", "4.3.5", "the route names no host");
+  }
+
+  /** One transaction for the recipients at `positions`, at one host. */
+  private async tryHost(
+    job: Job,
+    positions: readonly number[],
+    hop: Hop,
+    flight: Flight,
+  ): Promise<Told | { readonly trouble: Trouble }> {
+    const beganMs = this.now();
+    const recipients =
+      positions.length === job.recipients.length
+        ? job.recipients
+        : positions.map((position) => job.recipients[position] as string);
+    const letter: Letter = recipients === job.recipients ? job : { ...job, recipients };
+    const kept = this.pool.take(hop);
+    const acquired = kept ? { connection: kept } : await this.pool.wait(hop, flight, "any");
+    if ("trouble" in acquired) return acquired;
+    let reused = acquired.connection.messages > 0;
+    let verdict = await this.exchange(letter, acquired.connection, hop, flight);
+    if (verdict.kind === "stale") {
+      // It died while it was kept, and nothing was said on it: once more on a new one, at no risk.
+      const fresh = await this.pool.wait(hop, flight, "fresh");
+      if ("trouble" in fresh) return fresh;
+      reused = false;
+      verdict = await this.exchange(letter, fresh.connection, hop, flight);
+    }
+    if (verdict.kind === "stale") throw new Error("a new connection cannot be stale");
+    this.events.attempt?.({
+      id: job.id,
+      route: job.route.id,
+      hop: hop.name,
+      reused,
+      recipients,
+      outcomes: verdict.outcomes,
+      ms: this.now() - beganMs,
+    });
+    return verdict;
+  }
+
+  /** The message over one connection, which goes back to the pool. */
+  private async exchange(
+    letter: Letter,
+    connection: NextHop,
+    hop: Hop,
+    flight: Flight,
+  ): Promise<Verdict> {
+    const reused = connection.messages > 0;
+    const sayable = sayableRecipients(letter, connection);
+    if ("trouble" in sayable) {
+      this.pool.release(hop, connection);
+      const outcome = { ...sayable.trouble, hop: hop.name };
+      return { kind: "told", outcomes: letter.recipients.map(() => outcome), again: [] };
+    }
+    flight.connection = connection;
+    const transcript = await new Promise<Transcript>((resolve) => {
+      connection.transact(sayable.letter, resolve);
+    });
+    flight.connection = undefined;
+    this.pool.release(hop, connection);
+    const verdict = judge(transcript, { hop: hop.name, reused });
+    return sayable.letter === letter ? verdict : spread(verdict, sayable.positions, letter, hop);
+  }
+}
+
+function cancelAll(flights: ReadonlySet<Flight>): void {
+  for (const flight of flights) {
+    flight.cancelled = true;
+    flight.onCancel?.();
+    flight.connection?.abort(shuttingDown());
+  }
+}
+
+/** Addresses come parsed; should one not be, it must not write a command of its own. */
+function envelopeTrouble(job: Job, outcomes: (Outcome | undefined)[]): Trouble | undefined {
+  if (!isSafeAddress(job.sender)) return failed(553, "5.1.7", "the sender is no mail address");
+  for (const [position, recipient] of job.recipients.entries()) {
+    if (recipient !== "" && isSafeAddress(recipient)) continue;
+    outcomes[position] = failed(553, "5.1.3", "the recipient is no mail address");
+  }
+  return undefined;
+}
+
+/** What is wrong with a route is never the sender's fault. */
+function routeTrouble(route: Route, heloName: string): Trouble | undefined {
+  if (route.unavailable !== undefined) return deferred("unavailable", "4.3.5", route.unavailable);
+  if (isSafeHelo(heloName)) return undefined;
+  return deferred("local", "4.3.5", "the route's heloName is no host name");
+}
+
+function openPositions(outcomes: readonly (Outcome | undefined)[]): readonly number[] {
+  const open: number[] = [];
+  for (let at = 0; at < outcomes.length; at++) if (outcomes[at] === undefined) open.push(at);
+  return open;
+}
+
+/** While one host may still take it, another's refusal is not the end. */
+function worse(last: Trouble | undefined, next: Trouble): Trouble {
+  return last?.kind === "deferred" && next.kind === "failed" ? last : next;
+}
+
+type Sayable = { readonly letter: Letter; readonly positions: readonly number[] };
+
+/** Without SMTPUTF8 at the next hop, recipients outside ASCII fail and the others need not. */
+function sayableRecipients(
+  letter: Letter,
+  connection: NextHop,
+): Sayable | { readonly trouble: Trouble } {
+  const extensions = connection.announced;
+  const trouble = letterTrouble(letter, extensions);
+  if (trouble !== undefined) return { trouble };
+  if (extensions.smtputf8 || letter.recipients.every(isAscii)) return { letter, positions: [] };
+  const positions = [...letter.recipients.keys()].filter((at) =>
+    isAscii(letter.recipients[at] ?? ""),
+  );
+  if (positions.length === 0) return { trouble: noUtf8() };
+  const recipients = positions.map((at) => letter.recipients[at] as string);
+  return { letter: { ...letter, recipients }, positions };
+}
+
+/** The verdict on some recipients, with the others refused for want of SMTPUTF8. */
+function spread(verdict: Verdict, positions: readonly number[], letter: Letter, hop: Hop): Verdict {
+  if (verdict.kind === "stale") return verdict;
+  const refused: Outcome = { ...noUtf8(), hop: hop.name };
+  const outcomes = letter.recipients.map(
+    (_, at) => verdict.outcomes[positions.indexOf(at)] ?? refused,
+  );
+  return { ...verdict, outcomes, again: verdict.again.map((at) => positions[at] as number) };
+}

@@ -1,0 +1,157 @@
+/**
+ * From a hop to an open connection: names to addresses, addresses to sockets, sockets to a NextHop that
+ * has said EHLO. Goes through the addresses of one host and falls back to clear text where the policy
+ * allows; choosing among hosts, and keeping connections, is done elsewhere.
+ */
+import { connect, type Socket } from "node:net";
+import { defaultDenyNetworks, isOwn, networkTest } from "./networks.ts";
+import { NextHop } from "./next-hop.ts";
+import type { DeliveryOptions, HopLimits } from "./options.ts";
+import type { Hop } from "./policy.ts";
+import { deferred, failed, type Trouble } from "./reply.ts";
+import { Secrets, type Terms } from "./secrets.ts";
+
+export type Dialled = { readonly connection: NextHop } | { readonly trouble: Trouble };
+
+export type Dial = (hop: Hop, cutOff: AbortSignal) => Promise<Dialled>;
+
+type Addresses = { readonly addresses: readonly string[] } | { readonly trouble: Trouble };
+
+export function createDial(
+  options: DeliveryOptions,
+  settings: { readonly limits: HopLimits; readonly now: () => number },
+): Dial {
+  const { limits, now } = settings;
+  const { random = Math.random, events = {} } = options;
+  const secrets = new Secrets(options.credentials);
+  const isDenied = networkTest(options.denyNetworks ?? defaultDenyNetworks);
+
+  async function addressesOf(hop: Hop): Promise<Addresses> {
+    if (options.dial !== undefined) return { addresses: [hop.host] };
+    const answer = await options.resolver.addresses(hop.host, { search: hop.via === "hosts" });
+    if (answer.kind === "unanswered") {
+      const text = `DNS gave no answer about ${hop.host}: ${answer.reason}`;
+      return { trouble: deferred("dns", "4.4.3", text) };
+    }
+    if (answer.kind !== "addresses") return { trouble: nameless(hop) };
+    const own = options.ownAddresses?.() ?? [];
+    const foreign = answer.addresses.filter((address) => !isOwn({ address, port: hop.port }, own));
+    if (foreign.length < answer.addresses.length) {
+      return { trouble: failed(554, "5.4.6", `${hop.name} is this system itself: mail loops`) };
+    }
+    const allowed = hop.via === "hosts" ? foreign : foreign.filter((address) => !isDenied(address));
+    if (allowed.length === 0) {
+      const text = `${hop.host} has no address that mail may be sent to`;
+      return { trouble: failed(550, "5.4.4", text) };
+    }
+    return { addresses: rotated(allowed, random).slice(0, limits.addressesPerHostMax) };
+  }
+
+  async function openAt(hop: Hop, address: string, terms: Terms, cutOff: AbortSignal) {
+    const began = now();
+    const socket = options.dial?.(address, hop.port) ?? connect({ host: address, port: hop.port });
+    const refused = await connected(socket, { hop, address, ms: limits.connectMsMax, cutOff });
+    if (refused !== undefined) return { trouble: refused };
+    const { host, name, policy } = hop;
+    const { heloName, protocol } = policy;
+    const connection = new NextHop({
+      ...{ socket, hop: name, host, heloName, protocol, limits, now },
+      ...terms,
+    });
+    const trouble = await opened(connection, cutOff);
+    if (trouble !== undefined) return { trouble };
+    const tls = connection.tlsVersion;
+    events.connectionOpened?.({
+      ...{ hop: name, address, ms: now() - began },
+      ...(tls === undefined ? {} : { tls }),
+    });
+    return { connection };
+  }
+
+  return async function dial(hop, cutOff) {
+    const terming = secrets.termsFor(hop);
+    if ("trouble" in terming) return terming;
+    const found = await addressesOf(hop);
+    if ("trouble" in found) return found;
+    let last: Trouble = deferred("connect", "4.4.1", `${hop.name} has no address`);
+    for (const address of found.addresses) {
+      let dialled: Dialled = await openAt(hop, address, terming.terms, cutOff);
+      if (isTlsTrouble(dialled) && hop.policy.tls.mode === "Opportunistic") {
+        dialled = await openAt(hop, address, { ...terming.terms, startTls: "never" }, cutOff);
+      }
+      if ("connection" in dialled) return dialled;
+      last = dialled.trouble;
+      if (cutOff.aborted || isSettled(last)) break;
+    }
+    return { trouble: last };
+  };
+}
+
+/** Another address of the same host would say the same. */
+function isSettled(trouble: Trouble): boolean {
+  return trouble.kind === "failed" || trouble.cause === "auth" || trouble.cause === "tls";
+}
+
+function isTlsTrouble(dialled: Dialled): boolean {
+  if (!("trouble" in dialled)) return false;
+  return dialled.trouble.kind === "deferred" && dialled.trouble.cause === "tls";
+}
+
+/** A configured name that is missing is its owner's mistake; a recipient's domain that is, the sender's. */
+function nameless({ host, via }: Hop): Trouble {
+  if (via === "hosts") return deferred("dns", "4.4.3", `the host ${host} has no address in DNS`);
+  if (via === "mx") return failed(550, "5.4.4", `the mail host ${host} has no address in DNS`);
+  return failed(550, "5.1.2", `the domain ${host} has neither a mail host nor an address in DNS`);
+}
+
+/** Any address may come first within its family; the families keep their order. */
+function rotated(addresses: readonly string[], random: () => number): readonly string[] {
+  if (addresses.length < 2) return addresses;
+  const families = Map.groupBy(addresses, (address) => address.includes(":"));
+  return [...families.values()].flatMap((family) => {
+    const first = Math.floor(random() * family.length);
+    return [...family.slice(first), ...family.slice(0, first)];
+  });
+}
+
+type Waiting = { hop: Hop; address: string; ms: number; cutOff: AbortSignal };
+
+async function connected(socket: Socket, waiting: Waiting): Promise<Trouble | undefined> {
+  const { hop, address, ms, cutOff } = waiting;
+  return await new Promise((resolve) => {
+    const end = (trouble?: Trouble) => {
+      clearTimeout(timer);
+      socket.off("connect", onConnect).off("error", onError);
+      cutOff.removeEventListener("abort", onAbort);
+      if (trouble !== undefined) socket.on("error", () => {}).destroy();
+      resolve(trouble);
+    };
+    const onConnect = () => end();
+    const onError = (error: Error) => {
+      end(deferred("connect", "4.4.1", `${hop.name} (${address}): ${error.message}`));
+    };
+    const onAbort = () => end(shuttingDown());
+    const onLate = () => end(deferred("timeout", "4.4.1", `${hop.name} (${address}) is silent`));
+    const timer = setTimeout(onLate, ms);
+    if (cutOff.aborted) return onAbort();
+    cutOff.addEventListener("abort", onAbort, { once: true });
+    socket.on("error", onError);
+    if (!socket.connecting && !socket.pending) onConnect();
+    else socket.once("connect", onConnect);
+  });
+}
+
+async function opened(connection: NextHop, cutOff: AbortSignal): Promise<Trouble | undefined> {
+  return await new Promise((resolve) => {
+    const onAbort = () => connection.abort(shuttingDown());
+    cutOff.addEventListener("abort", onAbort, { once: true });
+    connection.open((trouble) => {
+      cutOff.removeEventListener("abort", onAbort);
+      resolve(trouble);
+    });
+  });
+}
+
+export function shuttingDown(): Trouble {
+  return deferred("shutdown", "4.3.2", "this relay is stopping");
+}

@@ -1,0 +1,86 @@
+/** The part of a report that people read: what happened to each recipient, and what to do. Pure. */
+import type { Reply } from "../outcome.ts";
+
+type Hint = { readonly what: string; readonly todo: string };
+
+const resend = "Correct the address and send the message again.";
+const askThem =
+  "Reach the recipient in another way; only the people who run the other system can mend this.";
+
+/** By RFC 3463 subject and detail, then by subject alone. */
+const hints: ReadonlyMap<string, Hint> = new Map([
+  ["1.1", { what: "There is no such mailbox.", todo: resend }],
+  ["1.2", { what: "There is no such mail domain.", todo: resend }],
+  ["1.3", { what: "The address is not written as a mail address.", todo: resend }],
+  ["1.6", { what: "The mailbox has moved.", todo: "Ask the recipient for the new address." }],
+  ["1.10", { what: "The domain takes no mail at all.", todo: resend }],
+  ["2.1", { what: "The mailbox is closed.", todo: askThem }],
+  ["2.2", { what: "The mailbox is full.", todo: "Try again later, or tell the recipient." }],
+  ["2.3", { what: "The message is too big for this mailbox.", todo: "Send a smaller message." }],
+  [
+    "3.4",
+    { what: "The message is too big for the next mail system.", todo: "Send a smaller message." },
+  ],
+  ["4.4", { what: "No mail host of the domain can be reached.", todo: resend }],
+  ["4.6", { what: "The message goes round in circles.", todo: "Tell your postmaster." }],
+  ["4.7", { what: "The message waited too long and has expired.", todo: "Send it again later." }],
+  [
+    "6.7",
+    {
+      what: "The next mail system takes no international addresses.",
+      todo: "Use an ASCII address.",
+    },
+  ],
+  ["7.1", { what: "The other system does not accept this message from you.", todo: askThem }],
+  ["1", { what: "Something is wrong with the address.", todo: resend }],
+  ["2", { what: "The mailbox cannot take the message.", todo: askThem }],
+  ["3", { what: "The other mail system cannot take the message.", todo: askThem }],
+  ["4", { what: "The other mail system could not be reached.", todo: "Send it again later." }],
+  ["5", { what: "The mail systems did not understand each other.", todo: "Tell your postmaster." }],
+  ["6", { what: "The message's content cannot be passed on.", todo: "Send it in another format." }],
+  ["7", { what: "A security rule keeps the message back.", todo: askThem }],
+]);
+
+const unknown: Hint = { what: "The other mail system gave no reason.", todo: askThem };
+
+export type Told = {
+  readonly address: string;
+  readonly action: "failed" | "delayed";
+  readonly reply: Reply;
+  readonly hop?: string;
+};
+
+/** Lines without line ends. */
+export function explain(recipients: readonly Told[], reportingHostname: string): readonly string[] {
+  const failed = recipients.filter(({ action }) => action === "failed");
+  const delayed = recipients.filter(({ action }) => action === "delayed");
+  const lines = [`This is the mail system at ${reportingHostname}.`, ""];
+  if (failed.length > 0) {
+    lines.push("Your message could not be delivered to:", "", ...failed.flatMap(paragraph));
+  }
+  if (delayed.length > 0) {
+    lines.push(
+      "Your message has not been delivered yet. There is nothing that you need to do:",
+      "delivery goes on being tried. It waits for:",
+      "",
+      ...delayed.flatMap(paragraph),
+    );
+  }
+  lines.push("The technical details are in the second part of this report,");
+  lines.push("the header of your message is in the third.");
+  return lines;
+}
+
+function paragraph({ address, action, reply, hop }: Told): readonly string[] {
+  const [, subject = "", detail = ""] = reply.status.split(".");
+  const hint = hints.get(`${subject}.${detail}`) ?? hints.get(subject) ?? unknown;
+  const by = hop === undefined ? "The reason" : `What ${hop} said`;
+  const said = `    ${by}: ${reply.code} ${reply.status} ${reply.text}`;
+  return [
+    `  ${address}`,
+    `    ${hint.what}`,
+    ...(action === "failed" ? [`    ${hint.todo}`] : []),
+    said,
+    "",
+  ];
+}

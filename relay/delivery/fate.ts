@@ -1,0 +1,123 @@
+/**
+ * What one transaction did to each of its recipients: from the replies, in the order of the dialog,
+ * to outcomes, and to the question whether another host may be tried. Pure.
+ */
+import type { Outcome, Reply } from "../outcome.ts";
+import { deferred, type Trouble } from "./reply.ts";
+
+/** All that a next hop said. Filled by next-hop.ts; `rcpt` and `finals` run parallel to the recipients. */
+export type Transcript = {
+  mail: Reply | undefined;
+  readonly rcpt: (Reply | undefined)[];
+  data: Reply | undefined;
+  readonly finals: (Reply | undefined)[];
+  bodySent: boolean;
+  /** Why the dialog ended early: a broken connection, a time-out, garbage. */
+  trouble: Trouble | undefined;
+};
+
+export type Verdict =
+  /** A kept connection was dead: nothing was said, try once more on a new one. */
+  | { readonly kind: "stale" }
+  | {
+      readonly kind: "told";
+      readonly outcomes: readonly Outcome[];
+      /** Positions of recipients that may go to the next host. */
+      readonly again: readonly number[];
+      /** Ours or policy's fault: the host wants rest. */
+      readonly rest?: Trouble;
+    };
+
+export function emptyTranscript(recipients: number): Transcript {
+  return {
+    mail: undefined,
+    rcpt: new Array<Reply | undefined>(recipients).fill(undefined),
+    data: undefined,
+    finals: new Array<Reply | undefined>(recipients).fill(undefined),
+    bodySent: false,
+    trouble: undefined,
+  };
+}
+
+export function isAccepted(reply: Reply | undefined): boolean {
+  return reply !== undefined && reply.code < 300;
+}
+
+export function judge(transcript: Transcript, at: { hop: string; reused: boolean }): Verdict {
+  if (at.reused && isStale(transcript)) return { kind: "stale" };
+  const { mail, rcpt } = transcript;
+  const count = rcpt.length;
+  if (mail === undefined) return forAll(count, lost(transcript, at.hop), true);
+  if (!isAccepted(mail)) {
+    const fate = fateOf(mail, at.hop);
+    const verdict = forAll(count, fate, fate.kind === "deferred");
+    return isPolicy(fate) ? { ...verdict, rest: fate } : verdict;
+  }
+  const anyAccepted = rcpt.some(isAccepted);
+  const outcomes: Outcome[] = [];
+  const again: number[] = [];
+  let rest: Trouble | undefined;
+  for (let index = 0; index < count; index++) {
+    const outcome = recipientFate(transcript, index, at.hop);
+    outcomes.push(outcome);
+    if (outcome.kind !== "deferred" || transcript.bodySent) continue;
+    const unsaid = rcpt[index] === undefined || isAccepted(rcpt[index]);
+    // RFC 5321 section 5.1: with nobody accepted, or the dialog broken before the message, another may.
+    if (!anyAccepted || (unsaid && transcript.trouble !== undefined)) again.push(index);
+    if (!anyAccepted && isPolicy(outcome)) rest = outcome;
+  }
+  return { kind: "told", outcomes, again, ...(rest === undefined ? {} : { rest }) };
+}
+
+/** Nothing but the connection itself has answered, or a 421 that was waiting for us. */
+function isStale({ mail, trouble }: Transcript): boolean {
+  if (mail !== undefined) return mail.code === 421;
+  if (trouble?.kind !== "deferred") return false;
+  return ["connect", "timeout", "reply"].includes(trouble.cause);
+}
+
+function recipientFate(transcript: Transcript, index: number, hop: string): Outcome {
+  const rcpt = transcript.rcpt[index];
+  if (rcpt === undefined) return lost(transcript, hop);
+  if (!isAccepted(rcpt)) return fateOf(rcpt.code === 552 ? asTooMany(rcpt) : rcpt, hop);
+  const final = transcript.finals[index];
+  if (final !== undefined) {
+    return isAccepted(final) ? { kind: "delivered", reply: final, hop } : fateOf(final, hop);
+  }
+  const { data } = transcript;
+  return data === undefined || data.code === 354 ? lost(transcript, hop) : fateOf(data, hop);
+}
+
+function lost(transcript: Transcript, hop: string): Trouble {
+  const trouble =
+    transcript.trouble ?? deferred("protocol", "4.5.0", "the next hop ended the dialog early");
+  return { ...trouble, hop };
+}
+
+/** RFC 5321 section 4.5.3.1.10: 552 to RCPT means too many recipients, as 452 does. */
+function asTooMany(reply: Reply): Reply {
+  return { code: 452, status: `4${reply.status.slice(1)}`, text: reply.text };
+}
+
+// RFC 4954 section 6: the next hop wants another authentication than we offer. Not the sender's fault.
+const authCodes = new Set([454, 530, 534, 535, 538]);
+
+export function fateOf(reply: Reply, hop: string): Trouble {
+  if (authCodes.has(reply.code)) return { kind: "deferred", cause: "auth", reply, hop };
+  if (reply.code >= 500) return { kind: "failed", reply, hop };
+  if (reply.code >= 400) return { kind: "deferred", cause: "reply", reply, hop };
+  return { kind: "deferred", cause: "protocol", reply, hop };
+}
+
+function isPolicy(outcome: Outcome): outcome is Trouble {
+  return outcome.kind === "deferred" && outcome.cause === "auth";
+}
+
+function forAll(
+  count: number,
+  fate: Trouble,
+  mayGoOn: boolean,
+): Extract<Verdict, { kind: "told" }> {
+  const positions = Array.from({ length: count }, (_, index) => index);
+  return { kind: "told", outcomes: positions.map(() => fate), again: mayGoOn ? positions : [] };
+}

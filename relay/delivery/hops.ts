@@ -1,0 +1,109 @@
+/**
+ * The hosts that a target means now, in the order in which to try them: the rule's own, the local mail
+ * store's, or those that DNS names. Adapter between routes, resolver and order.ts; opens nothing.
+ */
+import type { Host, Route } from "../../routing/route.ts";
+import { chooseExchangers } from "./mx.ts";
+import type { DeliveryOptions } from "./options.ts";
+import { orderHosts } from "./order.ts";
+import { type Hop, hopOf, type Policy, type PolicyDefaults, policyOf, type Via } from "./policy.ts";
+import { deferred, failed, type Trouble } from "./reply.ts";
+
+export type Hops = { readonly hops: readonly Hop[] } | { readonly trouble: Trouble };
+
+export type HopFinderOptions = {
+  readonly delivery: DeliveryOptions;
+  readonly defaults: PolicyDefaults;
+  readonly isRested: (key: string) => boolean;
+  readonly random: () => number;
+};
+
+/** A route's policy and the hops of its own hosts, worked out once. */
+type Known = { readonly policy: Policy; readonly hops: Map<Host, Hop> };
+
+export class HopFinder {
+  private readonly options: HopFinderOptions;
+  private readonly known = new WeakMap<Route, Known>();
+
+  constructor(options: HopFinderOptions) {
+    this.options = options;
+  }
+
+  async find(route: Route, domain: string): Promise<Hops> {
+    const { target } = route;
+    const { inbound } = this.options.delivery;
+    switch (target.kind) {
+      case "hosts":
+        return this.ordered(target.hosts, this.knownOf(route));
+      case "inbound": {
+        if (inbound === undefined) {
+          const text = "this installation was given no mail store (inbound)";
+          return { trouble: deferred("unavailable", "4.3.5", text) };
+        }
+        return this.ordered(inbound.hosts, this.knownOf(route));
+      }
+      case "mx":
+        return await this.byMx(route, target.domain ?? domain);
+      case "reject":
+      case "discard":
+        throw new TypeError(`nothing to deliver for the target ${target.kind}`);
+    }
+  }
+
+  policyOf(route: Route): Policy {
+    return this.knownOf(route).policy;
+  }
+
+  private knownOf(route: Route): Known {
+    let known = this.known.get(route);
+    if (known === undefined) {
+      const policy = policyOf(route, this.protocolOf(route), this.options.defaults);
+      known = { policy, hops: new Map() };
+      this.known.set(route, known);
+    }
+    return known;
+  }
+
+  /** The Internet speaks SMTP, and the mail store what it was said to speak. */
+  private protocolOf({ target, protocol }: Route): "SMTP" | "LMTP" {
+    if (target.kind === "mx") return "SMTP";
+    return target.kind === "inbound"
+      ? (this.options.delivery.inbound?.protocol ?? protocol)
+      : protocol;
+  }
+
+  private ordered(hosts: readonly Host[], known: Known): Hops {
+    const hop = (host: Host): Hop => {
+      let found = known.hops.get(host);
+      if (found === undefined) {
+        found = hopOf(host, "hosts", known.policy);
+        known.hops.set(host, found);
+      }
+      return found;
+    };
+    return { hops: this.order(hosts, hop) };
+  }
+
+  private async byMx(route: Route, domain: string): Promise<Hops> {
+    const { delivery } = this.options;
+    const port = delivery.outboundPort ?? 25;
+    const { policy } = this.knownOf(route);
+    if (delivery.dial !== undefined) {
+      return { hops: [hopOf({ host: domain, port, priority: 0, weight: 1 }, "implicit", policy)] };
+    }
+    if (domain.startsWith("[")) {
+      return { trouble: failed(550, "5.1.2", `no route to the address literal ${domain}`) };
+    }
+    const answer = await delivery.resolver.mx(domain);
+    const ownNames = [delivery.hostname.toLowerCase(), policy.heloName.toLowerCase()];
+    const chosen = chooseExchangers(answer, { domain, port, ownNames });
+    if (chosen.kind === "trouble") return { trouble: chosen.trouble };
+    const via: Via = chosen.implicit ? "implicit" : "mx";
+    return { hops: this.order(chosen.hosts, (host) => hopOf(host, via, policy)) };
+  }
+
+  private order(hosts: readonly Host[], hop: (host: Host) => Hop): readonly Hop[] {
+    const { isRested, random } = this.options;
+    return orderHosts(hosts, { random, isRested: (host) => isRested(hop(host).key) }).map(hop);
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * What a route asks of every connection made for it, worked out once for each route: the key under
+ * which connections may be shared, and the hops. Pure, but for remembering what it worked out.
+ */
+import type { Auth, Host, Route, Tls } from "../../routing/route.ts";
+
+export type Policy = {
+  readonly protocol: "SMTP" | "LMTP";
+  readonly heloName: string;
+  readonly tls: Tls;
+  readonly auth?: Auth;
+  readonly connectionsMax: number;
+  readonly messagesMax: number;
+  /** Equal for two routes whose connections are interchangeable; holds the credentials' versions. */
+  readonly key: string;
+};
+
+/** How a host was found: by the rule itself, as an MX host, or as a domain without MX record. */
+export type Via = "hosts" | "mx" | "implicit";
+
+export type Hop = {
+  readonly host: string;
+  readonly port: number;
+  readonly via: Via;
+  readonly policy: Policy;
+  /** "host:port", for logs and outcomes. */
+  readonly name: string;
+  /** Names the pool of connections that may be used for it. */
+  readonly key: string;
+};
+
+export type PolicyDefaults = {
+  readonly heloName: string;
+  readonly connectionsMax: number;
+  readonly messagesMax: number;
+};
+
+export function policyOf(
+  route: Route,
+  protocol: "SMTP" | "LMTP",
+  defaults: PolicyDefaults,
+): Policy {
+  const { tls, auth, delivery } = route;
+  const heloName = route.heloName ?? defaults.heloName;
+  const credentials = [tls.ca, tls.clientCertificate, auth?.credential].map((ref) =>
+    ref === undefined ? "" : `${ref.secret}@${ref.version}`,
+  );
+  const key = [
+    protocol,
+    heloName,
+    tls.mode,
+    tls.serverName ?? "",
+    auth?.kind ?? "",
+    ...credentials,
+  ];
+  return {
+    protocol,
+    heloName,
+    tls,
+    ...(auth === undefined ? {} : { auth }),
+    connectionsMax: delivery.maxConnections ?? defaults.connectionsMax,
+    messagesMax: delivery.maxMessagesPerConnection ?? defaults.messagesMax,
+    key: key.join("|"),
+  };
+}
+
+export function hopOf({ host, port }: Host, via: Via, policy: Policy): Hop {
+  const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  return { host, port, via, policy, name, key: `${name}|${via}|${policy.key}` };
+}

@@ -1,0 +1,311 @@
+/**
+ * Kept connections: hands out the warmest, opens new ones within the limits, lets the rest wait their
+ * turn, and rests what cannot be used. One message at a time on each connection, one timer for all.
+ * Knows nothing of messages or routes; opening is `dial`'s, the dialog next-hop.ts's.
+ */
+import { type Dial, shuttingDown } from "./dial.ts";
+import type { NextHop } from "./next-hop.ts";
+import type { DeliveryEvents, HopLimits } from "./options.ts";
+import type { Hop } from "./policy.ts";
+import type { Trouble } from "./reply.ts";
+import { nextRest, noRest, type Rest } from "./rest.ts";
+
+export type Acquired = { readonly connection: NextHop } | { readonly trouble: Trouble };
+
+/** What a waiting delivery is cancelled by; `onCancel` is set while it waits. */
+export type Flight = { cancelled: boolean; onCancel: (() => void) | undefined };
+
+type Waiter = {
+  readonly hop: Hop;
+  readonly fresh: boolean;
+  readonly resolve: (acquired: Acquired) => void;
+};
+
+/** All connections of one key. */
+type Line = {
+  readonly key: string;
+  /** The last one is the warmest. */
+  readonly idle: NextHop[];
+  readonly all: Set<NextHop>;
+  dialling: number;
+  readonly waiters: Set<Waiter>;
+  /** Fewer than the limits allow while the host refuses more; 1 while it is being probed. */
+  ceiling: number;
+  raiseAtMs: number;
+  rest: Rest;
+};
+
+export type PoolOptions = {
+  readonly limits: HopLimits;
+  readonly dial: Dial;
+  readonly events: DeliveryEvents;
+  readonly now: () => number;
+};
+
+const raiseMs = 10_000;
+
+export class Pool {
+  private readonly limits: HopLimits;
+  private readonly dial: Dial;
+  private readonly events: DeliveryEvents;
+  private readonly now: () => number;
+  private readonly lines = new Map<string, Line>();
+  /** Lines that wait for room under `connectionsMax`, longest first. */
+  private readonly blocked = new Set<Line>();
+  private readonly cutOff = new AbortController();
+  private total = 0;
+  private closing = false;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(options: PoolOptions) {
+    this.limits = options.limits;
+    this.dial = options.dial;
+    this.events = options.events;
+    this.now = options.now;
+  }
+
+  /** An idle connection at once, if there is one and nobody waits for it. */
+  take(hop: Hop): NextHop | undefined {
+    const line = this.lines.get(hop.key);
+    if (line === undefined || line.waiters.size > 0) return undefined;
+    return pickIdle(line, "any");
+  }
+
+  /** Waits for its turn. `fresh`: only a connection that no message has used. */
+  async wait(hop: Hop, flight: Flight, want: "any" | "fresh"): Promise<Acquired> {
+    if (this.closing || flight.cancelled) return { trouble: shuttingDown() };
+    const line = this.lineOf(hop.key);
+    return await new Promise((resolve) => {
+      const waiter: Waiter = {
+        hop,
+        fresh: want === "fresh",
+        resolve: (acquired) => {
+          flight.onCancel = undefined;
+          resolve(acquired);
+        },
+      };
+      flight.onCancel = () => {
+        line.waiters.delete(waiter);
+        resolve({ trouble: shuttingDown() });
+      };
+      line.waiters.add(waiter);
+      this.pump(line);
+    });
+  }
+
+  /** After each message; a connection that has died meanwhile is known to be gone already. */
+  release(hop: Hop, connection: NextHop): void {
+    if (!connection.usable || this.closing || connection.messages >= hop.policy.messagesMax) {
+      connection.quit();
+      return;
+    }
+    const line = this.lineOf(hop.key);
+    connection.idleSince = this.now();
+    line.idle.push(connection);
+    if (line.waiters.size > 0) this.pump(line);
+  }
+
+  isRested(key: string): boolean {
+    const line = this.lines.get(key);
+    return line !== undefined && this.now() < line.rest.untilMs;
+  }
+
+  /** A host that takes connections but not us (AUTH, policy) is left alone for a while. */
+  rest(hop: Hop, trouble: Trouble): void {
+    if (trouble.kind !== "deferred") return;
+    const line = this.lineOf(hop.key);
+    const before = line.rest;
+    line.rest = nextRest(before, this.now(), this.limits);
+    if (line.rest === before) return;
+    const restMs = line.rest.untilMs - this.now();
+    this.events.hostRested?.({ hop: hop.name, restMs, cause: trouble.cause });
+  }
+
+  async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
+    this.closing = true;
+    const endMs = this.now() + graceMs;
+    for (const line of this.lines.values()) {
+      this.answerAll(line, { trouble: shuttingDown() });
+      for (const connection of line.idle.splice(0)) connection.quit();
+    }
+    while (this.total > 0 && this.now() < endMs) {
+      await new Promise((resolve) => setTimeout(resolve, Math.min(20, graceMs)));
+    }
+    this.cutOff.abort();
+    for (const line of this.lines.values()) {
+      for (const connection of line.all) connection.abort(shuttingDown());
+    }
+    this.stopSweep();
+  }
+
+  private lineOf(key: string): Line {
+    const known = this.lines.get(key);
+    if (known !== undefined) return known;
+    const line: Line = {
+      ...{ key, idle: [], all: new Set<NextHop>(), dialling: 0, waiters: new Set<Waiter>() },
+      ...{ ceiling: Number.POSITIVE_INFINITY, raiseAtMs: 0, rest: noRest },
+    };
+    this.lines.set(key, line);
+    this.timer ??= setInterval(() => this.sweep(), this.limits.sweepMs).unref();
+    return line;
+  }
+
+  /** Gives idle connections to those who wait longest, and opens what is missing. */
+  private pump(line: Line): void {
+    for (const waiter of line.waiters) {
+      const connection = pickIdle(line, waiter.fresh ? "fresh" : "any");
+      if (connection === undefined) {
+        if (waiter.fresh) continue;
+        break;
+      }
+      line.waiters.delete(waiter);
+      waiter.resolve({ connection });
+    }
+    for (const waiter of line.waiters) {
+      if (line.dialling >= line.waiters.size) break;
+      if (!this.hasRoom(line, waiter)) break;
+      this.openOne(line, waiter.hop);
+    }
+  }
+
+  private hasRoom(line: Line, waiter: Waiter): boolean {
+    const max = Math.min(waiter.hop.policy.connectionsMax, line.ceiling);
+    if (line.all.size + line.dialling >= max) {
+      // Only idle ones that it must not use are in its way.
+      if (!waiter.fresh || line.idle.length === 0) return false;
+      line.idle.shift()?.quit();
+      return line.all.size + line.dialling < max;
+    }
+    if (this.total < this.limits.connectionsMax) return true;
+    if (this.evict()) return true;
+    this.blocked.add(line);
+    return false;
+  }
+
+  /** Ends somebody's idle connection to make room. */
+  private evict(): boolean {
+    for (const line of this.lines.values()) {
+      const oldest = line.idle.shift();
+      if (oldest === undefined) continue;
+      oldest.quit();
+      return true;
+    }
+    return false;
+  }
+
+  private openOne(line: Line, hop: Hop): void {
+    line.dialling += 1;
+    this.total += 1;
+    void this.dial(hop, this.cutOff.signal)
+      .catch((error: unknown): Acquired => {
+        this.events.bug?.(error);
+        const reply = { code: 451, status: "4.3.0", text: "internal error while connecting" };
+        return { trouble: { kind: "deferred", cause: "local", reply } };
+      })
+      .then((dialled) => {
+        line.dialling -= 1;
+        if ("connection" in dialled) this.admit(line, hop, dialled.connection);
+        else this.refused(line, hop, dialled.trouble);
+      });
+  }
+
+  private admit(line: Line, hop: Hop, connection: NextHop): void {
+    if (line.all.size === 0) {
+      line.rest = noRest;
+      line.ceiling = Number.POSITIVE_INFINITY;
+    }
+    line.all.add(connection);
+    connection.onGone = () => this.gone(line, connection);
+    if (connection.usable) this.release(hop, connection);
+    else connection.quit();
+  }
+
+  private gone(line: Line, connection: NextHop): void {
+    if (!line.all.delete(connection)) return;
+    this.total -= 1;
+    const at = line.idle.indexOf(connection);
+    if (at !== -1) line.idle.splice(at, 1);
+    this.events.connectionClosed?.({ hop: connection.hop, messages: connection.messages });
+    // In its own turn: this may run in the middle of a reply or of another pump.
+    queueMicrotask(() => this.refill(line));
+  }
+
+  private refill(line: Line): void {
+    if (this.closing) return;
+    this.pump(line);
+    for (const other of [...this.blocked]) {
+      if (this.total >= this.limits.connectionsMax) return;
+      this.blocked.delete(other);
+      this.pump(other);
+    }
+  }
+
+  private refused(line: Line, hop: Hop, trouble: Trouble): void {
+    this.total -= 1;
+    const cause = trouble.kind === "deferred" ? trouble.cause : "refused";
+    this.events.connectionFailed?.({ hop: hop.name, cause, reply: trouble.reply });
+    if (line.all.size > 0) {
+      // It has enough of us, but those that it took go on working.
+      line.ceiling = line.all.size;
+      line.raiseAtMs = this.now() + raiseMs;
+      this.refill(line);
+      return;
+    }
+    line.ceiling = 1;
+    if (cause !== "credentials" && cause !== "shutdown") this.rest(hop, trouble);
+    if (line.dialling === 0) this.answerAll(line, { trouble });
+    this.refill(line);
+  }
+
+  private answerAll(line: Line, acquired: Acquired): void {
+    const waiters = [...line.waiters];
+    line.waiters.clear();
+    this.blocked.delete(line);
+    for (const waiter of waiters) waiter.resolve(acquired);
+  }
+
+  private sweep(): void {
+    const now = this.now();
+    for (const line of this.lines.values()) {
+      for (const connection of line.all) connection.expire(now);
+      const coldest = line.idle[0];
+      if (coldest !== undefined && now - coldest.idleSince > this.limits.idleMsMax) {
+        for (const connection of line.idle.filter(
+          (one) => now - one.idleSince > this.limits.idleMsMax,
+        )) {
+          line.idle.splice(line.idle.indexOf(connection), 1);
+          connection.quit();
+        }
+      }
+      this.forgiveOrForget(line, now);
+    }
+    if (this.lines.size === 0) this.stopSweep();
+  }
+
+  private forgiveOrForget(line: Line, now: number): void {
+    if (line.ceiling !== Number.POSITIVE_INFINITY && line.all.size > 0 && now >= line.raiseAtMs) {
+      line.ceiling += 1;
+      line.raiseAtMs = now + raiseMs;
+      this.pump(line);
+    }
+    const isUnused = line.all.size + line.dialling + line.waiters.size === 0;
+    if (isUnused && now > line.rest.untilMs + this.limits.restMsMax) this.lines.delete(line.key);
+  }
+
+  private stopSweep(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+}
+
+/** The warmest that still lives; those found dead are dropped. */
+function pickIdle(line: Line, want: "any" | "fresh"): NextHop | undefined {
+  for (let at = line.idle.length - 1; at >= 0; at--) {
+    const connection = line.idle[at] as NextHop;
+    if (want === "fresh" && connection.messages > 0 && connection.usable) continue;
+    line.idle.splice(at, 1);
+    if (connection.usable) return connection;
+    connection.quit();
+  }
+  return undefined;
+}
