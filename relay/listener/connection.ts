@@ -1,0 +1,381 @@
+/**
+ * One connection: smtp-server's socket handling (half-close, STARTTLS) under a dialogue of ours.
+ * Owns the socket, the gathered replies, the counts and clocks of a session. Must not know SMTP
+ * commands (dialogue.ts), how bytes become them (input-parser.ts) or policy (the reception).
+ */
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import type { SMTPServer } from "smtp-server";
+import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
+import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
+import type { Reply } from "../outcome.ts";
+import type { LineFault } from "./command-line.ts";
+import { Dialogue } from "./dialogue.ts";
+import type { ListenerEvents } from "./events.ts";
+import { IncomingMessage } from "./incoming-message.ts";
+import { InputParser, type ParserOwner } from "./input-parser.ts";
+import type { Admission, LimitName, ListenerLimits, ReceivingBytes } from "./limits.ts";
+import type { Client, Reception } from "./reception.ts";
+import { formatReply } from "./reply.ts";
+import { SessionMeter } from "./session-meter.ts";
+import * as S from "./step.ts";
+
+/** What all connections of a listener share. */
+export type ListenerContext = {
+  readonly name: string;
+  readonly hostname: string;
+  readonly reception: Reception;
+  readonly limits: ListenerLimits;
+  readonly events: ListenerEvents;
+  readonly receiving: ReceivingBytes;
+  /** Certificates are there: STARTTLS can be offered. */
+  readonly startTls: boolean;
+  readonly greetingDelayMs: number;
+  stopping: boolean;
+};
+
+type ConnectionOptions = {
+  readonly server: SMTPServer;
+  readonly socket: Socket;
+  readonly sessionId: string;
+  readonly context: ListenerContext;
+  readonly admission: Admission;
+  /** The socket is closed. */
+  readonly gone: () => void;
+};
+
+const LINE_FAULTS: Readonly<Record<LineFault, S.Step>> = {
+  bareCr: S.C500CrLf,
+  bareLf: S.C500CrLf,
+  control: S.C500Control,
+  utf8: S.C500Utf8,
+  tooLong: S.C500Line,
+};
+/** Network trouble of the other side: the normal end of many connections. */
+const QUIET = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"]);
+/** Stands in while the base class is under construction; gets no input. */
+const NO_PARSER = new SMTPStream();
+
+export class Connection extends SMTPConnection implements ParserOwner {
+  readonly client: Client;
+  readonly #context: ListenerContext;
+  readonly #options: ConnectionOptions;
+  /** The bound that this connection breaks by being there. */
+  readonly #excess: LimitName | undefined;
+  readonly #dialogue: Dialogue;
+  #parser: InputParser;
+  /** The outermost socket: the one to destroy, also in the middle of a TLS handshake. */
+  #top: Socket;
+  #incoming: IncomingMessage | undefined;
+  #out = "";
+  #greeted = false;
+  #admitted = false;
+  #busy = false;
+  readonly #meter: SessionMeter;
+
+  constructor(options: ConnectionOptions) {
+    super(options.server, options.socket, { id: options.sessionId });
+    const { context } = options;
+    this.#context = context;
+    this.#options = options;
+    this.#top = options.socket;
+    this.#meter = new SessionMeter(context.limits, performance.now());
+    this.client = {
+      sessionId: this.id,
+      address: this.remoteAddress,
+      port: this.remotePort,
+      listener: context.name,
+      localAddress: this.localAddress,
+      localPort: this.localPort,
+    };
+    this.#excess = options.admission.enter(this.client.address);
+    this.#dialogue = new Dialogue({
+      client: this.client,
+      reception: context.reception,
+      limits: context.limits,
+      hostname: context.hostname,
+      startTls: context.startTls,
+      failed: (error) => context.events.failed(asError(error), "reception", this.client),
+    });
+    this.#parser = new InputParser(this, context.limits);
+    this._parser = this.#parser;
+  }
+
+  override init(): void {
+    this._setListeners(() => {
+      if (this._socket instanceof TLSSocket) this.#secured(this._socket);
+      const delayMs = this.#context.greetingDelayMs;
+      if (delayMs === 0) this.#greet();
+      else setTimeout(() => this.#greet(), delayMs).unref();
+    });
+  }
+
+  /** Sends the client off unless a message of its is coming in or being answered. */
+  retire(): void {
+    if (!this.#busy && !this.#parser.inData) this.#hangUp(S.C421Stopping);
+  }
+
+  destroy(): void {
+    this.#top.destroy();
+  }
+
+  /** Looks at the clocks of this session; `now` is `performance.now()`. */
+  sweep(now: number): void {
+    if (this.#busy || this._closing) return;
+    const overdue = this.#meter.overdue(now, this.#dialogue);
+    if (overdue === undefined) return;
+    this.#context.events.limit(this.client, overdue);
+    this.#hangUp(overdue === "idleMsMax" ? S.C421Idle : S.C421Session);
+  }
+
+  // What the parser asks for.
+
+  received(): void {
+    this.#meter.active(performance.now());
+    if (!this.#greeted) this.#take(S.C554Early);
+  }
+
+  command(line: string): Promise<void> | undefined {
+    if (!this.#countCommand()) return undefined;
+    const answer = this.#dialogue.command(line);
+    if (!("reply" in answer)) return this.#wait(answer);
+    this.#take(answer);
+    return undefined;
+  }
+
+  malformed(fault: LineFault): void {
+    if (fault === "tooLong") this.#context.events.limit(this.client, "commandBytesMax");
+    if (this.#countCommand()) this.#take(LINE_FAULTS[fault]);
+  }
+
+  flooded(): void {
+    this.#hangUp(S.C421Errors);
+  }
+
+  receiving(incoming: IncomingMessage): void {
+    if (incoming.verdict !== "runaway") return;
+    this.#context.events.limit(this.client, "messageBytesMax");
+    this.#take(this.#dialogue.unfit(S.C552Cut));
+  }
+
+  message(incoming: IncomingMessage): Promise<void> | undefined {
+    const { events } = this.#context;
+    // From here the bytes are given back when the message is answered, connection or not.
+    this.#incoming = undefined;
+    if (incoming.verdict !== "fits") {
+      const starved = incoming.verdict === "starved";
+      events.limit(this.client, starved ? "receivingBytesMax" : "messageBytesMax");
+      return this.#messageDone(incoming, this.#dialogue.unfit(starved ? S.C452Memory : S.C552Size));
+    }
+    const answer = this.#dialogue.message(incoming.body());
+    if ("reply" in answer) return this.#messageDone(incoming, answer);
+    this.#busy = true;
+    return answer.then((step) => {
+      this.#settle();
+      this.#messageDone(incoming, step);
+    });
+  }
+
+  flush(): void {
+    const out = this.#out;
+    if (out === "") return;
+    this.#out = "";
+    // During a handshake this would go out in clear between TLS records.
+    if (!this._upgrading && this._socket.writable) this._socket.write(out, "latin1");
+  }
+
+  consumed(next: () => void): void {
+    this.flush();
+    this._whenWritable(next);
+  }
+
+  ended(): void {
+    this.flush();
+    this.close();
+  }
+
+  // What the base class asks for.
+
+  override _createParser(): SMTPStream {
+    if (!(#dialogue in this)) return NO_PARSER;
+    this.#parser = new InputParser(this, this.#context.limits);
+    return this.#parser;
+  }
+
+  /** No timer per socket: the listener sweeps. The base class arms each socket that it makes. */
+  override _armTimeout(socket: Socket = this._socket): void {
+    if (socket === this.#top) return;
+    this.#top = socket;
+    socket.on("error", () => undefined);
+  }
+
+  override _resetSession(): void {
+    // The session object of the base class is not used.
+  }
+
+  override _onError(error: Error & { code?: string | undefined }): void {
+    const { events } = this.#context;
+    if (this._upgrading) events.failed(error, "tls", this.client);
+    else if (!QUIET.has(error.code ?? "")) events.failed(error, "socket", this.client);
+    this.#top.destroy();
+  }
+
+  override _onClose(): void {
+    if (this._closed) return;
+    super._onClose();
+    this.#incoming?.release();
+    this.#dialogue.abort();
+    if (this.#admitted) {
+      const ms = this.#meter.ageMs(performance.now());
+      this.#context.reception.closed(this.client);
+      this.#context.events.closed(this.client, { ms, messages: this.#meter.messages });
+    }
+    this.#options.admission.leave(this.client.address);
+    this.#options.gone();
+  }
+
+  #greet(): void {
+    if (this._closing || this._closed) return;
+    const context = this.#context;
+    const refusal = this.#excess === undefined ? this.#admit() : S.C421Connections;
+    this.#greeted = true;
+    if (this.#excess !== undefined) context.events.limit(this.client, this.#excess);
+    if (refusal !== undefined) {
+      this.#hangUp(refusal);
+      return;
+    }
+    this.#out += `220 ${context.hostname} ESMTP\r\n`;
+    this.flush();
+    if (context.stopping) this.retire();
+  }
+
+  #admit(): Reply | undefined {
+    const { reception, events } = this.#context;
+    try {
+      const refusal = reception.connect(this.client);
+      if (refusal === undefined) {
+        this.#admitted = true;
+        events.opened(this.client);
+      } else {
+        events.turnedAway(this.client);
+      }
+      return refusal;
+    } catch (error) {
+      events.failed(asError(error), "reception", this.client);
+      return S.C421Local;
+    }
+  }
+
+  /** Counts a line from the client; false when it was one too many. */
+  #countCommand(): boolean {
+    if (this.#meter.command()) return true;
+    this.#context.events.limit(this.client, "commandsPerSessionMax");
+    this.#hangUp(S.C421Commands);
+    return false;
+  }
+
+  async #wait(answer: Promise<S.Step>): Promise<void> {
+    this.#busy = true;
+    const step = await answer;
+    this.#settle();
+    this.#take(step);
+    if (this.#context.stopping) this.retire();
+  }
+
+  #settle(): void {
+    this.#busy = false;
+    this.#meter.active(performance.now());
+  }
+
+  #messageDone(incoming: IncomingMessage, step: S.Step): undefined {
+    incoming.release();
+    if (step.reply.code === 250) this.#meter.messageAccepted();
+    this.#take(step);
+    if (this.#context.stopping) this.retire();
+  }
+
+  #take(step: S.Step): void {
+    if (this._closing || this._closed) return;
+    if (step.refused !== undefined && !this.#countRefusal(step.refused)) return;
+    if (step.next === "tls") {
+      this.#startTls(step);
+      return;
+    }
+    if (step.recipientAccepted) this.#meter.recipientAccepted();
+    this.#out += formatReply(step.reply);
+    if (step.next === "close" || step.reply.code === 421) {
+      this.flush();
+      this.close();
+    } else if (step.next === "data") {
+      const { limits, receiving } = this.#context;
+      this.#incoming = new IncomingMessage({ bytesMax: limits.messageBytesMax, budget: receiving });
+      this.#parser.receiveData(this.#incoming);
+    }
+  }
+
+  /** Tells of a refusal; false when it was one error too many. */
+  #countRefusal(reason: S.Refusal): boolean {
+    const { events } = this.#context;
+    events.refused(this.client, reason);
+    if (reason === "recipients") events.limit(this.client, "recipientsMax");
+    if (reason === "body") events.limit(this.client, "lineBytesMax");
+    if (!S.ERRORS.has(reason)) return true;
+    if (this.#meter.error()) return true;
+    events.limit(this.client, "errorsMax");
+    this.#hangUp(S.C421Errors);
+    return false;
+  }
+
+  #hangUp(reply: Reply): void {
+    if (this._closing || this._closed) return;
+    if (this._upgrading) {
+      this.destroy();
+      return;
+    }
+    this.#out += formatReply(reply);
+    this.flush();
+    this.close();
+  }
+
+  #startTls(step: S.Step): void {
+    if (this.#parser.pipelined) {
+      // Commands in clear that hope to run inside TLS (CVE-2011-0411).
+      this.#take(S.C503Injection);
+      return;
+    }
+    if (!this.#tlsReady()) {
+      this.#take(S.C454Tls);
+      return;
+    }
+    this.#out += formatReply(step.reply);
+    this.flush();
+    this.upgrade(
+      () => undefined,
+      () => this.#secured(this._socket),
+    );
+  }
+
+  /** A certificate that cannot be loaded is found here, before the 220. */
+  #tlsReady(): boolean {
+    try {
+      return this._server.secureContext.get("*") !== undefined;
+    } catch (error) {
+      this.#context.events.failed(asError(error), "tls", this.client);
+      return false;
+    }
+  }
+
+  #secured(socket: Socket): void {
+    if (!(socket instanceof TLSSocket)) return;
+    const version = socket.getProtocol() ?? "";
+    if (version === "TLSv1" || version === "TLSv1.1") {
+      this.destroy();
+      return;
+    }
+    this.#dialogue.secured({ version, cipher: socket.getCipher().name });
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,238 @@
+/**
+ * For tests: SMTP dialogs as data. A dialog file holds sections, each a title, options and a script:
+ *
+ *   == MAIL: a nested MAIL is refused (RFC 5321 section 4.1.4)
+ *   limits {"recipientsMax": 2}     changes limits of the listener
+ *   C: NOOP                         a line to send; consecutive ones go in one write
+ *   R: "MAIL FROM:<a>\n{x*9}"       the same, raw, as a JSON string (bytes as latin1; nine x)
+ *   S: 250 2.0.0                    the next reply begins so (its first line, "-" read as " ")
+ *   S+ SIZE 1000                    that reply also has this line
+ *   S! STARTTLS                     that reply has no such line
+ *   T:                              the client begins TLS
+ *   W: 50                           waits so many ms
+ *   E:                              the server closes the connection
+ *   B: "Subject: x\r\n"             the body of the last message received
+ *   L: refused syntax               the listener has told of this event
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
+import { connect as tlsConnect } from "node:tls";
+import type { ListenerLimits } from "./limits.ts";
+import { Recorder } from "./recorder.testkit.ts";
+import { createListener, type Listener, type ListenerOptions } from "./server.ts";
+import { mailContext } from "./tls-context.ts";
+
+export type Dialog = {
+  readonly title: string;
+  readonly limits: Partial<ListenerLimits>;
+  readonly plain: boolean;
+  readonly steps: readonly {
+    readonly line: number;
+    readonly kind: string;
+    readonly text: string;
+  }[];
+};
+
+export const LIMITS: ListenerLimits = {
+  messageBytesMax: 100_000,
+  recipientsMax: 100,
+  commandBytesMax: 4096,
+  commandsPerSessionMax: 1000,
+  errorsMax: 20,
+  sessionMsMax: 60_000,
+  idleMsMax: 30_000,
+  lineBytesMax: 50_000,
+  connectionsMax: 100,
+  connectionsPerClientMax: 50,
+  receivingBytesMax: 1_000_000,
+};
+
+/** The certificate `mx` or `swapped` of the fixtures. */
+export function certificate(name: "mx" | "swapped") {
+  const read = (part: string): string =>
+    readFileSync(new URL(`fixtures/${name}.${part}.pem`, import.meta.url), "latin1");
+  return mailContext({ cert: read("cert"), key: read("key") });
+}
+
+const mx = certificate("mx");
+
+export type Bench = {
+  readonly listener: Listener;
+  readonly recorder: Recorder;
+  readonly port: number;
+};
+
+/** A listener on a free port of 127.0.0.1, with a recorder behind it. */
+export async function startBench(
+  options: Partial<Omit<ListenerOptions, "limits">> & {
+    readonly limits?: Partial<ListenerLimits>;
+    readonly plain?: boolean;
+  } = {},
+): Promise<Bench> {
+  const recorder = new Recorder();
+  const listener = createListener({
+    name: "test",
+    host: "127.0.0.1",
+    port: 0,
+    hostname: "mx.test",
+    reception: recorder,
+    events: recorder,
+    ...(options.plain === true ? {} : { tls: { context: () => mx } }),
+    ...options,
+    limits: { ...LIMITS, ...options.limits },
+  });
+  await listener.listen();
+  return { listener, recorder, port: listener.address().port };
+}
+
+/** A client that reads whole replies. */
+export class TestClient {
+  socket: Socket;
+  closed = false;
+  #text = "";
+  #wake: (() => void) | undefined;
+
+  constructor(port: number, socket: Socket = connect(port, "127.0.0.1")) {
+    this.socket = socket;
+    this.#attach(socket);
+  }
+
+  send(text: string): void {
+    this.socket.write(text, "latin1");
+  }
+
+  /** The next whole reply, lines joined by \n, or "" when the server has closed. */
+  async reply(): Promise<string> {
+    for (;;) {
+      const match = /^(?:\d{3}-[^\r]*\r\n)*\d{3} [^\r]*\r\n/.exec(this.#text);
+      if (match !== null) {
+        this.#text = this.#text.slice(match[0].length);
+        return match[0].replaceAll("\r\n", "\n").trimEnd();
+      }
+      if (this.closed) return "";
+      await this.#more();
+    }
+  }
+
+  /** Resolves with what was left unread when the server closes. */
+  async end(): Promise<string> {
+    while (!this.closed) await this.#more();
+    return this.#text;
+  }
+
+  async startTls(): Promise<void> {
+    this.socket.removeAllListeners("data");
+    const secure = tlsConnect({ socket: this.socket, rejectUnauthorized: false });
+    this.socket = secure;
+    this.#attach(secure);
+    await new Promise((resolve) => secure.once("secureConnect", resolve));
+  }
+
+  async #more(): Promise<void> {
+    const timeout = setTimeout(() => this.socket.destroy(new Error("no answer")), 5000);
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    clearTimeout(timeout);
+  }
+
+  #attach(socket: Socket): void {
+    socket.on("data", (data: Buffer) => {
+      this.#text += data.toString("latin1");
+      this.#wake?.();
+    });
+    const closed = (): void => {
+      if (socket !== this.socket) return;
+      this.closed = true;
+      this.#wake?.();
+    };
+    socket.on("end", closed);
+    socket.on("close", closed);
+    socket.on("error", () => undefined);
+  }
+}
+
+/** Reads a dialog file; `file` is an absolute path or URL. */
+export function readDialogs(file: URL): Dialog[] {
+  const dialogs: (Omit<Dialog, "steps"> & { steps: Dialog["steps"][number][] })[] = [];
+  for (const [index, text] of readFileSync(file, "utf8").split("\n").entries()) {
+    const title = /^== (.*)/.exec(text)?.[1];
+    const limits = /^limits (.*)/.exec(text)?.[1];
+    const last = dialogs.at(-1);
+    if (title !== undefined) {
+      dialogs.push({ title, limits: {}, plain: false, steps: [] });
+    } else if (last !== undefined && limits !== undefined) {
+      dialogs[dialogs.length - 1] = { ...last, limits: JSON.parse(limits) };
+    } else if (last !== undefined && text === "no certificate") {
+      dialogs[dialogs.length - 1] = { ...last, plain: true };
+    } else if (text !== "" && !text.startsWith("#")) {
+      const [, kind, rest] = /^([CRSTWEBL][:+!]) ?(.*)$/.exec(text) ?? [];
+      assert.ok(last && kind, `${file.pathname}:${index + 1}: not a dialog line: ${text}`);
+      last.steps.push({ line: index + 1, kind, text: rest ?? "" });
+    }
+  }
+  return dialogs;
+}
+
+/** Plays one dialog against a listener of its own; throws at the first difference. */
+export async function play(dialog: Dialog): Promise<void> {
+  const { listener, recorder, port } = await startBench(dialog);
+  const client = new TestClient(port);
+  try {
+    let sending = "";
+    let reply = "";
+    for (const { line, kind, text } of dialog.steps) {
+      const where = `line ${line}: ${kind} ${text}`;
+      if (kind === "C:" || kind === "R:") {
+        sending += kind === "C:" ? `${Buffer.from(text).toString("latin1")}\r\n` : raw(text);
+        continue;
+      }
+      if (sending !== "") client.send(sending);
+      sending = "";
+      if (kind === "S:") {
+        reply = await client.reply();
+        assert.equal(reply.replace("-", " ").slice(0, text.length), text, where);
+      } else if (kind === "S+" || kind === "S!") {
+        const lines = reply.split("\n").map((one) => one.slice(4));
+        assert.equal(lines.includes(text), kind === "S+", where);
+      } else {
+        await act(kind, text, { client, recorder, where });
+      }
+    }
+  } finally {
+    client.socket.destroy();
+    await listener.stop({ graceMs: 0 });
+  }
+}
+
+function raw(text: string): string {
+  return String(JSON.parse(text)).replace(/\{(.)\*(\d+)\}/g, (_all, one: string, times) =>
+    one.repeat(Number(times)),
+  );
+}
+
+async function act(
+  kind: string,
+  text: string,
+  { client, recorder, where }: { client: TestClient; recorder: Recorder; where: string },
+): Promise<void> {
+  switch (kind) {
+    case "T:":
+      return await client.startTls();
+    case "W:":
+      return await wait(Number(text));
+    case "E:":
+      assert.equal(await client.end(), "", where);
+      return;
+    case "B:":
+      assert.equal(recorder.messages.at(-1)?.text, JSON.parse(text), where);
+      return;
+    case "L:":
+      assert.ok(recorder.log.includes(text), `${where}: in ${recorder.log.join(", ")}`);
+      return;
+    default:
+      throw new TypeError(where);
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * The protocol state of one session: which command may come now and what it is answered
+ * (RFC 5321 sections 3 and 4). Knows no sockets, timers or buffers: takes command lines and whole
+ * bodies, gives steps. Decides nothing about who may send what; that is the reception's.
+ */
+import type { Reply } from "../outcome.ts";
+import { parseMail, parseRcpt } from "./command.ts";
+import type { ListenerLimits } from "./limits.ts";
+import type { Body, Client, Greeting, Reception, Transaction } from "./reception.ts";
+import * as S from "./step.ts";
+
+type Step = S.Step;
+type Answer = Step | Promise<Step>;
+
+export type DialogueOptions = {
+  readonly client: Client;
+  readonly reception: Reception;
+  readonly limits: ListenerLimits;
+  readonly hostname: string;
+  /** STARTTLS can be offered. */
+  readonly startTls: boolean;
+  /** A hook of the reception threw: the client got 451 4.3.0. */
+  readonly failed: (error: unknown) => void;
+};
+
+type Open = {
+  readonly transaction: Transaction;
+  readonly smtputf8: boolean;
+  accepted: number;
+  asked: number;
+};
+
+const HELO_NAME = /^[\x21-\x7e]{1,255}$/;
+const HTTP = /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH)$/;
+
+export class Dialogue {
+  readonly #options: DialogueOptions;
+  #greeting: Greeting | undefined;
+  #tls: Greeting["tls"];
+  #open: Open | undefined;
+
+  constructor(options: DialogueOptions) {
+    this.#options = options;
+  }
+
+  /** A transaction has begun and not ended. */
+  get inTransaction(): boolean {
+    return this.#open !== undefined;
+  }
+
+  /** TLS is up: what was said before it is forgotten (RFC 3207 section 4.2). */
+  secured(tls: NonNullable<Greeting["tls"]>): void {
+    this.abort();
+    this.#greeting = undefined;
+    this.#tls = tls;
+  }
+
+  /** Ends the open transaction, if there is one. */
+  abort(): void {
+    const open = this.#open;
+    this.#open = undefined;
+    if (open === undefined) return;
+    try {
+      open.transaction.abort();
+    } catch (error) {
+      this.#options.failed(error);
+    }
+  }
+
+  command(line: string): Answer {
+    const space = line.indexOf(" ");
+    const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase();
+    const argument = space < 0 ? "" : line.slice(space + 1).trim();
+    switch (verb) {
+      case "MAIL":
+        return this.#mail(argument);
+      case "RCPT":
+        return this.#rcpt(argument);
+      case "DATA":
+        return argument === "" ? this.#data() : S.C501Argument;
+      case "EHLO":
+      case "HELO":
+        return this.#hello(argument, verb);
+      case "RSET":
+        if (argument !== "") return S.C501Argument;
+        this.abort();
+        return S.C250Reset;
+      case "NOOP":
+        return S.C250Noop;
+      case "QUIT":
+        return argument === "" ? S.C221Bye : S.C501Argument;
+      case "STARTTLS":
+        return this.#startTls(argument);
+      default:
+        return rareCommand(verb, argument);
+    }
+  }
+
+  /** The body has come in whole. After this the transaction is over, whatever the answer. */
+  message(body: Body): Answer {
+    const open = this.#open;
+    if (open === undefined) return S.C503Mail;
+    if (body.faults.longestLine > this.#options.limits.lineBytesMax) {
+      return this.unfit(S.C554BodyLine);
+    }
+    this.#open = undefined;
+    try {
+      return open.transaction.message(body).then(asStep, (error: unknown) => this.#failure(error));
+    } catch (error) {
+      return this.#failure(error);
+    }
+  }
+
+  /** The body cannot be taken: ends the transaction with this step. */
+  unfit(step: Step): Step {
+    this.abort();
+    return step;
+  }
+
+  #hello(argument: string, verb: "EHLO" | "HELO"): Step {
+    if (!HELO_NAME.test(argument)) return S.C501Hello;
+    this.abort();
+    const esmtp = verb === "EHLO";
+    this.#greeting = {
+      helo: argument,
+      esmtp,
+      ...(this.#tls === undefined ? {} : { tls: this.#tls }),
+    };
+    const { hostname } = this.#options;
+    const text = esmtp ? [hostname, ...this.#extensions()].join("\n") : hostname;
+    return { reply: { code: 250, status: "", text } };
+  }
+
+  /** What EHLO announces: exactly what works. */
+  #extensions(): string[] {
+    const { limits, startTls } = this.#options;
+    return [
+      "PIPELINING",
+      `SIZE ${limits.messageBytesMax}`,
+      "8BITMIME",
+      "SMTPUTF8",
+      "ENHANCEDSTATUSCODES",
+      ...(startTls && this.#tls === undefined ? ["STARTTLS"] : []),
+    ];
+  }
+
+  #startTls(argument: string): Step {
+    if (!this.#options.startTls) return S.C502Unsupported;
+    if (argument !== "") return S.C501Argument;
+    return this.#tls === undefined ? S.C220Tls : S.C503Tls;
+  }
+
+  #mail(argument: string): Step {
+    const { client, reception, limits } = this.#options;
+    if (this.#greeting === undefined) return S.C503Hello;
+    if (this.#open !== undefined) return S.C503Nested;
+    const command = parseMail(argument, limits);
+    if ("reply" in command) return command;
+    try {
+      const answer = reception.mail(client, this.#greeting, command);
+      if ("code" in answer) return { reply: answer };
+      this.#open = { transaction: answer, smtputf8: command.smtputf8, accepted: 0, asked: 0 };
+      return { reply: answer.accepted };
+    } catch (error) {
+      return this.#failure(error);
+    }
+  }
+
+  #rcpt(argument: string): Answer {
+    const open = this.#open;
+    if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
+    const command = parseRcpt(argument, open);
+    if ("reply" in command) return command;
+    open.asked += 1;
+    if (open.accepted >= this.#options.limits.recipientsMax) return S.C452Recipients;
+    try {
+      const answer = open.transaction.rcpt(command);
+      if ("code" in answer) return counted(open, answer);
+      return answer.then(
+        (reply) => counted(open, reply),
+        (error: unknown) => this.#failure(error),
+      );
+    } catch (error) {
+      return this.#failure(error);
+    }
+  }
+
+  #data(): Step {
+    const open = this.#open;
+    if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
+    if (open.accepted === 0) return open.asked === 0 ? S.C503Rcpt : S.C554Recipients;
+    try {
+      const refused = open.transaction.data();
+      if (refused === undefined) return GO;
+      this.abort();
+      return { reply: refused };
+    } catch (error) {
+      this.abort();
+      return this.#failure(error);
+    }
+  }
+
+  #failure(error: unknown): Step {
+    this.#options.failed(error);
+    return S.C451Local;
+  }
+}
+
+const GO: Step = { ...S.C354Go, next: "data" };
+
+function counted(open: Open, reply: Reply): Step {
+  if (reply.code < 250 || reply.code > 259) return { reply };
+  open.accepted += 1;
+  return { reply, recipientAccepted: true };
+}
+
+function asStep(reply: Reply): Step {
+  return { reply };
+}
+
+/** Commands that change no state, and those that are known and not served. */
+function rareCommand(verb: string, argument: string): Step {
+  switch (verb) {
+    case "VRFY":
+      return argument === "" ? S.C501Vrfy : S.C252Vrfy;
+    case "HELP":
+      return S.C214Help;
+    case "EXPN":
+    case "AUTH":
+    case "BDAT":
+    case "ETRN":
+    case "XCLIENT":
+    case "XFORWARD":
+      return S.C502Unsupported;
+    default:
+      return HTTP.test(verb) && /\bHTTP\/\d/i.test(argument) ? S.C421Http : S.C500Unknown;
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * A message in arrival and its share of the listener's memory. Owns the scanner and the bytes taken
+ * from the budget; whoever makes one calls `release` in the end. Knows no sockets and no replies.
+ */
+import { DataScanner } from "./data-scanner.ts";
+import type { ReceivingBytes } from "./limits.ts";
+import type { Body } from "./reception.ts";
+
+/** A message this many times over the limit is not read to its end. */
+const OVERSIZE_FACTOR_MAX = 2;
+
+/** What may be done with it: `runaway` is not even worth reading on. */
+export type Verdict = "fits" | "oversized" | "runaway" | "starved";
+
+export class IncomingMessage {
+  readonly #scanner: DataScanner;
+  readonly #budget: ReceivingBytes;
+  readonly #bytesMax: number;
+  #taken = 0;
+  #starved = false;
+
+  constructor(options: { readonly bytesMax: number; readonly budget: ReceivingBytes }) {
+    this.#scanner = new DataScanner(options);
+    this.#bytesMax = options.bytesMax;
+    this.#budget = options.budget;
+  }
+
+  get verdict(): Verdict {
+    if (this.#scanner.bytes > this.#bytesMax * OVERSIZE_FACTOR_MAX) return "runaway";
+    if (this.#scanner.oversized) return "oversized";
+    return this.#starved ? "starved" : "fits";
+  }
+
+  /** As `DataScanner.feed`, with the bytes accounted for. */
+  feed(chunk: Buffer, from: number): number {
+    const rest = this.#scanner.feed(chunk, from);
+    if (this.#scanner.dropped) {
+      this.release();
+      return rest;
+    }
+    const more = this.#scanner.bytes - this.#taken;
+    if (this.#budget.take(more)) {
+      this.#taken += more;
+    } else {
+      this.#starved = true;
+      this.#scanner.drop();
+      this.release();
+    }
+    return rest;
+  }
+
+  /** The whole message, once `feed` has found its end and it fits. */
+  body(): Body {
+    return this.#scanner.body();
+  }
+
+  /** Gives the bytes back to the budget; harmless when repeated. */
+  release(): void {
+    this.#budget.release(this.#taken);
+    this.#taken = 0;
+  }
+}

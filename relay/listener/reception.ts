@@ -1,0 +1,97 @@
+/**
+ * What the listener asks of the rest of the relay. The listener speaks SMTP; whoever implements
+ * `Reception` decides who may send, where a recipient goes, and keeps the message. Nothing here
+ * knows sockets, policy, routes or the spool.
+ */
+import type { Reply } from "../outcome.ts";
+
+/** The far end of one connection, fixed for its life. */
+export type Client = {
+  /** Short random id; joins all log lines of a session. */
+  readonly sessionId: string;
+  /** IP address; IPv4-mapped addresses are already unmapped. */
+  readonly address: string;
+  readonly port: number;
+  /** Name of the listener that took the connection, as configured. */
+  readonly listener: string;
+  readonly localAddress: string;
+  readonly localPort: number;
+};
+
+/** What the client has said of itself since the last HELO, EHLO or STARTTLS. */
+export type Greeting = {
+  /** The argument of HELO or EHLO as written: printable ASCII without spaces, otherwise unchecked. */
+  readonly helo: string;
+  /** EHLO rather than HELO. */
+  readonly esmtp: boolean;
+  readonly tls?: { readonly version: string; readonly cipher: string };
+  /** The authenticated identity, where there is one. */
+  readonly user?: string;
+};
+
+/** A MAIL command whose syntax and parameters are sound (RFC 5321 section 4.1.1.2). */
+export type MailCommand = {
+  /** The text between < and >: "" for the null sender, a source route kept as written. */
+  readonly path: string;
+  /** Parameters by upper-case keyword; `undefined` for one without a value. */
+  readonly parameters: ReadonlyMap<string, string | undefined>;
+  readonly smtputf8: boolean;
+  /** BODY=8BITMIME was given. */
+  readonly eightBit: boolean;
+  /** The SIZE that the client declared, in bytes; never over the listener's limit. */
+  readonly size?: number;
+};
+
+/** A RCPT command whose syntax and parameters are sound (RFC 5321 section 4.1.1.3). */
+export type RcptCommand = {
+  /** The text between < and >, never empty, a source route kept as written. */
+  readonly path: string;
+  /** Parameters by upper-case keyword; `undefined` for one without a value. */
+  readonly parameters: ReadonlyMap<string, string | undefined>;
+};
+
+/** The body as received: CRLF-terminated, dot-unstuffed; `faults` says what the scanner met. */
+export type Body = {
+  readonly chunks: readonly Buffer[];
+  /** The sum of the chunks' lengths. */
+  readonly bytes: number;
+  readonly faults: {
+    /** CRs not followed by LF. */
+    readonly bareCr: number;
+    /** LFs not preceded by CR. */
+    readonly bareLf: number;
+    readonly nul: number;
+    /** Octets of the longest line without its CRLF; a bare LF ends a line too. */
+    readonly longestLine: number;
+  };
+};
+
+/** Who takes the mail. One per listener or shared by several; its methods must not block. */
+export interface Reception {
+  /**
+   * A connection was made. A refusal (554 or 421) is sent instead of the greeting and closes the
+   * connection; `undefined` lets it in.
+   */
+  connect(client: Client): Reply | undefined;
+  /** Begins a transaction, or refuses the sender with a reply. A throw is answered 451 4.3.0. */
+  mail(client: Client, greeting: Greeting, command: MailCommand): Transaction | Reply;
+  /** The connection of a client that `connect` let in is gone; called once. */
+  closed(client: Client): void;
+}
+
+/** One mail transaction: MAIL, RCPTs, DATA. Ends with `message` or with `abort`, never with both. */
+export interface Transaction {
+  /** The answer to MAIL (250 2.1.0). */
+  accepted: Reply;
+  /** Decides one recipient; a 25x reply counts as accepted. A throw is answered 451 4.3.0. */
+  rcpt(command: RcptCommand): Reply | Promise<Reply>;
+  /** Asked at DATA when a recipient was accepted: `undefined` goes on with 354; a refusal ends the transaction. */
+  data(): Reply | undefined;
+  /**
+   * Takes the message. The client is answered when this resolves: 250 only after the spool has
+   * synced. A rejection is answered 451 4.3.0. May outlive the connection.
+   */
+  message(body: Body): Promise<Reply>;
+  /** RSET, a new EHLO, disconnect, an unfit body: called once unless `message` was called. */
+  abort(): void;
+}

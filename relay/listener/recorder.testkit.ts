@@ -1,0 +1,125 @@
+/**
+ * For tests: a reception that records what it is asked and answers as the address says, so that a
+ * dialog can drive every path: `550-5.1.1@x` is answered 550 5.1.1, `slow@` a little later,
+ * `throw@` and `reject@` fail, `later@` holds the message until `release` is called.
+ */
+import { setTimeout as wait } from "node:timers/promises";
+import type { Reply } from "../outcome.ts";
+import type { ListenerEvents } from "./events.ts";
+import type {
+  Body,
+  Client,
+  Greeting,
+  MailCommand,
+  RcptCommand,
+  Reception,
+  Transaction,
+} from "./reception.ts";
+
+export type Received = {
+  readonly client: Client;
+  readonly greeting: Greeting;
+  readonly mail: MailCommand;
+  readonly rcpts: readonly RcptCommand[];
+  readonly body: Body;
+  readonly text: string;
+};
+
+const CODED = /^(\d{3})-(\d\.\d+\.\d+)@/;
+
+/** A reception and a listener's events, both of which only write down what happens. */
+export class Recorder implements Reception, ListenerEvents {
+  readonly messages: Received[] = [];
+  readonly log: string[] = [];
+  readonly failures: Error[] = [];
+  aborted = 0;
+  connectReply: Reply | undefined;
+  #release: (() => void)[] = [];
+
+  /** Lets every message to `later@` be answered. */
+  release(): void {
+    for (const go of this.#release.splice(0)) go();
+  }
+
+  get held(): number {
+    return this.#release.length;
+  }
+
+  connect(): Reply | undefined {
+    return this.connectReply;
+  }
+
+  mail(client: Client, greeting: Greeting, mail: MailCommand): Transaction | Reply {
+    const coded = replyOf(mail.path);
+    if (coded !== undefined) return coded;
+    if (mail.path.startsWith("throw@")) throw new Error("mail threw");
+    const rcpts: RcptCommand[] = [];
+    return {
+      accepted: { code: 250, status: "2.1.0", text: "Sender OK" },
+      rcpt: (command) => {
+        const answer = this.#rcpt(command);
+        if (!("code" in answer) || answer.code === 250) rcpts.push(command);
+        return answer;
+      },
+      data: () => replyOf(rcpts.find(({ path }) => path.startsWith("data-"))?.path.slice(5) ?? ""),
+      message: async (body) => {
+        const text = Buffer.concat(body.chunks).toString("latin1");
+        this.messages.push({ client, greeting, mail, rcpts, body, text });
+        return await this.#message(rcpts[0]?.path ?? "");
+      },
+      abort: () => {
+        this.aborted += 1;
+      },
+    };
+  }
+
+  opened(): void {
+    this.log.push("opened");
+  }
+
+  /** Of `Reception` and of `ListenerEvents`. */
+  closed(_client: Client, session?: { readonly messages: number }): void {
+    this.log.push(session === undefined ? "reception closed" : `closed ${session.messages}`);
+  }
+
+  turnedAway(): void {
+    this.log.push("turnedAway");
+  }
+
+  refused(_client: Client, reason: string): void {
+    this.log.push(`refused ${reason}`);
+  }
+
+  limit(_client: Client, limit: string): void {
+    this.log.push(`limit ${limit}`);
+  }
+
+  failed(error: Error, source: string): void {
+    this.log.push(`failed ${source}`);
+    this.failures.push(error);
+  }
+
+  #rcpt({ path }: RcptCommand): Reply | Promise<Reply> {
+    const coded = replyOf(path);
+    if (coded !== undefined) return coded;
+    if (path.startsWith("throw@")) throw new Error("rcpt threw");
+    if (path.startsWith("reject@")) return Promise.reject(new Error("rcpt rejected"));
+    const ok = { code: 250, status: "2.1.5", text: "Recipient OK" };
+    return path.startsWith("slow@") ? wait(20, ok) : ok;
+  }
+
+  async #message(first: string): Promise<Reply> {
+    if (first.startsWith("fail-message@")) throw new Error("message rejected");
+    if (first.startsWith("later@")) {
+      await new Promise<void>((resolve) => this.#release.push(resolve));
+    }
+    const coded = first.startsWith("message-") ? replyOf(first.slice(8)) : undefined;
+    return coded ?? { code: 250, status: "2.0.0", text: "Queued" };
+  }
+}
+
+function replyOf(path: string): Reply | undefined {
+  const [, code, status] = CODED.exec(path) ?? [];
+  if (code === undefined || status === undefined) return undefined;
+  return { code: Number(code), status, text: "as asked" };
+}

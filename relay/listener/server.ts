@@ -1,0 +1,200 @@
+/**
+ * A listener: one port that receives mail. Owns the server socket, the set of connections, and the
+ * one timer that looks at all their clocks. The protocol is in dialogue.ts, policy behind `Reception`.
+ */
+import type { AddressInfo, Socket } from "node:net";
+import type { SecureContext, TLSSocket } from "node:tls";
+import { SMTPServer } from "smtp-server";
+import { Connection, type ListenerContext } from "./connection.ts";
+import type { ListenerEvents } from "./events.ts";
+import { Admission, type ListenerLimits, ReceivingBytes } from "./limits.ts";
+import type { Reception } from "./reception.ts";
+import { newSessionId } from "./session-id.ts";
+import { type Certificates, ContextMap } from "./tls-context.ts";
+
+export type ListenerOptions = {
+  /** As configured: "smtp", "submission" ...; goes into `Client.listener`. */
+  readonly name: string;
+  readonly host: string;
+  /** 0 takes any free port, see `address()`. */
+  readonly port: number;
+  /** The name in the greeting and the answer to EHLO. */
+  readonly hostname: string;
+  /** Without it STARTTLS is not offered. */
+  readonly tls?: Certificates;
+  /** TLS from the first byte (port 465); needs `tls`. */
+  readonly implicitTls?: true;
+  readonly reception: Reception;
+  readonly limits: ListenerLimits;
+  readonly events: ListenerEvents;
+  /** Waits before the greeting and refuses who talks meanwhile; 0, the default, greets at once. */
+  readonly greetingDelayMs?: number;
+  /** The memory that messages in arrival share, where several listeners share it. */
+  readonly receiving?: ReceivingBytes;
+};
+
+export interface Listener {
+  /** Resolves when connections are taken; rejects when the port cannot be had. */
+  listen(): Promise<void>;
+  /** Where it listens; throws before `listen` has resolved. */
+  address(): AddressInfo;
+  /**
+   * Takes no more connections, sends idle sessions off with 421, lets messages in arrival finish,
+   * and destroys what is left after `graceMs`. Resolves when every connection is closed.
+   */
+  stop(options: { readonly graceMs: number }): Promise<void>;
+  /** Open connections. */
+  readonly connections: number;
+}
+
+/** Makes a listener that does not listen yet. */
+export function createListener(options: ListenerOptions): Listener {
+  if (options.implicitTls === true && options.tls === undefined) {
+    throw new TypeError(`listener ${options.name}: implicit TLS needs certificates`);
+  }
+  const server = new ListenerServer(options);
+  return {
+    listen: () => server.start(),
+    address: () => server.address(),
+    stop: ({ graceMs }) => server.stop(graceMs),
+    get connections() {
+      return server.live.size;
+    },
+  };
+}
+
+/** How often clocks are looked at: often enough for short limits, rarely enough to cost nothing. */
+const SWEEP_MS_MAX = 1000;
+const SWEEP_MS_MIN = 10;
+
+class ListenerServer extends SMTPServer {
+  readonly live = new Set<Connection>();
+  readonly #options: ListenerOptions;
+  readonly #context: ListenerContext;
+  readonly #admission: Admission;
+  #sweep: NodeJS.Timeout | undefined;
+
+  constructor(options: ListenerOptions) {
+    super({
+      logger: false,
+      secure: options.implicitTls === true,
+      // Replies still owed go out to a client that has closed its side.
+      allowHalfOpen: true,
+      maxClients: options.limits.connectionsMax,
+      socketTimeout: options.limits.idleMsMax,
+    });
+    const implicitTls = options.implicitTls === true;
+    this.#options = options;
+    this.#admission = new Admission(options.limits);
+    this.#context = {
+      name: options.name,
+      hostname: options.hostname,
+      reception: options.reception,
+      limits: options.limits,
+      events: options.events,
+      receiving: options.receiving ?? new ReceivingBytes(options.limits.receivingBytesMax),
+      startTls: options.tls !== undefined && !implicitTls,
+      greetingDelayMs: options.greetingDelayMs ?? 0,
+      stopping: false,
+    };
+    this.secureContext = new ContextMap(options.tls);
+    this.on("error", (error: Error) =>
+      options.events.failed(error, implicitTls ? "tls" : "listener"),
+    );
+  }
+
+  start(): Promise<void> {
+    const { host, port, limits } = this.#options;
+    const shortest = Math.min(limits.idleMsMax, limits.sessionMsMax);
+    const sweepMs = Math.min(Math.max(shortest / 4, SWEEP_MS_MIN), SWEEP_MS_MAX);
+    return new Promise((resolve, reject) => {
+      this.server.once("error", reject);
+      this.server.listen({ host, port }, () => {
+        this.server.off("error", reject);
+        this.#sweep = setInterval(() => this.#lookAtClocks(), sweepMs).unref();
+        resolve();
+      });
+    });
+  }
+
+  address(): AddressInfo {
+    const address = this.server.address();
+    if (address === null || typeof address === "string") {
+      throw new TypeError(`listener ${this.#options.name} does not listen`);
+    }
+    return address;
+  }
+
+  stop(graceMs: number): Promise<void> {
+    this.#context.stopping = true;
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const socket of this._pendingSockets.values()) socket.destroy();
+    for (const connection of this.live) connection.retire();
+    const cut = setTimeout(() => {
+      for (const connection of this.live) connection.destroy();
+    }, graceMs);
+    return closed.finally(() => {
+      clearTimeout(cut);
+      clearInterval(this.#sweep);
+    });
+  }
+
+  // What the base class asks for.
+
+  override connect(socket: Socket, options?: { readonly id?: string | undefined } | null): void {
+    const connection: Connection = new Connection({
+      server: this,
+      socket,
+      sessionId: options?.id ?? newSessionId(),
+      context: this.#context,
+      admission: this.#admission,
+      gone: () => this.live.delete(connection),
+    });
+    this.live.add(connection);
+    connection.init();
+  }
+
+  /** No PROXY protocol yet: the session begins at once. */
+  override _handleProxy(
+    _socket: Socket,
+    callback: (error: Error | null, options?: { id: string }) => void,
+  ): void {
+    callback(null, { id: newSessionId() });
+  }
+
+  override _upgrade(
+    socket: Socket,
+    callback: (error: Error | null, tlsSocket?: TLSSocket) => void,
+  ): void {
+    try {
+      super._upgrade(socket, callback);
+    } catch (error) {
+      callback(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  override _resolveSNI(
+    servername: string,
+    callback: (error: Error | null, context?: SecureContext) => void,
+  ): void {
+    try {
+      callback(null, this.#options.tls?.context(servername));
+    } catch (error) {
+      callback(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** The base class would load its built-in key here. */
+  override updateSecureContext(): void {
+    this.secureContext = new Map();
+  }
+
+  override onSecure(_socket: unknown, _session: unknown, callback: () => void): void {
+    callback();
+  }
+
+  #lookAtClocks(): void {
+    const now = performance.now();
+    for (const connection of this.live) connection.sweep(now);
+  }
+}

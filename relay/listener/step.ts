@@ -1,0 +1,119 @@
+/**
+ * Every answer that the protocol side gives by itself, as values: the reply, what follows it, and
+ * why it is a refusal. What policy answers comes from the reception and is not here. Enhanced codes
+ * are those of RFC 3463 and RFC 5248; 3xx and the greeting carry none (RFC 2034 section 4).
+ */
+import type { Reply } from "../outcome.ts";
+
+/** Why the protocol side refused; a closed set, used as a metric label. */
+export type Refusal =
+  | "syntax"
+  | "sequence"
+  | "unknown"
+  | "parameter"
+  | "utf8"
+  | "line"
+  | "http"
+  | "early"
+  | "tls"
+  | "size"
+  | "recipients"
+  | "body"
+  | "memory";
+
+/** One answer. `next` is what the connection does after the reply. */
+export type Step = {
+  readonly reply: Reply;
+  readonly next?: "close" | "tls" | "data";
+  readonly refused?: Refusal;
+  /** A RCPT was accepted. */
+  readonly recipientAccepted?: true;
+};
+
+/** The refusals that are protocol errors of the client's and count as such. */
+export const ERRORS: ReadonlySet<Refusal> = new Set([
+  "syntax",
+  "sequence",
+  "unknown",
+  "parameter",
+  "utf8",
+  "line",
+]);
+
+const step = (code: number, status: string, text: string): Step => ({
+  reply: { code, status, text },
+});
+const refusal = (refused: Refusal, code: number, status: string, text: string): Step => ({
+  reply: { code, status, text },
+  refused,
+});
+
+export const C354Go = step(354, "", "End data with <CR><LF>.<CR><LF>");
+export const C250Noop = step(250, "2.0.0", "OK");
+export const C250Reset = step(250, "2.0.0", "Reset");
+export const C214Help = step(214, "2.0.0", "See RFC 5321");
+/** RFC 5321 section 7.3: neither confirms nor denies. */
+export const C252Vrfy = step(
+  252,
+  "2.0.0",
+  "Cannot verify, but will take mail and try to deliver it",
+);
+export const C221Bye: Step = { ...step(221, "2.0.0", "Bye"), next: "close" };
+export const C220Tls: Step = { ...step(220, "2.0.0", "Ready to start TLS"), next: "tls" };
+
+export const C451Local = step(451, "4.3.0", "Local error, try again later");
+export const C454Tls = refusal("tls", 454, "4.7.0", "TLS not available for the moment");
+export const C452Recipients = refusal("recipients", 452, "4.5.3", "Too many recipients");
+export const C452Memory = refusal(
+  "memory",
+  452,
+  "4.3.1",
+  "Too much mail in arrival, try again later",
+);
+
+export const C500Line = refusal("line", 500, "5.5.2", "Line too long");
+export const C500CrLf = refusal("line", 500, "5.5.2", "Bare CR or LF in a command");
+export const C500Control = refusal("line", 500, "5.5.2", "Control character in a command");
+export const C500Utf8 = refusal("utf8", 500, "5.5.2", "Not UTF-8");
+export const C500Unknown = refusal("unknown", 500, "5.5.1", "Command not recognized");
+export const C502Unsupported = refusal("unknown", 502, "5.5.1", "Command not implemented");
+export const C501Hello = refusal("syntax", 501, "5.5.4", "Syntax: EHLO hostname");
+export const C501Argument = refusal("syntax", 501, "5.5.4", "No argument allowed");
+export const C501Vrfy = refusal("syntax", 501, "5.5.4", "Syntax: VRFY address");
+export const C501Mail = refusal("syntax", 501, "5.5.2", "Syntax: MAIL FROM:<address>");
+export const C501Rcpt = refusal("syntax", 501, "5.5.2", "Syntax: RCPT TO:<address>");
+export const C501Sender = refusal("syntax", 501, "5.1.7", "Bad sender address syntax");
+export const C501Recipient = refusal("syntax", 501, "5.1.3", "Bad recipient address syntax");
+export const C501Parameter = refusal("parameter", 501, "5.5.4", "Bad parameter syntax");
+export const C501Duplicate = refusal("parameter", 501, "5.5.4", "Parameter given twice");
+export const C555Parameter = refusal("parameter", 555, "5.5.4", "Parameter not recognized");
+/** RFC 6531 section 3.5. */
+export const C553Utf8 = refusal("utf8", 553, "5.6.7", "Non-ASCII address needs SMTPUTF8");
+export const C552Size = refusal("size", 552, "5.3.4", "Message too big");
+export const C552Cut: Step = { ...C552Size, next: "close" };
+export const C554BodyLine = refusal("body", 554, "5.6.0", "Line too long in the message");
+export const C503Hello = refusal("sequence", 503, "5.5.1", "Send EHLO first");
+export const C503Nested = refusal("sequence", 503, "5.5.1", "Transaction already begun");
+export const C503Mail = refusal("sequence", 503, "5.5.1", "Send MAIL first");
+export const C503Rcpt = refusal("sequence", 503, "5.5.1", "Send RCPT first");
+export const C503Tls = refusal("sequence", 503, "5.5.1", "TLS already active");
+export const C503Injection: Step = {
+  ...refusal("tls", 503, "5.5.1", "Nothing may follow STARTTLS"),
+  next: "close",
+};
+/** No error of a client that pipelines: every RCPT was refused, and told so. */
+export const C554Recipients = step(554, "5.5.1", "No valid recipients");
+export const C554Early: Step = {
+  ...refusal("early", 554, "5.5.1", "Wait for the greeting before sending"),
+  next: "close",
+};
+export const C421Http: Step = { ...refusal("http", 421, "4.7.0", "This is SMTP"), next: "close" };
+
+const closing = (status: string, text: string): Reply => ({ code: 421, status, text });
+export const C421Local = closing("4.3.0", "Local error, try again later");
+export const C421Connections = closing("4.7.0", "Too many connections, try again later");
+export const C421Errors = closing("4.7.0", "Too many errors");
+export const C421Commands = closing("4.7.0", "Too many commands");
+export const C421Idle = closing("4.4.2", "Idle too long");
+export const C421Session = closing("4.7.0", "Session too long, connect again");
+export const C421Stopping = closing("4.3.2", "Shutting down, connect again");
