@@ -44,6 +44,7 @@ export const limits = {
   shardBytesTarget: 64 * 1024,
   shardBytesMax: 512 * 1024,
   shardCountMax: 8192,
+  unavailableCharsMax: 500,
   shardRawBytesMax: 16 * 1024 * 1024,
   manifestBytesMax: 1024 * 1024,
   manifestParentsMax: 16,

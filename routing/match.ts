@@ -53,6 +53,8 @@ function climb<T>(
   recipient: Address,
   visit: (rung: Rung) => T | undefined,
 ): T | undefined {
+  // Literals match `domains` entries only.
+  if (recipient.isLiteral) return atNames(table, recipient.domain, visit);
   return atAddress(table, recipient, visit) ?? atNames(table, recipient.domain, visit);
 }
 
@@ -205,11 +207,11 @@ function entrySteps(
 
 /** The recipient keys that could decide, most specific first. */
 export function recipientKeysOf({ local, domain }: Address): readonly RecipientKey[] {
+  if (isLiteral(domain)) return [keyOf("domain", domain)];
   const written = localKey(local);
   const base = baseOfTag(written);
   const keys = [keyOf("address", `${written}@${domain}`)];
   if (base !== undefined) keys.push(keyOf("address", `${base}@${domain}`));
   keys.push(keyOf("domain", domain));
-  if (isLiteral(domain)) return keys;
   return [...keys, ...suffixesOf(domain).map((suffix) => keyOf("suffix", suffix))];
 }

@@ -1,7 +1,7 @@
 /**
  * What a route is, once compiled: the part of a MailRoute that a relay needs to decide and to deliver.
  * Shared by compile (which makes them), the wire format (which carries them) and match (which finds
- * them). Types only; durations are milliseconds, and everything in here has been parsed.
+ * them). Only types and one default; durations are milliseconds, and everything in here has been parsed.
  */
 import type { Domain } from "./domain.ts";
 
@@ -57,6 +57,13 @@ export type Retry = {
   readonly delayWarningAfterMs: number;
 };
 
+export const retryDefaults: Retry = {
+  initialMs: 60_000,
+  maxMs: 3_600_000,
+  expireAfterMs: 5 * 86_400_000,
+  delayWarningAfterMs: 4 * 3_600_000,
+};
+
 /** Of the whole installation; a relay takes its share. */
 export type DeliveryLimits = {
   readonly maxConnections?: number;
@@ -75,6 +82,12 @@ export type Route = {
   readonly auth?: Auth;
   readonly delivery: DeliveryLimits;
   readonly retry: Retry;
+  /**
+   * Which addresses a name in `target` may turn out to have, beyond the public ones: "anywhere" for the
+   * installation's own namespace, else the CIDR blocks that a grant names. Absent: none, so a relay
+   * must refuse loopback, link-local and denied networks after it has resolved the name.
+   */
+  readonly reach?: "anywhere" | readonly string[];
   /** Why nothing can be sent now (Secret missing, host refused): the keys stay, mail defers (4.3.5). */
   readonly unavailable?: string;
   /** The resource is gone but another one waits for its keys: kept until then (epoch ms). */

@@ -1,0 +1,40 @@
+/**
+ * Whether a new table may replace the one in force. A deleted CRD, an unmounted volume or a broken list
+ * must never send internal mail to the Internet: a compile that loses too much waits for a person.
+ */
+import { keyCount, type RouteTable, routeOf, tableEntries } from "./table.ts";
+
+export type Judgement =
+  | { readonly publish: true }
+  | { readonly publish: false; readonly why: string };
+
+const lostShareMax = 0.3;
+const lostKeysMin = 10;
+
+/** Refuses a table that loses more than 30 % of the keys (and more than 10), or all of them. */
+export function judge(options: {
+  readonly previous: RouteTable;
+  readonly next: RouteTable;
+}): Judgement {
+  const before = keyCount(options.previous);
+  if (before === 0) return { publish: true };
+  const after = keyCount(options.next);
+  if (after === 0) return { publish: false, why: `every key would go: all ${before}` };
+  const lost = lostKeys(options.previous, options.next);
+  if (lost > lostKeysMin && lost > before * lostShareMax) {
+    return { publish: false, why: `${lost} of ${before} keys would go` };
+  }
+  return { publish: true };
+}
+
+function lostKeys(previous: RouteTable, next: RouteTable): number {
+  const kept = new Set<string>();
+  for (const { key, senderKey } of tableEntries(next)) kept.add(`${key} ${senderKey ?? ""}`);
+  let lost = 0;
+  for (const { key, senderKey, route } of tableEntries(previous)) {
+    // A key that was only held for a vanished route is not lost by this compile.
+    if (kept.has(`${key} ${senderKey ?? ""}`)) continue;
+    if (routeOf(previous, route)?.heldUntilMs === undefined) lost += 1;
+  }
+  return lost;
+}

@@ -1,0 +1,255 @@
+/**
+ * One shard as JSON text. Lists are sorted and routes have their properties in order, so equal content
+ * is equal text. Reading checks every name against the canonical grammar and its place in the table.
+ */
+import { hashOf } from "./hash.ts";
+import {
+  isAddressName,
+  isDomainName,
+  isSuffixName,
+  type KeyKind,
+  parseKey,
+  type SenderKey,
+} from "./key.ts";
+import { limits } from "./limits.ts";
+import type { Route, RouteId } from "./route.ts";
+import { type Entries, entryList, type NameNode, type RouteTable, type Shard } from "./table.ts";
+import { checkFormat, readJson, TableError } from "./table-error.ts";
+import { readRoute } from "./wire-route.ts";
+
+export const format = 1;
+
+const encoder = new TextEncoder();
+
+export function shardBytes(table: RouteTable, index: number): Uint8Array {
+  const shard = table.shards[index] as Shard;
+  const routes = [...shard.routes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const ids = [...idsOf(shard)].sort();
+  const numbers = new Map(ids.map((id, number) => [id, number]));
+  const list = (kind: KeyKind) => flatEntries(shard, kind, numbers);
+  const wire = {
+    format,
+    index,
+    count: table.shards.length,
+    routes: routes.map(canonical),
+    ids,
+    addresses: list("address"),
+    domains: list("domain"),
+    suffixes: list("suffix"),
+  };
+  return encoder.encode(JSON.stringify(wire));
+}
+
+function idsOf(shard: Shard): ReadonlySet<RouteId> {
+  const ids = new Set<RouteId>();
+  const collect = (entries: Entries | undefined) => {
+    if (typeof entries === "string") ids.add(entries);
+    else if (entries !== undefined) for (const [, id] of entryList(entries)) ids.add(id);
+  };
+  for (const entries of shard.addresses.values()) collect(entries);
+  for (const { domain, suffix } of shard.names.values()) {
+    collect(domain);
+    collect(suffix);
+  }
+  return ids;
+}
+
+/** [name, entries, name, entries, ...]; entries: the route's number, or [sender key or "", number]s. */
+function flatEntries(
+  shard: Shard,
+  kind: KeyKind,
+  numbers: ReadonlyMap<RouteId, number>,
+): readonly unknown[] {
+  const pairs: (readonly [string, Entries])[] = [];
+  if (kind === "address") {
+    for (const pair of shard.addresses) pairs.push(pair);
+  } else {
+    for (const [name, node] of shard.names) {
+      if (node[kind] !== undefined) pairs.push([name, node[kind]]);
+    }
+  }
+  pairs.sort(([a], [b]) => (a < b ? -1 : 1));
+  return pairs.flatMap(([name, entries]) => [name, wireEntries(entries, numbers)]);
+}
+
+function wireEntries(entries: Entries, numbers: ReadonlyMap<RouteId, number>): unknown {
+  if (typeof entries === "string") return numbers.get(entries);
+  return entryList(entries)
+    .map(([senderKey, id]) => [senderKey ?? "", numbers.get(id)] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** The same value with its properties in order of name. */
+function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (typeof value !== "object" || value === null) return value;
+  const sorted = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(sorted.map(([name, item]) => [name, canonical(item)]));
+}
+
+export type DecodedShard = {
+  readonly shard: Shard;
+  readonly index: number;
+  readonly count: number;
+  /** Every route that an entry names; it may stand in another shard. */
+  readonly routeIds: readonly RouteId[];
+};
+
+/** Shares equal strings and nodes among the shards of one load: half the memory of a large table. */
+export class Interner {
+  readonly #ids = new Map<string, RouteId>();
+  readonly #nodes = { domain: new Map<RouteId, NameNode>(), suffix: new Map<RouteId, NameNode>() };
+
+  id(text: string): RouteId {
+    const known = this.#ids.get(text);
+    if (known !== undefined) return known;
+    this.#ids.set(text, text as RouteId);
+    return text as RouteId;
+  }
+
+  node(kind: "domain" | "suffix", entries: Entries): NameNode {
+    if (typeof entries !== "string") return nodeOf(kind, entries);
+    const nodes = this.#nodes[kind];
+    const known = nodes.get(entries) ?? nodeOf(kind, entries);
+    nodes.set(entries, known);
+    return known;
+  }
+}
+
+function nodeOf(kind: "domain" | "suffix", entries: Entries): NameNode {
+  return kind === "domain"
+    ? { domain: entries, suffix: undefined }
+    : { domain: undefined, suffix: entries };
+}
+
+/** Throws TableError. */
+export function readShard(text: string, interner: Interner = new Interner()): DecodedShard {
+  const raw = readJson(text, "shard");
+  const { format: written, index, count } = raw;
+  checkFormat(written, "shard", format);
+  if (!isCount(count) || !isIndex(index, count)) {
+    throw new TableError(`shard: number ${String(index)} of ${String(count)} is not a place`);
+  }
+  return new ShardReader({ index, count, interner }).read(raw);
+}
+
+function isCount(count: unknown): count is number {
+  return (
+    typeof count === "number" &&
+    Number.isInteger(count) &&
+    count > 0 &&
+    count <= limits.shardCountMax &&
+    (count & (count - 1)) === 0
+  );
+}
+
+function isIndex(index: unknown, count: number): index is number {
+  return typeof index === "number" && Number.isInteger(index) && index >= 0 && index < count;
+}
+
+class ShardReader {
+  readonly #at: { readonly index: number; readonly count: number; readonly interner: Interner };
+  #ids: readonly RouteId[] = [];
+  #keys = 0;
+
+  constructor(at: { index: number; count: number; interner: Interner }) {
+    this.#at = at;
+  }
+
+  read(raw: Record<string, unknown>): DecodedShard {
+    const { index, count, interner } = this.#at;
+    this.#ids = list(raw, "ids").map((id) => {
+      if (typeof id !== "string") throw this.#error("ids", id);
+      return interner.id(id);
+    });
+    const routes = this.#routes(list(raw, "routes"));
+    const addresses = new Map<string, Entries>();
+    this.#each(raw, "addresses", isAddressName, (name, entries) => addresses.set(name, entries));
+    const names = new Map<string, NameNode>();
+    this.#each(raw, "domains", isDomainName, (name, entries) => {
+      names.set(name, interner.node("domain", entries));
+    });
+    this.#each(raw, "suffixes", isSuffixName, (name, entries) => {
+      const known = names.get(name);
+      const node = known
+        ? { domain: known.domain, suffix: entries }
+        : interner.node("suffix", entries);
+      names.set(name, node);
+    });
+    const shard: Shard = { names, addresses, routes, keys: this.#keys };
+    return { shard, index, count, routeIds: this.#ids };
+  }
+
+  #routes(raw: readonly unknown[]): ReadonlyMap<RouteId, Route> {
+    const routes = new Map<RouteId, Route>();
+    for (const item of raw) {
+      const route = readRoute(item);
+      if (typeof route === "string") throw new TableError(`shard ${this.#at.index}: ${route}`);
+      const id = this.#at.interner.id(route.id);
+      if (!this.#isHere(id) || routes.has(id)) throw this.#error("routes", id);
+      routes.set(id, { ...route, id });
+    }
+    return routes;
+  }
+
+  #each(
+    raw: Record<string, unknown>,
+    field: "addresses" | "domains" | "suffixes",
+    isName: (name: string) => boolean,
+    take: (name: string, entries: Entries) => void,
+  ): void {
+    const flat = list(raw, field);
+    if (flat.length % 2 !== 0) throw this.#error(field, "an odd number of items");
+    let before: string | undefined;
+    for (let at = 0; at < flat.length; at += 2) {
+      const name = flat[at];
+      if (typeof name !== "string" || !isName(name)) throw this.#error(field, name);
+      if (!this.#isHere(name)) throw this.#error(`${field} (wrong shard)`, name);
+      if (before !== undefined && before >= name) throw this.#error(`${field} (order)`, name);
+      before = name;
+      take(name, this.#entries(flat[at + 1], name));
+    }
+  }
+
+  #entries(value: unknown, name: string): Entries {
+    if (typeof value === "number") {
+      this.#keys += 1;
+      return this.#route(value, name);
+    }
+    if (!Array.isArray(value) || value.length === 0) throw this.#error("entries", name);
+    let any: RouteId | undefined;
+    const bySender = new Map<SenderKey, RouteId>();
+    for (const item of value) {
+      const [text, number] = Array.isArray(item) ? (item as unknown[]) : [];
+      const route = this.#route(number, name);
+      const senderKey = typeof text === "string" && text !== "" ? parseKey(text) : undefined;
+      if (text === "" && any === undefined) any = route;
+      else if (senderKey !== undefined && !bySender.has(senderKey)) bySender.set(senderKey, route);
+      else throw this.#error(`sender of ${name}`, text);
+    }
+    this.#keys += value.length;
+    if (bySender.size === 0) throw this.#error("entries", name);
+    return { any, bySender };
+  }
+
+  #route(number: unknown, name: string): RouteId {
+    const id = typeof number === "number" ? this.#ids[number] : undefined;
+    if (id === undefined) throw this.#error(`route of ${name}`, number);
+    return id;
+  }
+
+  #isHere(name: string): boolean {
+    return (hashOf(name) & (this.#at.count - 1)) === this.#at.index;
+  }
+
+  #error(field: string, value: unknown): TableError {
+    const shown = JSON.stringify(value)?.slice(0, 100);
+    return new TableError(`shard ${this.#at.index}: ${field}: not valid: ${shown}`);
+  }
+}
+
+function list(raw: Record<string, unknown>, field: string): readonly unknown[] {
+  const value = raw[field];
+  if (!Array.isArray(value)) throw new TableError(`shard: ${field} is not a list`);
+  return value;
+}
