@@ -58,10 +58,14 @@ function scan(pieces: readonly string[]): Scan {
 /** Every way to cut a text into pieces (2^(n-1) of them). */
 function* cuts(text: string): Generator<string[]> {
   for (let mask = 0; mask < 2 ** Math.max(text.length - 1, 0); mask += 1) {
-    const pieces = [""];
+    const pieces: string[] = [];
+    let piece = "";
     for (let i = 0; i < text.length; i += 1) {
-      pieces[pieces.length - 1] += text[i];
-      if (mask & (1 << i) && i < text.length - 1) pieces.push("");
+      piece += text[i];
+      if (mask & (1 << i) || i === text.length - 1) {
+        pieces.push(piece);
+        piece = "";
+      }
     }
     yield pieces;
   }

@@ -56,12 +56,11 @@ export class DataScanner {
     for (;;) {
       const found = chunk.indexOf(LINE_DOT, at);
       const segmentEnd = found < 0 ? chunk.length : found + 2;
+      // Looked at before the move below overwrites it.
+      if (found < 0) this.#seen = tailOf(chunk, at);
       if (write !== at) chunk.copyWithin(write, at, segmentEnd);
       write += segmentEnd - at;
-      if (found < 0) {
-        this.#seen = tailOf(chunk, at);
-        break;
-      }
+      if (found < 0) break;
       at = found + 3;
       const rest = chunk.length - at;
       if (rest === 0 || (rest === 1 && chunk[at] === CR)) {

@@ -73,6 +73,7 @@ class ListenerServer extends SMTPServer {
   readonly #context: ListenerContext;
   readonly #admission: Admission;
   #sweep: NodeJS.Timeout | undefined;
+  #lastGone: () => void = () => undefined;
 
   constructor(options: ListenerOptions) {
     super({
@@ -128,12 +129,17 @@ class ListenerServer extends SMTPServer {
   stop(graceMs: number): Promise<void> {
     this.#context.stopping = true;
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    // The server socket counts a connection out before the session has been told.
+    const gone = new Promise<void>((resolve) => {
+      this.#lastGone = resolve;
+      if (this.live.size === 0) resolve();
+    });
     for (const socket of this._pendingSockets.values()) socket.destroy();
     for (const connection of this.live) connection.retire();
     const cut = setTimeout(() => {
       for (const connection of this.live) connection.destroy();
     }, graceMs);
-    return closed.finally(() => {
+    return Promise.all([closed, gone]).then(() => {
       clearTimeout(cut);
       clearInterval(this.#sweep);
     });
@@ -148,7 +154,10 @@ class ListenerServer extends SMTPServer {
       sessionId: options?.id ?? newSessionId(),
       context: this.#context,
       admission: this.#admission,
-      gone: () => this.live.delete(connection),
+      gone: () => {
+        this.live.delete(connection);
+        if (this.live.size === 0) this.#lastGone();
+      },
     });
     this.live.add(connection);
     connection.init();
