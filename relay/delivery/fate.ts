@@ -85,7 +85,7 @@ function recipientFate(transcript: Transcript, index: number, hop: string): Outc
     return isAccepted(final) ? { kind: "delivered", reply: final, hop } : fateOf(final, hop);
   }
   const { data } = transcript;
-  return data === undefined || data.code === 354 ? lost(transcript, hop) : fateOf(data, hop);
+  return data === undefined || data.code < 400 ? lost(transcript, hop) : fateOf(data, hop);
 }
 
 function lost(transcript: Transcript, hop: string): Trouble {
