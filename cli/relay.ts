@@ -1,0 +1,55 @@
+/** `mailroute relay`: the relay with a configuration file, until a signal stops it. */
+import { readFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { parseConfig } from "../relay/config/config.ts";
+import { bufferedWriter, errorText } from "../relay/observe/log.ts";
+import { type RelayOptions, startRelay } from "../relay/relay.ts";
+import { type Command, fail, UsageError } from "./console.ts";
+import { version } from "./version.ts";
+
+export const relayCommand: Command = {
+  name: "relay",
+  summary: "run the relay with a configuration file",
+  help: `mailroute relay --config FILE
+
+Accepts mail and sends every recipient of every message where the most specific matching
+MailRoute says. Runs until it is stopped (SIGTERM, SIGINT): it then takes no more mail,
+finishes what is under way, and leaves the rest in the spool for the next start.
+
+  --config FILE   the configuration, YAML; docs/configuration.md lists every setting
+  --check         only check the configuration, say what is wrong, and exit
+
+The log goes to standard output, one JSON object a line. /metrics, /healthz, /readyz and
+/revision answer on admin.host:admin.port.`,
+  async run(args) {
+    const { values } = parseArgs({ args, options: { config: { type: "string" }, check: { type: "boolean" } } });
+    if (values.config === undefined) throw new UsageError("--config FILE is missing");
+    const text = await readFile(values.config, "utf8").catch((error: unknown) => {
+      throw new UsageError(`cannot read --config ${values.config}: ${errorText(error)}`);
+    });
+    const parsed = parseConfig(text);
+    if (!parsed.ok) return fail(parsed.complaints.map((complaint) => `${values.config}: ${complaint}`));
+    if (values.check === true) return 0;
+    return await runRelay({ config: parsed.config, version, delegation: "off" });
+  },
+};
+
+const stopGraceMs = 25_000;
+
+/** Runs a relay until a signal; the answer is the exit code. */
+export async function runRelay(options: Omit<RelayOptions, "write">): Promise<number> {
+  const output = bufferedWriter((text) => process.stdout.write(text));
+  const stop = Promise.withResolvers<void>();
+  process.once("SIGTERM", () => stop.resolve());
+  process.once("SIGINT", () => stop.resolve());
+  try {
+    const relay = await startRelay({ ...options, write: output.write });
+    await stop.promise;
+    await relay.stop({ graceMs: stopGraceMs });
+    output.flush();
+    return 0;
+  } catch (error) {
+    output.flush();
+    return fail([errorText(error)]);
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The relay's configuration file: its schema, defaults and errors. Pure: text in, Config or a list of
+ * complaints out, each naming the field and what to write instead. Reading the file is main's work.
+ */
+import ipaddr from "ipaddr.js";
+import { parse, YAMLParseError } from "yaml";
+import { z } from "zod";
+import { parseAddress } from "../../routing/address.ts";
+import { parseDomain } from "../../routing/domain.ts";
+import {
+  deliveryLimitsSchema,
+  queueLimitsSchema,
+  receivingLimitsSchema,
+  spoolLimitsSchema,
+} from "./limits.ts";
+
+const network = z
+  .string()
+  .refine((text) => ipaddr.isValidCIDR(text) || ipaddr.isValid(text), {
+    error: "is not an address or network: write it like 192.0.2.0/24 or 2001:db8::/32",
+  });
+const domainName = z.string().refine((text) => parseDomain(text) !== undefined, {
+  error: "is not a host name: write it like relay.corp.example",
+});
+const mailbox = z.string().refine((text) => parseAddress(text) !== undefined, {
+  error: "is not a mail address: write it like postmaster@corp.example",
+});
+const port = z.int().min(0, "must be 0 to 65535").max(65_535, "must be 0 to 65535");
+const path = z.string().min(1, "must name a path").max(4096);
+
+const listener = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "must be a short lower-case name, like smtp"),
+  host: z.string().default("::").describe("Address to listen on; :: is every address."),
+  port: port.describe("Port to listen on; 0 picks a free one."),
+  implicitTls: z.boolean().default(false).describe("TLS from the first byte (submissions)."),
+  trusted: z
+    .boolean()
+    .default(false)
+    .describe("Everyone who reaches this listener is trusted. Guard its Service."),
+});
+
+const nextHost = z.strictObject({
+  host: z.string().min(1).max(253),
+  port: port.default(25),
+  priority: z.int().min(0).max(65_535).default(10),
+  weight: z.int().min(0).max(65_535).default(1),
+});
+
+const outbound = z.strictObject({
+  port: port.default(25).describe("Port of mail exchangers; 25 except in tests."),
+  tls: z.enum(["Disabled", "Opportunistic", "Required"]).default("Opportunistic"),
+  denyNetworks: z
+    .array(network)
+    .max(256)
+    .default(["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::/128", "::1/128", "fe80::/10", "ff00::/8"])
+    .describe("Addresses to which an MX must not lead."),
+});
+
+const dns = z.strictObject({
+  servers: z
+    .array(z.string())
+    .max(8)
+    .default([])
+    .describe("DNS servers as address or address:port; empty means those of the system."),
+  searchDomains: z.array(domainName).max(8).default([]),
+  timeoutMsMax: z.int().min(100).max(60_000).default(5000),
+});
+
+export const configSchema = z.strictObject({
+  hostname: domainName.describe("The relay's own name: banner, EHLO, Received, DSNs."),
+  postmaster: mailbox
+    .optional()
+    .describe("Where mail to <postmaster> goes; default postmaster@hostname."),
+  className: z.string().default("default").describe("Serves MailRoutes of this className."),
+  namespace: z
+    .string()
+    .default("mail")
+    .describe("The installation's namespace: its MailRoutes may claim anything."),
+  routes: z
+    .strictObject({ directory: path })
+    .describe("Directory of MailRoute YAML files, watched while running."),
+  spool: z
+    .strictObject({
+      directory: path,
+      owner: z.string().min(1).max(253).optional().describe("Whose spool it is; default hostname."),
+      limits: spoolLimitsSchema.prefault({}),
+    })
+    .describe("Where accepted mail is kept."),
+  listeners: z.array(listener).min(1, "needs at least one listener").max(16),
+  tls: z
+    .strictObject({ certificateFile: path, keyFile: path })
+    .optional()
+    .describe("PEM files for STARTTLS; read again when they change."),
+  trustedNetworks: z
+    .array(network)
+    .max(1024)
+    .default([])
+    .describe("Clients that may send anywhere. Nobody by default."),
+  denyNetworks: z.array(network).max(1024).default([]).describe("Clients refused at connect."),
+  inbound: z
+    .strictObject({
+      hosts: z.array(nextHost).min(1).max(16),
+      protocol: z.enum(["SMTP", "LMTP"]).default("LMTP"),
+    })
+    .optional()
+    .describe("The mail store that `inbound: {}` routes go to."),
+  outbound: outbound.prefault({}),
+  dns: dns.prefault({}),
+  limits: receivingLimitsSchema.prefault({}),
+  queue: queueLimitsSchema.prefault({}),
+  delivery: deliveryLimitsSchema.prefault({}),
+  retry: z
+    .strictObject({
+      initialMs: z.int().min(100).max(3_600_000).default(60_000),
+      maxMs: z.int().min(100).max(86_400_000).default(3_600_000),
+      expireAfterMs: z.int().min(1000).max(30 * 86_400_000).default(5 * 86_400_000),
+      delayWarningAfterMs: z.int().min(1000).max(30 * 86_400_000).default(4 * 3_600_000),
+    })
+    .prefault({})
+    .describe("For mail that no route names; a route's own `retry` counts for its mail."),
+  admin: z
+    .strictObject({ host: z.string().default("127.0.0.1"), port: port.default(9090) })
+    .prefault({})
+    .describe("Where /metrics, /healthz, /readyz and /revision answer."),
+  log: z
+    .strictObject({ addresses: z.enum(["full", "hashed", "domain"]).default("full") })
+    .prefault({}),
+});
+
+export type Config = z.infer<typeof configSchema>;
+export type ConfigInput = z.input<typeof configSchema>;
+
+export type ParsedConfig =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly complaints: readonly string[] };
+
+/** Parses the text of a configuration file; every complaint reads "field: what is wrong and the mend". */
+export function parseConfig(text: string): ParsedConfig {
+  let raw: unknown;
+  try {
+    raw = parse(text);
+  } catch (error) {
+    if (error instanceof YAMLParseError) return { ok: false, complaints: [error.message] };
+    throw error;
+  }
+  return checkConfig(raw ?? {});
+}
+
+/** The same for a value that has been read already. */
+export function checkConfig(raw: unknown): ParsedConfig {
+  const result = configSchema.safeParse(raw);
+  if (!result.success) return { ok: false, complaints: result.error.issues.map(complaint) };
+  const complaints = contradictions(result.data);
+  return complaints.length > 0 ? { ok: false, complaints } : { ok: true, config: result.data };
+}
+
+function complaint(issue: z.core.$ZodIssue): string {
+  const field = issue.path.join(".") || "the file";
+  if (issue.code === "unrecognized_keys") {
+    return `${field}: no such setting: ${issue.keys.join(", ")}; remove it or mend its spelling`;
+  }
+  if (issue.code === "invalid_type" && issue.input === undefined) {
+    return `${field}: is missing, and has no default; set it`;
+  }
+  return `${field}: ${issue.message}`;
+}
+
+function contradictions(config: Config): string[] {
+  const found: string[] = [];
+  const names = config.listeners.map((each) => each.name);
+  if (new Set(names).size < names.length) {
+    found.push("listeners: two have the same name; give each its own");
+  }
+  for (const [index, each] of config.listeners.entries()) {
+    if (each.implicitTls && config.tls === undefined) {
+      found.push(`listeners.${index}.implicitTls: needs a certificate; set tls.certificateFile`);
+    }
+  }
+  if (config.retry.initialMs > config.retry.maxMs) {
+    found.push("retry.initialMs: is larger than retry.maxMs; lower it");
+  }
+  return found;
+}

@@ -1,0 +1,132 @@
+/**
+ * The relay's log: one JSON object a line, one function per event, so that this file is the list of what is
+ * ever logged. Never a body, a subject or a credential. `id` joins all lines of a message.
+ */
+import { createHash } from "node:crypto";
+import type { Attempted } from "../queue/events.ts";
+import type { Refused } from "../reception/events.ts";
+import type { Envelope } from "../spool/records.ts";
+
+export type AddressStyle = "full" | "hashed" | "domain";
+export type Level = "info" | "warn" | "error";
+
+export type LogOptions = {
+  readonly write: (text: string) => void;
+  readonly now: () => number;
+  readonly addresses: AddressStyle;
+};
+
+type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export type Log = ReturnType<typeof createLog>;
+
+export function createLog(options: LogOptions) {
+  const line = (level: Level, event: string, fields: Fields): void => {
+    const time = new Date(options.now()).toISOString();
+    options.write(`${JSON.stringify({ time, level, event, ...fields })}\n`);
+  };
+  const shown = (address: string): string => showAddress(address, options.addresses);
+  return {
+    started: (fields: { readonly version: string; readonly listeners: string; readonly admin: number; readonly queued: number }): void =>
+      line("info", "started", fields),
+    stopping: (): void => line("info", "stopping", {}),
+    stopped: (fields: { readonly queued: number }): void => line("info", "stopped", fields),
+    table: (fields: { readonly digest: string; readonly keys: number; readonly ms: number }): void =>
+      line("info", "table", fields),
+    /** Something about a route file, the configuration or a certificate that a person must mend. */
+    problem: (fields: { readonly where: string; readonly text: string }): void => line("warn", "problem", fields),
+    mended: (fields: { readonly where: string }): void => line("info", "mended", fields),
+    accepted: (envelope: Envelope, helo: string, ms: number): void =>
+      line("info", "accepted", {
+        id: envelope.id,
+        session: envelope.session,
+        client: envelope.client,
+        helo,
+        from: shown(envelope.sender),
+        recipients: envelope.recipients.length,
+        bytes: envelope.bytes,
+        ms,
+      }),
+    refused: ({ client, reason, reply, sender, recipient }: Refused): void =>
+      line("info", "refused", {
+        session: client.sessionId,
+        client: client.address,
+        from: sender === undefined ? undefined : shown(sender),
+        to: recipient === undefined ? undefined : shown(recipient),
+        reason,
+        code: reply.code,
+        status: reply.status,
+        text: reply.text,
+      }),
+    normalised: (client: string, session: string, fault: string): void =>
+      line("info", "normalised", { session, client, fault }),
+    attempted: ({ envelope, recipient, route, outcome, step, attempt, ms, nowMs }: Attempted): void =>
+      line("info", eventOf(step.kind, outcome.kind), {
+        id: envelope.id,
+        session: envelope.session,
+        from: shown(envelope.sender),
+        to: shown(recipient.address),
+        key: recipient.key,
+        route,
+        hop: outcome.hop,
+        attempt,
+        code: outcome.reply.code,
+        status: outcome.reply.status,
+        text: outcome.reply.text,
+        cause: outcome.kind === "deferred" ? outcome.cause : undefined,
+        ms,
+        ageMs: nowMs - envelope.arrivedAtMs,
+      }),
+    reported: (dsn: Envelope, about: string): void =>
+      line("info", "reported", { id: dsn.id, about, to: shown(dsn.recipients[0]?.address ?? "") }),
+    unreported: (about: string, why: string): void => line("warn", "unreported", { id: about, why }),
+    unsaved: (error: unknown): void => line("error", "unsaved", { err: errorText(error) }),
+    corrupt: (id: string): void => line("error", "corrupt", { id }),
+    hostRested: (hop: string, ms: number, why: string): void => line("warn", "rested", { hop, ms, why }),
+    connectionFailed: (fields: { readonly hop: string; readonly cause: string; readonly code: number; readonly text: string }): void =>
+      line("warn", "connection-failed", fields),
+    protocolRefused: (session: string, client: string, reason: string): void =>
+      line("info", "protocol", { session, client, reason }),
+    listenerFailed: (source: string, session: string, error: unknown): void =>
+      line("warn", "listener-failed", { source, session, err: errorText(error) }),
+    limit: (limit: string, client: string): void => line("warn", "limit", { limit, client }),
+    crashed: (error: unknown): void => line("error", "crashed", { err: errorText(error) }),
+  };
+}
+
+function eventOf(step: Attempted["step"]["kind"], outcome: Attempted["outcome"]["kind"]): string {
+  if (step === "retry") return "deferred";
+  if (step === "bounce") return "bounced";
+  return outcome === "delivered" ? "delivered" : "finished";
+}
+
+function showAddress(address: string, style: AddressStyle): string {
+  if (style === "full" || address === "") return address;
+  const at = address.lastIndexOf("@");
+  const domain = at < 0 ? "" : address.slice(at + 1);
+  if (style === "domain") return `@${domain}`;
+  return `${createHash("sha256").update(address.toLowerCase()).digest("hex").slice(0, 16)}@${domain}`;
+}
+
+/** Message and causes, outermost first. */
+export function errorText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${errorText(error.cause)}`;
+}
+
+/** Gathers lines and writes them once per turn of the event loop: a system call a line is too dear. */
+export function bufferedWriter(write: (text: string) => void): { write(text: string): void; flush(): void } {
+  let waiting = "";
+  const flush = (): void => {
+    const text = waiting;
+    waiting = "";
+    if (text !== "") write(text);
+  };
+  return {
+    write(text) {
+      if (waiting === "") setImmediate(flush);
+      waiting += text;
+    },
+    flush,
+  };
+}

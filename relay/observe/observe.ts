@@ -1,0 +1,82 @@
+/** What happened, to log and metrics: the events of all parts on one page. */
+import type { DeliveryEvents } from "../delivery/options.ts";
+import type { ListenerEvents } from "../listener/events.ts";
+import type { QueueEvents } from "../queue/events.ts";
+import type { ReceptionEvents } from "../reception/events.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+export type Observed = {
+  readonly queue: QueueEvents;
+  readonly reception: ReceptionEvents;
+  readonly delivery: DeliveryEvents;
+  readonly listener: ListenerEvents;
+};
+
+export function observe(log: Log, metrics: Metrics): Observed {
+  return {
+    queue: {
+      attempted(event) {
+        metrics.attempted(event);
+        log.attempted(event);
+      },
+      reported(dsn, about) {
+        metrics.reported();
+        log.reported(dsn, about);
+      },
+      unreported(about, why) {
+        metrics.unreported();
+        log.unreported(about, why);
+      },
+      unsaved(error) {
+        metrics.unsaved();
+        log.unsaved(error);
+      },
+      corrupt(id) {
+        metrics.corrupt();
+        log.corrupt(id);
+      },
+    },
+    reception: {
+      accepted({ envelope, helo, ms }) {
+        metrics.accepted(envelope.bytes, ms);
+        log.accepted(envelope, helo, ms);
+      },
+      refused(event) {
+        metrics.refused(event.reason);
+        log.refused(event);
+      },
+      normalised({ client, fault }) {
+        metrics.normalised();
+        log.normalised(client.address, client.sessionId, fault);
+      },
+      unwritten(error) {
+        metrics.unsaved();
+        log.unsaved(error);
+      },
+    },
+    delivery: {
+      connectionOpened: () => metrics.connection("out", "opened"),
+      connectionFailed({ hop, cause, reply }) {
+        metrics.connection("out", "failed");
+        log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
+      },
+      hostRested: ({ hop, restMs, cause }) => log.hostRested(hop, restMs, cause),
+      bug: (error) => log.crashed(error),
+    },
+    listener: {
+      opened: () => metrics.connection("in", "opened"),
+      closed() {},
+      turnedAway: () => metrics.connection("in", "refused"),
+      refused(client, reason) {
+        metrics.refused(reason);
+        log.protocolRefused(client.sessionId, client.address, reason);
+      },
+      limit(client, limit) {
+        metrics.limit(limit);
+        log.limit(limit, client.address);
+      },
+      failed: (error, source, client) => log.listenerFailed(source, client?.sessionId ?? "", error),
+    },
+  };
+}

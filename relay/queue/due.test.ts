@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Clock, DueTimes } from "./due.ts";
+
+/** A clock that stands still until it is told to go on. */
+function manualClock(): Clock & { advance(ms: number): void } {
+  let now = 0;
+  let timers: { atMs: number; callback: () => void }[] = [];
+  return {
+    now: () => now,
+    wait(ms, callback) {
+      const timer = { atMs: now + ms, callback };
+      timers.push(timer);
+      return () => {
+        timers = timers.filter((each) => each !== timer);
+      };
+    },
+    advance(ms) {
+      const end = now + ms;
+      for (;;) {
+        const next = timers.filter(({ atMs }) => atMs <= end).sort((a, b) => a.atMs - b.atMs)[0];
+        if (next === undefined) break;
+        timers = timers.filter((each) => each !== next);
+        now = Math.max(now, next.atMs);
+        next.callback();
+      }
+      now = end;
+    },
+  };
+}
+
+test("due times: ids come out in order of time, each once", () => {
+  const clock = manualClock();
+  const out: string[] = [];
+  const due = new DueTimes(clock, (id) => out.push(id));
+  for (const [id, at] of Object.entries({ c: 300, a: 100, b: 200 })) due.set(id, at);
+  clock.advance(1000);
+  assert.deepEqual(out, ["a", "b", "c"]);
+  assert.equal(due.size, 0);
+});
+
+test("due times: setting an id again moves it, and a deleted one never comes", () => {
+  const clock = manualClock();
+  const out: string[] = [];
+  const due = new DueTimes(clock, (id) => out.push(`${id}@${clock.now()}`));
+  due.set("a", 100);
+  due.set("a", 500);
+  due.set("b", 200);
+  due.delete("b");
+  clock.advance(400);
+  assert.deepEqual(out, []);
+  clock.advance(400);
+  assert.deepEqual(out, ["a@500"]);
+});
+
+test("due times: any sets and deletes give the same as sorting what is left", () => {
+  const step = fc.record({ id: fc.integer({ min: 0, max: 30 }), at: fc.integer({ min: 1, max: 5000 }), remove: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const clock = manualClock();
+      const out: [string, number][] = [];
+      const due = new DueTimes(clock, (id) => out.push([id, clock.now()]));
+      const model = new Map<string, number>();
+      for (const { id, at, remove } of steps) {
+        if (remove) {
+          due.delete(String(id));
+          model.delete(String(id));
+        } else {
+          due.set(String(id), at);
+          model.set(String(id), at);
+        }
+      }
+      clock.advance(120_000);
+      const byTime = (list: [string, number][]) => list.sort((a, b) => a[1] - b[1] || a[0].localeCompare(b[0]));
+      assert.deepEqual(byTime(out), byTime([...model]));
+    }),
+  );
+});
+
+test("due times: wake makes everything due at once", () => {
+  const clock = manualClock();
+  const out: string[] = [];
+  const due = new DueTimes(clock, (id) => out.push(id));
+  due.set("a", 1e9);
+  due.set("b", 2e9);
+  due.wake();
+  assert.deepEqual(out.sort(), ["a", "b"]);
+});

@@ -1,0 +1,89 @@
+/**
+ * Where a queued recipient goes now: pure. Each attempt uses the current table, under the rules of section
+ * 3 of the design: a recipient whose admitting key is gone may go to another explicit rule, never to rule 5
+ * (MX without a route), and to "." only if "." admitted it. A stranger's mail stays with `Anyone` routes.
+ */
+import { parseAddress } from "../../routing/address.ts";
+import { match } from "../../routing/match.ts";
+import type { Route } from "../../routing/route.ts";
+import type { RouteTable } from "../../routing/table.ts";
+import { type DeferCause, type Outcome, assertNever } from "../outcome.ts";
+import type { Envelope, StoredRecipient } from "../spool/records.ts";
+
+/** The admission key of a recipient that no route named. */
+export const outboundKey = "outbound";
+const everyDomain = "suffix:.";
+
+export type Way =
+  | { readonly kind: "send"; readonly route: Route; readonly domain: string }
+  | { readonly kind: "settled"; readonly outcome: Outcome; readonly route: Route | undefined };
+
+export type Question = {
+  readonly table: RouteTable;
+  /** The table may be old: only explicit keys count. */
+  readonly stale: boolean;
+  readonly envelope: Pick<Envelope, "sender" | "trusted">;
+  readonly recipient: StoredRecipient;
+  /** What rule 5 means in this installation. */
+  readonly outbound: Route;
+};
+
+export function redecide(question: Question): Way {
+  const { table, envelope, recipient, outbound } = question;
+  const address = parseAddress(recipient.address, { utf8: true });
+  if (address === undefined) return withdrawn("the address is no longer understood");
+  const sender = parseAddress(envelope.sender, { utf8: true });
+  const found = match(table, { recipient: address, sender });
+  switch (found.kind) {
+    case "unlisted-literal":
+      return withdrawn("no route names this address literal now");
+    case "outbound":
+      if (recipient.key !== outboundKey) return withdrawn("the route was withdrawn");
+      if (question.stale) return deferred("stale", "4.3.0", "the route table may be old");
+      return { kind: "send", route: outbound, domain: address.domain };
+    case "route":
+      if (found.key === everyDomain && recipient.key !== everyDomain && recipient.key !== outboundKey) {
+        return withdrawn("the route was withdrawn; the rule for every domain does not inherit it");
+      }
+      if (!envelope.trusted && found.route.access !== "Anyone" && found.route.target.kind !== "reject") {
+        return withdrawn("the route that took this from outside is gone; the one there now is for trusted senders");
+      }
+      return byRoute(found.route, address.domain);
+    default:
+      return assertNever(found);
+  }
+}
+
+function byRoute(route: Route, domain: string): Way {
+  if (route.unavailable !== undefined) {
+    return deferred("unavailable", "4.3.5", `the route cannot be used now: ${route.unavailable}`, route);
+  }
+  const { target } = route;
+  switch (target.kind) {
+    case "reject": {
+      const { code, status, message } = target;
+      return { kind: "settled", route, outcome: { kind: "failed", reply: { code, status, text: message } } };
+    }
+    case "discard": {
+      const reply = { code: 250, status: "2.0.0", text: "discarded, as its route says" };
+      return { kind: "settled", route, outcome: { kind: "delivered", reply, hop: "discard" } };
+    }
+    case "hosts":
+    case "inbound":
+      return { kind: "send", route, domain };
+    case "mx":
+      return { kind: "send", route, domain: target.domain ?? domain };
+    default:
+      return assertNever(target);
+  }
+}
+
+/** RFC 3463 4.4.4, unable to route. */
+function withdrawn(text: string): Way {
+  return deferred("withdrawn", "4.4.4", text);
+}
+
+function deferred(cause: DeferCause, status: string, text: string, route?: Route): Way {
+  const outcome: Outcome = { kind: "deferred", cause, reply: { code: 451, status, text } };
+  return { kind: "settled", outcome, route };
+}

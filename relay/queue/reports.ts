@@ -1,0 +1,132 @@
+/**
+ * Delivery status notifications as new messages: whether one is due, to whom it goes and under which key.
+ * Pure but for the id that it is given; dsn.ts makes the text.
+ */
+import { formatAddress, parseAddress } from "../../routing/address.ts";
+import { match } from "../../routing/match.ts";
+import type { Route } from "../../routing/route.ts";
+import { buildDsn } from "../delivery/dsn.ts";
+import { headerBlock } from "../delivery/header.ts";
+import type { Reply } from "../outcome.ts";
+import { checksum, type Envelope, type StoredRecipient } from "../spool/records.ts";
+import type { ActiveTable } from "../table/holder.ts";
+import { outboundKey } from "./redecide.ts";
+
+export type Report = {
+  readonly recipient: StoredRecipient;
+  readonly reply: Reply;
+  readonly hop: string | undefined;
+};
+
+export type Original = { readonly envelope: Envelope; body(): Uint8Array | undefined };
+export type Message = { readonly envelope: Envelope; readonly body: Buffer };
+
+export type Reporter = {
+  /** Undefined where no report is due or nobody is there to take it. */
+  report(
+    action: "failed" | "delayed",
+    original: Original,
+    reports: readonly Report[],
+    table: ActiveTable | undefined,
+  ): Message | undefined;
+};
+
+/** Of the original's headers in a report. */
+const headerBytesMax = 64 * 1024;
+
+export type ReporterOptions = {
+  readonly hostname: string;
+  readonly postmaster: string;
+  readonly outbound: Route;
+  readonly nextId: () => string;
+  readonly now: () => number;
+  readonly unreported: (about: string, why: string) => void;
+};
+
+export function createReporter(options: ReporterOptions): Reporter {
+  return {
+    report(action, original, reports, table) {
+      const { envelope } = original;
+      if (envelope.sender === "") {
+        if (action === "failed") options.unreported(envelope.id, "the sender is <>");
+        return undefined;
+      }
+      const admission = admitReport(envelope.sender, table, options.outbound);
+      if (typeof admission === "string") {
+        options.unreported(envelope.id, admission);
+        return undefined;
+      }
+      const nowMs = options.now();
+      const id = options.nextId();
+      const body = Buffer.from(
+        buildDsn({
+          reportingHostname: options.hostname,
+          from: options.postmaster,
+          to: envelope.sender,
+          now: new Date(nowMs),
+          id,
+          original: {
+            sender: envelope.sender,
+            arrivedAt: new Date(envelope.arrivedAtMs),
+            headers: headerBlock(original.body() ?? new Uint8Array(), headerBytesMax),
+          },
+          recipients: reports.map(({ recipient, reply, hop }) => ({
+            address: recipient.address,
+            action,
+            reply,
+            ...(hop === undefined ? {} : { hop }),
+          })),
+          boundary: `${id}-${nowMs.toString(36)}`,
+        }),
+      );
+      return { envelope: reportEnvelope({ id, original: envelope, admission, body, nowMs }), body };
+    },
+  };
+}
+
+type AdmittedReport = { readonly address: string; readonly key: string; readonly route: Route };
+
+/** Where a report to `sender` goes; a text says why it goes nowhere. Our own mail counts as trusted. */
+function admitReport(sender: string, table: ActiveTable | undefined, outbound: Route): AdmittedReport | string {
+  const recipient = parseAddress(sender, { utf8: true });
+  if (recipient === undefined || table === undefined) return "the sender is not an address";
+  const found = match(table.table, { recipient, sender: undefined });
+  const address = formatAddress(recipient);
+  if (found.kind === "outbound") return { address, key: outboundKey, route: outbound };
+  if (found.kind === "unlisted-literal") return "no route names the sender's address literal";
+  const { kind } = found.route.target;
+  if (kind === "reject") return "the sender's domain has a reject route";
+  if (kind === "discard") return "the sender's domain has a discard route";
+  return { address, key: found.key, route: found.route };
+}
+
+function reportEnvelope(options: {
+  readonly id: string;
+  readonly original: Envelope;
+  readonly admission: AdmittedReport;
+  readonly body: Buffer;
+  readonly nowMs: number;
+}): Envelope {
+  const { id, original, admission, body, nowMs } = options;
+  const { retry } = admission.route;
+  return {
+    id,
+    session: original.session,
+    client: "",
+    trusted: true,
+    sender: "",
+    recipients: [
+      {
+        address: admission.address,
+        key: admission.key,
+        expiresAtMs: nowMs + retry.expireAfterMs,
+        warnAtMs: nowMs + retry.expireAfterMs,
+      },
+    ],
+    arrivedAtMs: nowMs,
+    bytes: body.length,
+    crc: checksum(body),
+    eightBit: original.smtputf8,
+    smtputf8: original.smtputf8,
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * What follows from an attempt: pure. Decides whether a recipient is finished, waits or bounces; the queue
+ * writes and sends. Back-off doubles from `initialMs` to `maxMs`, with up to a quarter added at random.
+ */
+import type { Retry } from "../../routing/route.ts";
+import { assertNever, type Outcome, type Reply } from "../outcome.ts";
+import type { Pending, StoredRecipient } from "../spool/records.ts";
+
+export type Step =
+  | { readonly kind: "finished" }
+  | { readonly kind: "retry"; readonly pending: Pending; readonly warn: boolean }
+  | { readonly kind: "bounce"; readonly reply: Reply; readonly why: "refused" | "expired" };
+
+export type Attempt = {
+  readonly recipient: StoredRecipient;
+  readonly pending: Pending;
+  readonly outcome: Outcome;
+  readonly retry: Retry;
+  readonly nowMs: number;
+  /** In [0, 1). */
+  readonly jitter: number;
+  /** Delay warnings go to trusted senders only (design, section 5). */
+  readonly mayWarn: boolean;
+};
+
+/** What is to happen to one recipient after one attempt. */
+export function nextStep(attempt: Attempt): Step {
+  const { outcome, recipient, nowMs } = attempt;
+  switch (outcome.kind) {
+    case "delivered":
+      return { kind: "finished" };
+    case "failed":
+      return { kind: "bounce", reply: outcome.reply, why: "refused" };
+    case "deferred":
+      // Our own stop says nothing about the next hop: the attempt does not count.
+      if (outcome.cause === "shutdown") return { kind: "retry", pending: attempt.pending, warn: false };
+      if (nowMs >= recipient.expiresAtMs) {
+        return { kind: "bounce", reply: expired(outcome.reply), why: "expired" };
+      }
+      return later(attempt, outcome.reply);
+    default:
+      return assertNever(outcome);
+  }
+}
+
+function later(attempt: Attempt, reply: Reply): Step {
+  const { pending, recipient, retry, nowMs, jitter } = attempt;
+  const backoffMs = Math.min(retry.initialMs * 2 ** Math.min(pending.attempts, 40), retry.maxMs);
+  const waitMs = Math.round(backoffMs * (1 + jitter / 4));
+  const warn = attempt.mayWarn && !pending.warned && nowMs >= recipient.warnAtMs;
+  return {
+    kind: "retry",
+    warn,
+    pending: {
+      attempts: pending.attempts + 1,
+      // The last attempt is at the expiry, not after it.
+      dueAtMs: Math.max(Math.min(nowMs + waitMs, recipient.expiresAtMs), nowMs + 1),
+      warned: pending.warned || warn,
+      last: `${reply.code} ${reply.status} ${reply.text}`.slice(0, 500),
+    },
+  };
+}
+
+/** RFC 3463 4.4.7, delivery time expired; made permanent, as it is final. */
+function expired(last: Reply): Reply {
+  return { code: 554, status: "5.4.7", text: `delivery time expired; last: ${last.code} ${last.text}` };
+}

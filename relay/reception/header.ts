@@ -1,0 +1,66 @@
+/**
+ * The few things that the relay reads and writes in a message's header section: pure. It looks at lines
+ * and never parses MIME.
+ */
+import { headerBlock } from "../delivery/header.ts";
+
+const headerBytesMax = 1024 * 1024;
+
+export type Trace = {
+  /** Received lines in all. */
+  readonly received: number;
+  /** Those that this installation wrote. */
+  readonly passes: number;
+};
+
+/** Counts Received lines (RFC 5321 section 4.4) in all, and those that carry our own `mark`. */
+export function traceOf(body: Uint8Array, mark: string): Trace {
+  const headers = Buffer.from(headerBlock(body, headerBytesMax)).toString("latin1");
+  let received = 0;
+  let passes = 0;
+  const line = /^received:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*/gim;
+  for (const [text] of headers.matchAll(line)) {
+    received += 1;
+    if (text.includes(mark)) passes += 1;
+  }
+  return { received, passes };
+}
+
+export type ReceivedLine = {
+  readonly helo: string;
+  readonly client: string;
+  readonly hostname: string;
+  /** What marks our own lines, "(Mailroute NAME)". */
+  readonly mark: string;
+  /** SMTP, ESMTP, ESMTPS, UTF8SMTP ... (RFC 3848, RFC 6531). */
+  readonly protocol: string;
+  readonly id: string;
+  /** Only where there is one recipient. */
+  readonly recipient: string | undefined;
+  readonly at: Date;
+};
+
+/** A Received line (RFC 5321 section 4.4), folded, with its CRLF. */
+export function receivedLine(line: ReceivedLine): string {
+  const address = line.client.includes(":") ? `IPv6:${line.client}` : line.client;
+  const helo = line.helo.replace(/[^\x21-\x7e]|[()<>\\"]/g, "?").slice(0, 255) || "unknown";
+  const recipient = line.recipient === undefined ? "" : `\r\n\tfor <${line.recipient}>`;
+  return (
+    `Received: from ${helo} ([${address}])\r\n\tby ${line.hostname} ${line.mark}` +
+    `\r\n\twith ${line.protocol} id ${line.id}${recipient};\r\n\t${dateTime(line.at)}\r\n`
+  );
+}
+
+/** RFC 5322 section 3.3, in UTC. */
+export function dateTime(at: Date): string {
+  return at.toUTCString().replace("GMT", "+0000");
+}
+
+/** Bare CR and bare LF become CRLF, NUL goes; the rest is untouched. For trusted clients only. */
+export function normaliseLines(body: Buffer): Buffer {
+  const text = body
+    .toString("latin1")
+    .replaceAll("\0", "")
+    .replace(/\r\n|\r|\n/g, "\r\n");
+  return Buffer.from(text, "latin1");
+}

@@ -1,0 +1,208 @@
+/**
+ * From a client's commands to a message on disk and in the queue: the listener's other half. Loop: trust,
+ * admission and loop rules are decided by pure functions; here they are asked in order, and 250 is given
+ * only after the spool has synced.
+ */
+import { isAscii } from "node:buffer";
+import { type Address, formatAddress, parseAddress } from "../../routing/address.ts";
+import type { Retry } from "../../routing/route.ts";
+import type {
+  Body,
+  Client,
+  Greeting,
+  MailCommand,
+  RcptCommand,
+  Reception,
+  Transaction,
+} from "../listener/reception.ts";
+import type { Reply } from "../outcome.ts";
+import { type Admission, admit, type RefusalReason } from "../policy/admit.ts";
+import type { NetworkSet } from "../policy/networks.ts";
+import type { Queue } from "../queue/queue.ts";
+import { checksum, type Envelope } from "../spool/records.ts";
+import { type Spool, SpoolError } from "../spool/spool.ts";
+import type { ActiveTable, TableHolder } from "../table/holder.ts";
+import type { ReceptionEvents } from "./events.ts";
+import { normaliseLines, receivedLine, traceOf } from "./header.ts";
+
+export type ReceptionOptions = {
+  readonly hostname: string;
+  /** Marks our own Received lines. */
+  readonly mark: string;
+  readonly postmaster: string;
+  readonly trustedNetworks: NetworkSet;
+  readonly deniedNetworks: NetworkSet;
+  readonly trustedListeners: ReadonlySet<string>;
+  readonly outboundRetry: Retry;
+  readonly limits: { readonly receivedLinesMax: number; readonly passesMax: number };
+  readonly tables: TableHolder;
+  readonly spool: Spool;
+  readonly queue: Queue;
+  readonly events: ReceptionEvents;
+  readonly nextId: () => string;
+  readonly now: () => number;
+};
+
+const noRoom: Reply = { code: 452, status: "4.3.1", text: "no room for new mail, try again later" };
+const noTable: Reply = { code: 451, status: "4.3.0", text: "no route table yet, try again" };
+const badSender: Reply = { code: 501, status: "5.1.7", text: "bad sender address syntax" };
+const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not served here" };
+
+export function createReception(options: ReceptionOptions): Reception {
+  const trust = new WeakMap<Client, boolean>();
+  return {
+    connect(client) {
+      if (options.deniedNetworks.has(client.address)) {
+        options.events.refused({ client, reason: "denied-network", reply: denied });
+        return denied;
+      }
+      const trusted = options.trustedListeners.has(client.listener) || options.trustedNetworks.has(client.address);
+      trust.set(client, trusted);
+      return undefined;
+    },
+    mail(client, greeting, command) {
+      const table = options.tables.current;
+      if (table === undefined) return noTable;
+      const sender = command.path === "" ? undefined : parseAddress(command.path, { utf8: command.smtputf8 });
+      if (command.path !== "" && sender === undefined) {
+        options.events.refused({ client, reason: "syntax", reply: badSender, sender: command.path });
+        return badSender;
+      }
+      if (!options.spool.hasRoom(command.size ?? 0)) {
+        options.events.refused({ client, reason: "room", reply: noRoom, sender: command.path });
+        return noRoom;
+      }
+      const trusted = trust.get(client) ?? false;
+      return new MailTransaction({ ...options, table, client, greeting, command, sender, trusted });
+    },
+    closed() {},
+  };
+}
+
+type TransactionOptions = ReceptionOptions & {
+  readonly table: ActiveTable;
+  readonly client: Client;
+  readonly greeting: Greeting;
+  readonly command: MailCommand;
+  readonly sender: Address | undefined;
+  readonly trusted: boolean;
+};
+
+type Admitted = Extract<Admission, { ok: true }>;
+
+class MailTransaction implements Transaction {
+  readonly accepted: Reply = { code: 250, status: "2.1.0", text: "sender ok" };
+  readonly #options: TransactionOptions;
+  readonly #recipients: Admitted[] = [];
+  readonly #seen = new Set<string>();
+
+  constructor(options: TransactionOptions) {
+    this.#options = options;
+  }
+
+  rcpt(command: RcptCommand): Reply {
+    const { table, stale } = this.#options.table;
+    const { trusted, sender, postmaster } = this.#options;
+    const utf8 = this.#options.command.smtputf8;
+    const { path } = command;
+    const admission = admit({ table, stale, trusted, sender, path, utf8, postmaster });
+    if (!admission.ok) return this.#refused(admission.reason, admission.reply, path);
+    // A recipient named twice gets the message once (RFC 5321 section 4.5.3.1.8 leaves it open).
+    if (!this.#seen.has(admission.address)) {
+      this.#seen.add(admission.address);
+      this.#recipients.push(admission);
+    }
+    return { code: 250, status: "2.1.5", text: "recipient ok" };
+  }
+
+  data(): Reply | undefined {
+    if (this.#recipients.length > 0) return undefined;
+    return { code: 554, status: "5.5.1", text: "no valid recipients" };
+  }
+
+  async message(received: Body): Promise<Reply> {
+    const options = this.#options;
+    const faulty = faultOf(received);
+    if (faulty !== undefined && !options.trusted) {
+      const text = `${faulty} in the message: lines end with CRLF and nothing else (RFC 5321 2.3.8)`;
+      return this.#refused("line-endings", { code: 550, status: "5.6.0", text });
+    }
+    if (faulty !== undefined) options.events.normalised({ client: options.client, fault: faulty });
+    const chunks = faulty === undefined ? received.chunks : [normaliseLines(Buffer.concat(received.chunks))];
+    const id = options.nextId();
+    const nowMs = options.now();
+    const body = Buffer.concat([Buffer.from(this.#receivedLine(id, nowMs)), ...chunks]);
+    const trace = traceOf(body, options.mark);
+    // Our own new line is counted with them.
+    if (trace.received > options.limits.receivedLinesMax || trace.passes > options.limits.passesMax) {
+      return this.#refused("loop", { code: 554, status: "5.4.6", text: "routing loop: too many Received lines" });
+    }
+    if (!options.spool.hasRoom(body.length)) return this.#refused("room", noRoom);
+    const envelope = this.#envelope(id, nowMs, body);
+    try {
+      await options.spool.commit([{ kind: "accept", envelope, body }]);
+    } catch (error) {
+      if (!(error instanceof SpoolError)) throw error;
+      options.events.unwritten(error);
+      return this.#refused("disk", isFull(error) ? noRoom : { ...noRoom, code: 451, status: "4.3.0" });
+    }
+    options.events.accepted({ envelope, helo: options.greeting.helo, ms: options.now() - nowMs });
+    options.queue.add(envelope, body);
+    return { code: 250, status: "2.0.0", text: `queued as ${id}` };
+  }
+
+  abort(): void {}
+
+  #refused(reason: RefusalReason, reply: Reply, recipient?: string): Reply {
+    const { client, command } = this.#options;
+    const to = recipient === undefined ? {} : { recipient };
+    this.#options.events.refused({ client, reason, reply, sender: command.path, ...to });
+    return reply;
+  }
+
+  #receivedLine(id: string, nowMs: number): string {
+    const { greeting, client, hostname, mark, command } = this.#options;
+    const only = this.#recipients.length === 1 ? this.#recipients[0]?.address : undefined;
+    const base = command.smtputf8 ? "UTF8SMTP" : greeting.esmtp ? "ESMTP" : "SMTP";
+    const protocol = greeting.tls === undefined || base === "SMTP" ? base : `${base}S`;
+    const recipient = only;
+    const at = new Date(nowMs);
+    return receivedLine({ helo: greeting.helo, client: client.address, hostname, mark, protocol, id, recipient, at });
+  }
+
+  #envelope(id: string, nowMs: number, body: Buffer): Envelope {
+    const { sender, client, trusted, command, outboundRetry } = this.#options;
+    return {
+      id,
+      session: client.sessionId,
+      client: client.address,
+      trusted,
+      sender: sender === undefined ? "" : formatAddress(sender),
+      recipients: this.#recipients.map(({ address, key, route }) => {
+        const retry = route?.retry ?? outboundRetry;
+        return {
+          address,
+          key,
+          expiresAtMs: nowMs + retry.expireAfterMs,
+          warnAtMs: nowMs + retry.delayWarningAfterMs,
+        };
+      }),
+      arrivedAtMs: nowMs,
+      bytes: body.length,
+      crc: checksum(body),
+      eightBit: command.eightBit || !isAscii(body),
+      smtputf8: command.smtputf8,
+    };
+  }
+}
+
+function faultOf({ faults }: Body): "bare LF" | "bare CR" | "NUL" | undefined {
+  if (faults.bareLf > 0) return "bare LF";
+  if (faults.bareCr > 0) return "bare CR";
+  return faults.nul > 0 ? "NUL" : undefined;
+}
+
+/** MDB_MAP_FULL and ENOSPC both read "full" or "space" in LMDB's words. */
+function isFull(error: SpoolError): boolean {
+  return /full|space/i.test(String(error.cause));
+}

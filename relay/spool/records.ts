@@ -1,0 +1,107 @@
+/**
+ * What the spool keeps, as bytes: pure. An envelope never changes after 250; the state of its recipients
+ * is a record of its own, so that an attempt writes a few bytes and never the message. Every record
+ * carries a checksum of itself, and the envelope that of its body. See docs/spool.md.
+ */
+import { crc32 } from "node:zlib";
+import { z } from "zod";
+
+export const spoolFormat = 1;
+
+/** Where a recipient goes was decided under this key; "outbound" is rule 5, MX without any route. */
+const recipientSchema = z.strictObject({
+  address: z.string(),
+  key: z.string(),
+  expiresAtMs: z.number(),
+  warnAtMs: z.number(),
+});
+
+const envelopeSchema = z.strictObject({
+  id: z.string(),
+  session: z.string(),
+  client: z.string(),
+  trusted: z.boolean(),
+  sender: z.string(),
+  recipients: z.array(recipientSchema).min(1),
+  arrivedAtMs: z.number(),
+  bytes: z.number(),
+  crc: z.number(),
+  eightBit: z.boolean(),
+  smtputf8: z.boolean(),
+});
+
+const pendingSchema = z.strictObject({
+  attempts: z.number(),
+  dueAtMs: z.number(),
+  warned: z.boolean(),
+  last: z.string(),
+});
+
+const stateSchema = z.strictObject({ recipients: z.array(z.nullable(pendingSchema)) });
+
+export type StoredRecipient = Readonly<z.infer<typeof recipientSchema>>;
+export type Envelope = Readonly<z.infer<typeof envelopeSchema>>;
+export type Pending = Readonly<z.infer<typeof pendingSchema>>;
+/** One element for each recipient of the envelope, in its order: null is finished. */
+export type State = { readonly recipients: readonly (Pending | null)[] };
+
+/** The state of a message at which nobody has tried anything yet. */
+export function freshState(envelope: Envelope): State {
+  const pending: Pending = {
+    attempts: 0,
+    dueAtMs: envelope.arrivedAtMs,
+    warned: false,
+    last: "",
+  };
+  return { recipients: envelope.recipients.map(() => pending) };
+}
+
+export function encodeEnvelope(envelope: Envelope): Buffer {
+  return seal(envelope);
+}
+
+export function encodeState(state: State): Buffer {
+  return seal(state);
+}
+
+/** Undefined where the bytes are not what was written. */
+export function decodeEnvelope(bytes: Uint8Array): Envelope | undefined {
+  const parsed = envelopeSchema.safeParse(unseal(bytes));
+  return parsed.success ? parsed.data : undefined;
+}
+
+/** Undefined where the bytes are not what was written, or do not fit the envelope. */
+export function decodeState(bytes: Uint8Array, envelope: Envelope): State | undefined {
+  const parsed = stateSchema.safeParse(unseal(bytes));
+  if (!parsed.success) return undefined;
+  return parsed.data.recipients.length === envelope.recipients.length ? parsed.data : undefined;
+}
+
+export function isIntact(body: Uint8Array, envelope: Envelope): boolean {
+  return body.length === envelope.bytes && crc32(body) === envelope.crc;
+}
+
+export function checksum(body: Uint8Array): number {
+  return crc32(body);
+}
+
+/** Four octets of CRC-32, big-endian, then JSON. */
+function seal(record: object): Buffer {
+  const text = JSON.stringify(record);
+  const sealed = Buffer.allocUnsafe(4 + Buffer.byteLength(text));
+  sealed.write(text, 4);
+  sealed.writeUInt32BE(crc32(sealed.subarray(4)), 0);
+  return sealed;
+}
+
+function unseal(sealed: Uint8Array): unknown {
+  if (sealed.length < 6) return undefined;
+  const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.length);
+  const json = bytes.subarray(4);
+  if (crc32(json) !== bytes.readUInt32BE(0)) return undefined;
+  try {
+    return JSON.parse(json.toString());
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { open } from "lmdb";
+import {
+  checksum,
+  decodeEnvelope,
+  decodeState,
+  type Envelope,
+  encodeEnvelope,
+  encodeState,
+  freshState,
+  type State,
+} from "./records.ts";
+import { Spool, SpoolError, type SpoolOptions } from "./spool.ts";
+
+const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
+
+function scratch(context: TestContext): SpoolOptions {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-spool-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  return { directory, owner: "relay.test", limits };
+}
+
+function message(id: string, text = "Subject: x\r\n\r\nhello\r\n"): { envelope: Envelope; body: Buffer } {
+  const body = Buffer.from(text);
+  const recipients = ["a@b.test", "c@d.test"].map((address) => ({ address, key: "outbound", expiresAtMs: 10, warnAtMs: 5 }));
+  const envelope = {
+    id,
+    session: "s",
+    client: "192.0.2.1",
+    trusted: true,
+    sender: "me@b.test",
+    recipients,
+    arrivedAtMs: 1,
+    bytes: body.length,
+    crc: checksum(body),
+    eightBit: false,
+    smtputf8: false,
+  };
+  return { envelope, body };
+}
+
+const fail = (id: string): never => assert.fail(`${id} is said to be corrupt`);
+
+test("spool: what was committed is there after the process is gone, in order of arrival", async (context) => {
+  const options = scratch(context);
+  const first = await Spool.open(options);
+  const kept = ["1", "2", "3"].map((id) => message(id, `Subject: ${id}\r\n\r\n`));
+  for (const each of kept) await first.commit([{ kind: "accept", ...each }]);
+  const partly: State = { recipients: [null, { attempts: 2, dueAtMs: 99, warned: false, last: "451" }] };
+  await first.commit([{ kind: "update", id: "2", state: partly }]);
+  await first.commit([{ kind: "remove", id: "1", bytes: kept[0]?.body.length ?? 0 }]);
+  await first.close();
+
+  const second = await Spool.open(options);
+  const stored = [...second.list(fail)];
+  assert.deepEqual(stored.map(({ envelope }) => envelope.id), ["2", "3"]);
+  assert.deepEqual(stored[0]?.state, partly);
+  assert.deepEqual(stored[1]?.state, freshState(kept[2]?.envelope as Envelope));
+  assert.equal(second.body(stored[0]?.envelope as Envelope)?.toString(), "Subject: 2\r\n\r\n");
+  assert.equal(second.messages, 2);
+  await second.close();
+});
+
+test("spool: changes of one commit hold together: a DSN is there exactly when its cause is gone", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const { envelope, body } = message("1");
+  await spool.commit([{ kind: "accept", envelope, body }]);
+  await spool.commit([{ kind: "remove", id: "1", bytes: body.length }, { kind: "accept", ...message("2") }]);
+  assert.deepEqual([...spool.list(fail)].map((each) => each.envelope.id), ["2"]);
+  await spool.close();
+});
+
+test("spool: a damaged body is not given out, a damaged envelope costs no other message", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  for (const id of ["1", "2", "3"]) await spool.commit([{ kind: "accept", ...message(id) }]);
+  await spool.close();
+  const raw = open({ path: options.directory, noSubdir: false, maxDbs: 8, encoding: "binary" });
+  await raw.openDB("bodies", { encoding: "binary" }).put("1", Buffer.from("something else"));
+  await raw.openDB("envelopes", { encoding: "binary" }).put("2", Buffer.from("garbage of some length"));
+  await raw.close();
+
+  const again = await Spool.open(options);
+  const corrupt: string[] = [];
+  const stored = [...again.list((id) => corrupt.push(id))];
+  assert.deepEqual(corrupt, ["2"]);
+  assert.deepEqual(stored.map(({ envelope }) => envelope.id), ["1", "3"]);
+  assert.equal(again.body(stored[0]?.envelope as Envelope), undefined);
+  assert.ok(again.body(stored[1]?.envelope as Envelope));
+  await again.close();
+});
+
+test("spool: a state that does not fit its envelope is damage, not a guess", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.commit([{ kind: "update", id: "1", state: { recipients: [null] } }]);
+  const corrupt: string[] = [];
+  assert.deepEqual([...spool.list((id) => corrupt.push(id))], []);
+  assert.deepEqual(corrupt, ["1"]);
+  await spool.close();
+});
+
+test("spool: bytes and messages are bounded, and given back when a message is finished", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open({ ...options, limits: { ...limits, bytesMax: 10_000, messagesMax: 3 } });
+  const { envelope, body } = message("1", `x\r\n`.repeat(2000));
+  await spool.commit([{ kind: "accept", envelope, body }]);
+  assert.equal(spool.hasRoom(3000), false);
+  assert.equal(spool.hasRoom(500), true);
+  await spool.commit([{ kind: "remove", id: "1", bytes: body.length }]);
+  assert.equal(spool.hasRoom(3000), true);
+  assert.equal(spool.bytes, 0);
+  for (const id of ["2", "3", "4"]) await spool.commit([{ kind: "accept", ...message(id) }]);
+  assert.equal(spool.hasRoom(1), false);
+  await spool.close();
+});
+
+test("spool: a volume with too little free space takes no new mail", async (context) => {
+  const spool = await Spool.open({ ...scratch(context), limits: { ...limits, freeBytesMin: Number.MAX_SAFE_INTEGER } });
+  assert.equal(spool.hasRoom(1), false);
+  await spool.close();
+});
+
+test("spool: a second opener is refused while the first lives, and let in when it is killed", async (context) => {
+  const options = scratch(context);
+  const program = `import { Spool } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
+    await Spool.open(${JSON.stringify(options)}); console.log("open"); setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+  await assert.rejects(Spool.open(options), /in use by another relay: stop that one, or give this one/);
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  const spool = await Spool.open(options);
+  await spool.close();
+});
+
+test("spool: of many that start at once after a crash exactly one gets it", async (context) => {
+  const options = scratch(context);
+  const program = `import { acquireLock } from ${JSON.stringify(join(import.meta.dirname, "lock.ts"))};
+    await acquireLock(${JSON.stringify(options.directory)}); console.log("open"); setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  const opened = await Promise.allSettled(Array.from({ length: 8 }, async () => await Spool.open(options)));
+  const winners = opened.filter((each) => each.status === "fulfilled");
+  assert.equal(winners.length, 1);
+  await winners[0]?.value.close();
+});
+
+test("spool: a long directory name does not stop the lock", async (context) => {
+  const options = scratch(context);
+  const directory = join(options.directory, "a".repeat(100), "b".repeat(60));
+  const spool = await Spool.open({ ...options, directory });
+  await assert.rejects(Spool.open({ ...options, directory }), SpoolError);
+  await spool.close();
+});
+
+test("spool: another owner's spool and a newer format are refused with words", async (context) => {
+  const options = scratch(context);
+  await (await Spool.open(options)).close();
+  await assert.rejects(Spool.open({ ...options, owner: "other.test" }), /belongs to "relay.test".*set spool.owner/);
+  const raw = open({ path: options.directory, noSubdir: false, maxDbs: 8, encoding: "binary" });
+  await raw.openDB("meta", { encoding: "binary" }).put("format", Buffer.from("2"));
+  await raw.close();
+  await assert.rejects(Spool.open(options), /has format 2, this version reads 1: use the newer version/);
+});
+
+test("records: a flipped bit anywhere in a record is noticed", () => {
+  const { envelope } = message("1");
+  for (const sealed of [encodeState(freshState(envelope)), encodeEnvelope(envelope)]) {
+    for (let bit = 0; bit < sealed.length * 8; bit++) {
+      const damaged = Buffer.from(sealed);
+      damaged.writeUInt8(damaged.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+      assert.equal(decodeState(damaged, envelope), undefined);
+      assert.equal(decodeEnvelope(damaged), undefined);
+    }
+  }
+});

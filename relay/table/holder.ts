@@ -1,0 +1,32 @@
+/**
+ * The table in force. Loop-free: whoever holds a reference keeps the table that he began with, and a new
+ * one is swapped in whole.
+ */
+import type { RouteTable } from "../../routing/table.ts";
+
+export type ActiveTable = {
+  readonly table: RouteTable;
+  readonly digest: string;
+  readonly activatedAtMs: number;
+  /** It may be old: no source has confirmed it. Recipients without an explicit key are deferred. */
+  readonly stale: boolean;
+};
+
+export class TableHolder {
+  #current: ActiveTable | undefined;
+  readonly #subscribers: (() => void)[] = [];
+
+  get current(): ActiveTable | undefined {
+    return this.#current;
+  }
+
+  /** `changed` is called after each activation, in order of subscription. */
+  subscribe(changed: () => void): void {
+    this.#subscribers.push(changed);
+  }
+
+  activate(next: ActiveTable): void {
+    this.#current = next;
+    for (const changed of this.#subscribers) changed();
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The resources that a directory of manifests holds, remembered: pure state, no I/O. A file or resource
+ * that breaks keeps its last good state and is complained of; only a deleted file or document withdraws
+ * its routes. What was good is given out for keeping, so that a restart knows it too.
+ */
+import { type Complaint, fieldPath, type Manifest, parseManifests } from "./manifests.ts";
+
+export type Resource = { readonly kind: string; readonly id: string; readonly resource: object };
+
+/** By file: what was last good there. JSON, to be kept over restarts. */
+export type LastGood = Readonly<Record<string, readonly Resource[]>>;
+
+export type LibraryView = {
+  /** In order of file name and place; each kind and id once. */
+  readonly resources: readonly Resource[];
+  readonly complaints: readonly Complaint[];
+  /** Something is broken of which no good state was ever known: its keys are missing. */
+  readonly incomplete: boolean;
+};
+
+/** What is wrong with a resource by its own schema: field and words. Empty: nothing. */
+export type Check = (kind: string, resource: object) => readonly { readonly path: string; readonly message: string }[];
+
+export type LibraryOptions = {
+  readonly namespace: string;
+  readonly check: Check;
+  readonly lastGood?: LastGood;
+};
+
+type Shelf = {
+  readonly resources: readonly Resource[];
+  readonly complaints: readonly Complaint[];
+  readonly missing: boolean;
+};
+
+const served = new Set(["MailRoute", "MailGrant", "Namespace", "Secret"]);
+
+export class Library {
+  readonly #options: LibraryOptions;
+  readonly #shelves = new Map<string, Shelf>();
+  /** Once everything was good, or was known from before, a new broken resource is only its own trouble. */
+  #settled: boolean;
+
+  constructor(options: LibraryOptions) {
+    this.#options = options;
+    this.#settled = options.lastGood !== undefined;
+    for (const [file, resources] of Object.entries(options.lastGood ?? {})) {
+      this.#shelves.set(file, { resources, complaints: [], missing: false });
+    }
+  }
+
+  get files(): readonly string[] {
+    return [...this.#shelves.keys()];
+  }
+
+  read(file: string, text: string): void {
+    const before = this.#shelves.get(file)?.resources;
+    const { manifests, complaints } = parseManifests({ file, text, namespace: this.#options.namespace });
+    if (complaints.length > 0) {
+      this.#shelves.set(file, { resources: before ?? [], complaints, missing: before === undefined });
+      return;
+    }
+    if (text.trim() === "" && before !== undefined && before.length > 0) {
+      const complaint = { file, line: 1, text: "is empty: delete the file to withdraw its routes" };
+      this.#shelves.set(file, { resources: before, complaints: [complaint], missing: false });
+      return;
+    }
+    this.#shelves.set(file, this.#shelve(manifests, before ?? []));
+  }
+
+  /** The file is there and cannot be read. */
+  unreadable(file: string, why: string): void {
+    const before = this.#shelves.get(file)?.resources;
+    const complaint = { file, line: 1, text: `cannot be read: ${why}` };
+    this.#shelves.set(file, { resources: before ?? [], complaints: [complaint], missing: before === undefined });
+  }
+
+  remove(file: string): void {
+    this.#shelves.delete(file);
+  }
+
+  view(): LibraryView {
+    const resources: Resource[] = [];
+    const complaints: Complaint[] = [];
+    const owners = new Map<string, string>();
+    let missing = false;
+    for (const file of [...this.#shelves.keys()].sort()) {
+      const shelf = this.#shelves.get(file) as Shelf;
+      complaints.push(...shelf.complaints);
+      missing ||= shelf.missing;
+      for (const resource of shelf.resources) {
+        const name = `${resource.kind} ${resource.id}`;
+        const owner = owners.get(name);
+        if (owner === undefined) {
+          owners.set(name, file);
+          resources.push(resource);
+        } else {
+          complaints.push({ file, line: 1, text: `${name} is already in ${owner}, which counts; rename one of them` });
+        }
+      }
+    }
+    if (!missing) this.#settled = true;
+    return { resources, complaints, incomplete: missing && !this.#settled };
+  }
+
+  lastGood(): LastGood {
+    const kept: [string, readonly Resource[]][] = [];
+    for (const [file, { resources }] of this.#shelves) {
+      // Secrets stay in their files: nothing of them is written elsewhere.
+      kept.push([file, resources.filter(({ kind }) => kind !== "Secret")]);
+    }
+    return Object.fromEntries(kept);
+  }
+
+  #shelve(manifests: readonly Manifest[], before: readonly Resource[]): Shelf {
+    const resources: Resource[] = [];
+    const complaints: Complaint[] = [];
+    let missing = false;
+    for (const manifest of manifests) {
+      const { file, line, kind, id, resource } = manifest;
+      if (!served.has(kind)) continue;
+      if (id === undefined) {
+        complaints.push({ file, line, text: `${kind} without metadata.name: give it one` });
+        missing = true;
+        continue;
+      }
+      const issues = this.#options.check(kind, resource);
+      if (issues.length === 0) {
+        resources.push({ kind, id, resource });
+        continue;
+      }
+      for (const issue of issues) {
+        const fields = fieldPath(issue.path);
+        complaints.push({ file, line: manifest.lineOf(fields), text: `${kind} ${id}: ${issue.path}: ${issue.message}` });
+      }
+      const good = before.find((each) => each.kind === kind && each.id === id);
+      if (good === undefined) missing = true;
+      else resources.push(good);
+    }
+    return { resources, complaints, missing };
+  }
+}

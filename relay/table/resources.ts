@@ -1,0 +1,105 @@
+/**
+ * From the resources of a directory to what `compile` takes: routes, grants, namespaces, Secrets. Pure but
+ * for the versions of Secrets, which are drawn at random whenever a content is new.
+ */
+import { hostsAnnotation } from "../../routing/references.ts";
+import type { CompileInput } from "../../routing/compile.ts";
+import { parseMailGrant } from "../../routing/grants.ts";
+import { parseMailRoute } from "../../routing/parse-route.ts";
+import type { RouteId } from "../../routing/route.ts";
+import type { Credential } from "../delivery/options.ts";
+import type { Check, Resource } from "./library.ts";
+
+export type VersionedCredential = { readonly secret: string; readonly version: string; readonly credential: Credential };
+
+export const checkResource: Check = (kind, resource) => {
+  if (kind === "MailRoute") return issuesOf(parseMailRoute(resource));
+  if (kind === "MailGrant") return issuesOf(parseMailGrant(resource));
+  return [];
+};
+
+function issuesOf(parsed: { ok: true } | { ok: false; issues: ReturnType<Check> }): ReturnType<Check> {
+  return parsed.ok ? [] : parsed.issues;
+}
+
+type Dictionary = Readonly<Record<string, unknown>>;
+
+/** Draws a version for each content of a Secret, and remembers it for as long as the content stays. */
+export class SecretVersions {
+  readonly #known = new Map<string, { readonly content: string; readonly version: string }>();
+  readonly #draw: () => string;
+
+  constructor(draw: () => string) {
+    this.#draw = draw;
+  }
+
+  of(secret: string, content: string): string {
+    const known = this.#known.get(secret);
+    if (known?.content === content) return known.version;
+    const version = this.#draw();
+    this.#known.set(secret, { content, version });
+    return version;
+  }
+}
+
+export type Gathered = Pick<CompileInput, "routes" | "grants" | "references"> & {
+  readonly credentials: readonly VersionedCredential[];
+};
+
+export function gather(resources: readonly Resource[], versions: SecretVersions): Gathered {
+  const routes: { id: RouteId; resource: unknown }[] = [];
+  const grants: { name: string; resource: unknown }[] = [];
+  const namespaces = new Map<string, ReadonlyMap<string, string>>();
+  const secrets = new Map<string, { version: string; hosts: string[]; keys: string[] }>();
+  const credentials: VersionedCredential[] = [];
+  for (const { kind, id, resource } of resources) {
+    if (kind === "MailRoute") routes.push({ id: id as RouteId, resource });
+    else if (kind === "MailGrant") grants.push({ name: id, resource });
+    else if (kind === "Namespace") namespaces.set(id, labelsOf(resource as Dictionary));
+    else if (kind === "Secret") {
+      const values = valuesOf(resource as Dictionary);
+      const version = versions.of(id, JSON.stringify(Object.entries(values).sort()));
+      secrets.set(id, { version, hosts: lentTo(resource as Dictionary), keys: Object.keys(values) });
+      credentials.push({ secret: id, version, credential: credentialOf(values) });
+    }
+  }
+  return { routes, grants, references: { secrets, namespaces }, credentials };
+}
+
+function dictionary(value: unknown): Dictionary {
+  return typeof value === "object" && value !== null ? (value as Dictionary) : {};
+}
+
+function labelsOf(namespace: Dictionary): ReadonlyMap<string, string> {
+  const { labels } = dictionary(namespace["metadata"]);
+  return new Map(Object.entries(dictionary(labels)).map(([key, value]) => [key, String(value)]));
+}
+
+/** `data` is base64, `stringData` is plain and wins, as the API server has it. */
+function valuesOf(secret: Dictionary): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (const [key, value] of Object.entries(dictionary(secret["data"]))) {
+    values[key] = Buffer.from(String(value), "base64").toString();
+  }
+  for (const [key, value] of Object.entries(dictionary(secret["stringData"]))) values[key] = String(value);
+  return values;
+}
+
+function lentTo(secret: Dictionary): string[] {
+  const { annotations } = dictionary(secret["metadata"]);
+  const text = dictionary(annotations)[hostsAnnotation];
+  return typeof text === "string" ? text.split(/[\s,]+/).filter((host) => host !== "") : [];
+}
+
+/** The keys of the Secret types kubernetes.io/basic-auth and kubernetes.io/tls, and ca.crt. */
+function credentialOf(values: Readonly<Record<string, string>>): Credential {
+  const { username, password } = values;
+  const { "ca.crt": ca, "tls.crt": cert, "tls.key": key } = values;
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
+}

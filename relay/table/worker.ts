@@ -1,0 +1,193 @@
+/**
+ * The thread that turns a directory of manifests into route tables: watch, read, compile, encode. It is a
+ * thread so that 100,000 domains never block the relay; what crosses to it are the same manifest and
+ * shards that the operator writes into ConfigMaps. Loop: owns time and order, decides nothing.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { watch } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parentPort, workerData } from "node:worker_threads";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { compile } from "../../routing/compile.ts";
+import { judge } from "../../routing/guard.ts";
+import { emptyTable, keyCount, type RouteTable } from "../../routing/table.ts";
+import { assembleTable, decodeManifest, decodeShard, encode } from "../../routing/wire.ts";
+import { tableCopy, type WireTable } from "./copy.ts";
+import { Library } from "./library.ts";
+import { checkResource, gather, SecretVersions } from "./resources.ts";
+import { createScanner } from "./scan.ts";
+import type { FromWorker, WorkerOptions } from "./worker-messages.ts";
+
+const quietMs = 100;
+const holdOffMsMax = 1000;
+/** Where the file system tells nobody of changes (network volumes), we look ourselves. */
+const lookMs = 1000;
+const approvalFile = ".mailroute-approve";
+
+const options = workerData as WorkerOptions;
+const copy = options.copyDirectory === undefined ? undefined : tableCopy(options.copyDirectory);
+const versions = new SecretVersions(() => randomBytes(9).toString("base64url"));
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+let previous: RouteTable = emptyTable;
+let shardCount = 1;
+let parents: readonly string[] = [];
+let published: ReadonlyMap<string, Uint8Array> = new Map();
+let everPublished = false;
+let recheckTimer: NodeJS.Timeout | undefined;
+let lastProblems = "";
+
+function post(message: FromWorker): void {
+  parentPort?.postMessage(message);
+}
+
+async function start(): Promise<void> {
+  const kept = await copy?.load();
+  if (kept !== undefined) restore(kept.wire);
+  const library = new Library({
+    namespace: options.installation.namespace,
+    check: checkResource,
+    ...(kept === undefined ? {} : { lastGood: kept.lastGood }),
+  });
+  const scanner = createScanner(options.directory);
+  let dirty = true;
+  let running = false;
+  const refresh = async (): Promise<void> => {
+    if (running) {
+      dirty = true;
+      return;
+    }
+    running = true;
+    try {
+      const changed = await scanner.scan(library);
+      if (changed || dirty) {
+        dirty = false;
+        await publish(library, refreshSoon);
+      }
+    } catch (error) {
+      problems([{ where: options.directory, text: `cannot be read: ${String(error)}; the table in force stays` }]);
+    } finally {
+      running = false;
+    }
+    if (dirty) refreshSoon();
+  };
+  let quiet: NodeJS.Timeout | undefined;
+  let firstMs = 0;
+  function refreshSoon(recompile = true): void {
+    if (recompile) dirty = true;
+    const nowMs = Date.now();
+    if (quiet === undefined) firstMs = nowMs;
+    else if (nowMs + quietMs > firstMs + holdOffMsMax) return;
+    clearTimeout(quiet);
+    quiet = setTimeout(() => {
+      quiet = undefined;
+      void refresh();
+    }, quietMs);
+  }
+  watchDirectory(() => refreshSoon(false));
+  setInterval(() => void refresh(), lookMs);
+  await refresh();
+}
+
+/** The table of an earlier process: it says who holds which key, and what the guard compares with. */
+function restore(wire: WireTable): void {
+  try {
+    const manifest = decodeManifest(wire.manifest);
+    const shards = new Map(
+      manifest.shards.map(({ name, sha256: wanted }) => {
+        const bytes = wire.shards.get(name) ?? new Uint8Array();
+        if (sha256(bytes) !== wanted) throw new Error(`${name} is damaged`);
+        return [name, decodeShard(bytes, { gunzip: gunzipSync })];
+      }),
+    );
+    previous = assembleTable(manifest, shards);
+    shardCount = previous.shards.length;
+    parents = [manifest.digest, ...manifest.parents];
+    everPublished = true;
+  } catch (error) {
+    problems([{ where: options.copyDirectory ?? "", text: `the kept route table is damaged and not used: ${String(error)}` }]);
+  }
+}
+
+function watchDirectory(changed: () => void): void {
+  try {
+    const watcher = watch(options.directory, { recursive: true }, changed);
+    watcher.on("error", () => watcher.close());
+  } catch {
+    // no notification here: looking every second has to do
+  }
+}
+
+async function publish(library: Library, refreshSoon: () => void): Promise<void> {
+  const startedMs = Date.now();
+  const { resources, complaints, incomplete } = library.view();
+  const { routes, grants, references, credentials } = gather(resources, versions);
+  const { installation } = options;
+  const result = compile({ routes, grants, references, previous, now: startedMs, installation, sha256 });
+  clearTimeout(recheckTimer);
+  if (result.recheckAtMs !== undefined) {
+    recheckTimer = setTimeout(refreshSoon, Math.max(result.recheckAtMs - startedMs, 0) + 1);
+  }
+  const found = complaints.map(({ file, line, text }) => ({ where: `${file}:${line}`, text }));
+  for (const [id, verdict] of result.verdicts) {
+    if (verdict.kind === "other-class") continue;
+    for (const { type, status, message } of verdict.conditions) {
+      if (status === "False") found.push({ where: id, text: `${type}: ${message}` });
+    }
+  }
+  const { table } = result;
+  if (everPublished) {
+    const judgement = judge({ previous, next: table });
+    if (!judgement.publish && !(await isApproved(table.digest))) {
+      const mend = `if that is meant: echo ${table.digest} > ${join(options.directory, approvalFile)}`;
+      problems([...found, { where: options.directory, text: `${judgement.why}; the table in force stays; ${mend}` }]);
+      if (published.size > 0) return;
+    } else previous = table;
+  } else previous = table;
+  await send({ library, incomplete, startedMs, credentials });
+  problems(found);
+}
+
+type Sending = {
+  readonly library: Library;
+  readonly incomplete: boolean;
+  readonly startedMs: number;
+  readonly credentials: ReturnType<typeof gather>["credentials"];
+};
+
+async function send({ library, incomplete, startedMs, credentials }: Sending): Promise<void> {
+  const encoded = encode(previous, { sha256, gzip: gzipSync, previousShardCount: shardCount, parents, relays: 1 });
+  const manifest = JSON.stringify(encoded.manifest);
+  const fresh = new Map([...encoded.shards].filter(([name]) => !published.has(name)));
+  shardCount = encoded.manifest.shards.length;
+  if (parents[0] !== encoded.manifest.digest) parents = [encoded.manifest.digest, ...parents].slice(0, 8);
+  published = encoded.shards;
+  everPublished = true;
+  const keys = keyCount(previous);
+  post({ kind: "table", manifest, shards: fresh, incomplete, keys, credentials, ms: Date.now() - startedMs });
+  try {
+    await copy?.save({ manifest, shards: encoded.shards }, library.lastGood());
+  } catch (error) {
+    problems([{ where: options.copyDirectory ?? "", text: `the route table could not be kept for a restart: ${String(error)}` }]);
+  }
+}
+
+async function isApproved(digest: string): Promise<boolean> {
+  try {
+    return (await readFile(join(options.directory, approvalFile), "utf8")).trim() === digest;
+  } catch {
+    return false;
+  }
+}
+
+/** Told only when they change. */
+function problems(list: readonly { readonly where: string; readonly text: string }[]): void {
+  const text = JSON.stringify(list);
+  if (text === lastProblems) return;
+  lastProblems = text;
+  post({ kind: "problems", problems: list });
+}
+
+parentPort?.once("message", () => process.exit(0)); // "stop"
+await start();
