@@ -11,28 +11,14 @@ import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
 import type { Reply } from "../outcome.ts";
 import type { LineFault } from "./command-line.ts";
 import { Dialogue } from "./dialogue.ts";
-import type { ListenerEvents } from "./events.ts";
 import { IncomingMessage } from "./incoming-message.ts";
 import { InputParser, type ParserOwner } from "./input-parser.ts";
-import type { Admission, LimitName, ListenerLimits, ReceivingBytes } from "./limits.ts";
-import type { Client, Reception } from "./reception.ts";
+import type { Admission, LimitName } from "./limits.ts";
+import type { ListenerContext } from "./listener-context.ts";
+import type { Client } from "./reception.ts";
 import { formatReply } from "./reply.ts";
 import { SessionMeter } from "./session-meter.ts";
 import * as S from "./step.ts";
-
-/** What all connections of a listener share. */
-export type ListenerContext = {
-  readonly name: string;
-  readonly hostname: string;
-  readonly reception: Reception;
-  readonly limits: ListenerLimits;
-  readonly events: ListenerEvents;
-  readonly receiving: ReceivingBytes;
-  /** Certificates are there: STARTTLS can be offered. */
-  readonly startTls: boolean;
-  readonly greetingDelayMs: number;
-  stopping: boolean;
-};
 
 type ConnectionOptions = {
   readonly server: SMTPServer;
@@ -44,13 +30,6 @@ type ConnectionOptions = {
   readonly gone: () => void;
 };
 
-const LINE_FAULTS: Readonly<Record<LineFault, S.Step>> = {
-  bareCr: S.C500CrLf,
-  bareLf: S.C500CrLf,
-  control: S.C500Control,
-  utf8: S.C500Utf8,
-  tooLong: S.C500Line,
-};
 /** Network trouble of the other side: the normal end of many connections. */
 const QUIET = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"]);
 /** Stands in while the base class is under construction; gets no input. */
@@ -145,7 +124,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
 
   malformed(fault: LineFault): void {
     if (fault === "tooLong") this.#context.events.limit(this.client, "commandBytesMax");
-    if (this.#countCommand()) this.#take(LINE_FAULTS[fault]);
+    if (this.#countCommand()) this.#take(S.LINE_FAULTS[fault]);
   }
 
   flooded(): void {
@@ -194,6 +173,11 @@ export class Connection extends SMTPConnection implements ParserOwner {
     this.close();
   }
 
+  crashed(error: unknown): void {
+    this.#context.events.failed(asError(error), "session", this.client);
+    this.destroy();
+  }
+
   // What the base class asks for.
 
   override _createParser(): SMTPStream {
@@ -227,7 +211,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
     this.#dialogue.abort();
     if (this.#admitted) {
       const ms = this.#meter.ageMs(performance.now());
-      this.#context.reception.closed(this.client);
+      this.#told();
       this.#context.events.closed(this.client, { ms, messages: this.#meter.messages });
     }
     this.#options.admission.leave(this.client.address);
@@ -236,6 +220,11 @@ export class Connection extends SMTPConnection implements ParserOwner {
 
   #greet(): void {
     if (this._closing || this._closed) return;
+    if (this.client.address === "") {
+      // Gone before it was accepted: nobody to ask the reception about.
+      this.destroy();
+      return;
+    }
     const context = this.#context;
     const refusal = this.#excess === undefined ? this.#admit() : S.C421Connections;
     this.#greeted = true;
@@ -263,6 +252,15 @@ export class Connection extends SMTPConnection implements ParserOwner {
     } catch (error) {
       events.failed(asError(error), "reception", this.client);
       return S.C421Local;
+    }
+  }
+
+  #told(): void {
+    const { reception, events } = this.#context;
+    try {
+      reception.closed(this.client);
+    } catch (error) {
+      events.failed(asError(error), "reception", this.client);
     }
   }
 

@@ -3,8 +3,8 @@ import type { LimitName } from "./limits.ts";
 import type { Client } from "./reception.ts";
 import type { Refusal } from "./step.ts";
 
-/** Where an error came up that the listener survived. */
-export type FailureSource = "reception" | "socket" | "tls" | "listener";
+/** Where an error came up that the listener survived; "session" is a defect of its own. */
+export type FailureSource = "reception" | "socket" | "tls" | "listener" | "session";
 
 /** Called synchronously, in the hot path: implementations must be quick and must not throw. */
 export interface ListenerEvents {

@@ -24,6 +24,8 @@ export interface ParserOwner {
   flush(): void;
   /** The parser wants more; `next` when the client has taken the replies. */
   consumed(next: () => void): void;
+  /** A defect of ours came up; the session cannot go on. */
+  crashed(error: unknown): void;
   /** The client will send nothing more and everything it sent was handed over. */
   ended(): void;
 }
@@ -90,26 +92,35 @@ export class InputParser extends SMTPStream {
   }
 
   #run(): void {
+    try {
+      this.#turns();
+    } catch (error) {
+      this.#owner.crashed(error);
+    }
+  }
+
+  #turns(): void {
     for (let turns = 0; !this.isClosed; turns += 1) {
       if (turns === COMMANDS_PER_TURN) {
         this.#owner.consumed(() => setImmediate(() => this.#run()));
         return;
       }
       const turn = this.#incoming === undefined ? this.#command() : this.#data(this.#incoming);
-      if (turn === "more") break;
+      if (turn === "more") {
+        this.#owner.consumed(this.#next);
+        return;
+      }
       if (turn !== undefined) {
         this.#owner.flush();
-        const resume = (): void => this.#run();
-        turn.then(resume, resume);
+        turn.then(
+          () => this.#run(),
+          (error: unknown) => this.#owner.crashed(error),
+        );
         return;
       }
     }
-    if (this.isClosed) {
-      this.#input = NOTHING;
-      this.#next();
-      return;
-    }
-    this.#owner.consumed(this.#next);
+    this.#input = NOTHING;
+    this.#next();
   }
 
   #command(): Turn {

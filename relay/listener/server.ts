@@ -5,9 +5,10 @@
 import type { AddressInfo, Socket } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
 import { SMTPServer } from "smtp-server";
-import { Connection, type ListenerContext } from "./connection.ts";
+import { Connection } from "./connection.ts";
 import type { ListenerEvents } from "./events.ts";
 import { Admission, type ListenerLimits, ReceivingBytes } from "./limits.ts";
+import type { ListenerContext } from "./listener-context.ts";
 import type { Reception } from "./reception.ts";
 import { newSessionId } from "./session-id.ts";
 import { type Certificates, ContextMap } from "./tls-context.ts";

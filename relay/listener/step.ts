@@ -4,6 +4,7 @@
  * are those of RFC 3463 and RFC 5248; 3xx and the greeting carry none (RFC 2034 section 4).
  */
 import type { Reply } from "../outcome.ts";
+import type { LineFault } from "./command-line.ts";
 
 /** Why the protocol side refused; a closed set, used as a metric label. */
 export type Refusal =
@@ -117,3 +118,12 @@ export const C421Commands = closing("4.7.0", "Too many commands");
 export const C421Idle = closing("4.4.2", "Idle too long");
 export const C421Session = closing("4.7.0", "Session too long, connect again");
 export const C421Stopping = closing("4.3.2", "Shutting down, connect again");
+
+/** What a line that is no command is answered. */
+export const LINE_FAULTS: Readonly<Record<LineFault, Step>> = {
+  bareCr: C500CrLf,
+  bareLf: C500CrLf,
+  control: C500Control,
+  utf8: C500Utf8,
+  tooLong: C500Line,
+};

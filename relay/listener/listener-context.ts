@@ -1,0 +1,18 @@
+/** What a listener gives to each of its connections: values and the objects that all of them share. */
+import type { ListenerEvents } from "./events.ts";
+import type { ListenerLimits, ReceivingBytes } from "./limits.ts";
+import type { Reception } from "./reception.ts";
+
+/** What all connections of a listener share. */
+export type ListenerContext = {
+  readonly name: string;
+  readonly hostname: string;
+  readonly reception: Reception;
+  readonly limits: ListenerLimits;
+  readonly events: ListenerEvents;
+  readonly receiving: ReceivingBytes;
+  /** Certificates are there: STARTTLS can be offered. */
+  readonly startTls: boolean;
+  readonly greetingDelayMs: number;
+  stopping: boolean;
+};
