@@ -6,7 +6,10 @@ import { createSecureContext, type SecureContext } from "node:tls";
 
 /** Where the listener gets its certificate, for the name that the client asked for, if any. */
 export type Certificates = {
-  /** May throw while there is none to use: STARTTLS is then answered 454 4.7.0. */
+  /**
+   * Asked up to three times per handshake: returns a context made before. May throw while there is
+   * none to use: STARTTLS is then answered 454 4.7.0.
+   */
   context(servername?: string): SecureContext;
 };
 
