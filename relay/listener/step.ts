@@ -72,10 +72,10 @@ export const C452Memory = refusal(
   "Too much mail in arrival, try again later",
 );
 
-export const C500Line = refusal("line", 500, "5.5.2", "Line too long");
-export const C500CrLf = refusal("line", 500, "5.5.2", "Bare CR or LF in a command");
-export const C500Control = refusal("line", 500, "5.5.2", "Control character in a command");
-export const C500Utf8 = refusal("utf8", 500, "5.5.2", "Not UTF-8");
+const C500Line = refusal("line", 500, "5.5.2", "Line too long");
+const C500CrLf = refusal("line", 500, "5.5.2", "Bare CR or LF in a command");
+const C500Control = refusal("line", 500, "5.5.2", "Control character in a command");
+const C500Utf8 = refusal("utf8", 500, "5.5.2", "Not UTF-8");
 export const C500Unknown = refusal("unknown", 500, "5.5.1", "Command not recognized");
 export const C502Unsupported = refusal("unknown", 502, "5.5.1", "Command not implemented");
 export const C501Hello = refusal("syntax", 501, "5.5.4", "Syntax: EHLO hostname");
