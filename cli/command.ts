@@ -1,9 +1,19 @@
 /** Finds the command that was meant, and shows help. */
 import { type Command, fail, print, UsageError } from "./console.ts";
+import { devCommand } from "./dev.ts";
+import { explainCommand } from "./explain.ts";
+import { lintCommand } from "./lint.ts";
 import { relayCommand } from "./relay.ts";
+import { sendCommand } from "./send.ts";
 import { version } from "./version.ts";
 
-const commands: readonly Command[] = [relayCommand];
+const commands: readonly Command[] = [
+  devCommand,
+  relayCommand,
+  explainCommand,
+  lintCommand,
+  sendCommand,
+];
 
 export async function runCommand(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;

@@ -5,6 +5,7 @@ import { parseConfig } from "../relay/config/config.ts";
 import { bufferedWriter, errorText } from "../relay/observe/log.ts";
 import { type RelayOptions, startRelay } from "../relay/relay.ts";
 import { type Command, fail, UsageError } from "./console.ts";
+import { untilSignal } from "./signals.ts";
 import { version } from "./version.ts";
 
 export const relayCommand: Command = {
@@ -39,12 +40,9 @@ const stopGraceMs = 25_000;
 /** Runs a relay until a signal; the answer is the exit code. */
 export async function runRelay(options: Omit<RelayOptions, "write">): Promise<number> {
   const output = bufferedWriter((text) => process.stdout.write(text));
-  const stop = Promise.withResolvers<void>();
-  process.once("SIGTERM", () => stop.resolve());
-  process.once("SIGINT", () => stop.resolve());
   try {
     const relay = await startRelay({ ...options, write: output.write });
-    await stop.promise;
+    await untilSignal();
     await relay.stop({ graceMs: stopGraceMs });
     output.flush();
     return 0;

@@ -33,8 +33,8 @@ export type RelayOptions = {
   readonly version: string;
   readonly write: (text: string) => void;
   readonly delegation: Installation["delegation"];
-  /** Opens sockets to next hops in place of the resolver; `mailroute dev` leads all of them to itself. */
-  readonly dial?: DeliveryOptions["dial"];
+  /** Makes the delivery in place of createDelivery; `mailroute dev` leads all mail to itself. */
+  readonly delivery?: (options: DeliveryOptions) => Delivery;
 };
 
 export type Relay = {
@@ -139,7 +139,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     searchDomains: config.dns.searchDomains,
     timeoutMs: config.dns.timeoutMsMax,
   });
-  const delivery: Delivery = createDelivery({
+  const delivery = (options.delivery ?? createDelivery)({
     hostname: config.hostname,
     ...(config.inbound !== undefined && { inbound: config.inbound }),
     resolver,
@@ -149,7 +149,6 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     credentials,
     limits: deliveryLimits(config.delivery),
     events: events.delivery,
-    ...(options.dial !== undefined && { dial: options.dial }),
   });
   const reporter = createReporter({
     hostname: config.hostname,

@@ -3,7 +3,8 @@
  * ACME client's renewal). Adapter: a pair that does not fit keeps the one in force and is complained of.
  */
 import { readFile, stat } from "node:fs/promises";
-import { createSecureContext, type SecureContext } from "node:tls";
+import type { SecureContext } from "node:tls";
+import { mailContext } from "../listener/tls-context.ts";
 
 export type CertificateFiles = { readonly certificateFile: string; readonly keyFile: string };
 
@@ -47,15 +48,15 @@ export async function watchCertificate(files: CertificateFiles, events: Certific
 async function load({ certificateFile, keyFile }: CertificateFiles): Promise<SecureContext> {
   const [cert, key] = await Promise.all([readPem(certificateFile), readPem(keyFile)]);
   try {
-    return createSecureContext({ cert, key, minVersion: "TLSv1.2" });
+    return mailContext({ cert, key });
   } catch (error) {
     throw new Error(`${certificateFile} and ${keyFile} are not a certificate and its key: ${(error as Error).message}`, { cause: error });
   }
 }
 
-async function readPem(file: string): Promise<Buffer> {
+async function readPem(file: string): Promise<string> {
   try {
-    return await readFile(file);
+    return await readFile(file, "utf8");
   } catch (error) {
     throw new Error(`cannot read ${file}: ${(error as Error).message}`, { cause: error });
   }

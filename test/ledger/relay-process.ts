@@ -1,0 +1,137 @@
+/**
+ * A relay as a process of its own, as users run it, on a directory of its own: started from a
+ * configuration, killed and started again on the same spool, its log lines kept to look at.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { ConfigInput } from "../../relay/config/config.ts";
+
+const root = join(import.meta.dirname, "../..");
+const logLinesKept = 2000;
+
+export type RelayProcess = {
+  readonly directory: string;
+  port(name?: string): number | undefined;
+  adminPort(): number;
+  pid(): number;
+  /** Resolves when it listens. Rejects with its last words where it ends instead. */
+  start(): Promise<void>;
+  kill(signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<void>;
+  /** Writes a route file whole, by rename; undefined deletes it. */
+  routes(file: string, documents: readonly object[] | string | undefined): void;
+  log(): readonly Record<string, unknown>[];
+  /** Stops it and removes its directory. */
+  close(): Promise<void>;
+};
+
+export type ProcessOptions = Partial<ConfigInput> & { readonly keepLog?: false };
+
+export function relayProcess(options: ProcessOptions = {}): RelayProcess {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-relay-"));
+  const routesDirectory = join(directory, "routes");
+  mkdirSync(routesDirectory);
+  const { keepLog = true, ...overrides } = options;
+  const config: ConfigInput = {
+    hostname: "relay.test",
+    routes: { directory: routesDirectory },
+    spool: { directory: join(directory, "spool") },
+    listeners: [{ name: "smtp", host: "127.0.0.1", port: 0 }],
+    trustedNetworks: ["127.0.0.1/32"],
+    admin: { host: "127.0.0.1", port: 0 },
+    ...overrides,
+  };
+  const configFile = join(directory, "config.yaml");
+  writeFileSync(configFile, stringify(config));
+  let child: ChildProcess | undefined;
+  let ports = new Map<string, number>();
+  let admin = 0;
+  let log: Record<string, unknown>[] = [];
+  return {
+    directory,
+    port: (name = "smtp") => (child === undefined ? undefined : ports.get(name)),
+    adminPort: () => admin,
+    pid: () => child?.pid ?? 0,
+    log: () => log,
+    async start() {
+      const started = spawn(process.execPath, [join(root, "cli/main.ts"), "relay", "--config", configFile], {
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      let words = "";
+      started.stderr.on("data", (chunk: Buffer) => {
+        words = (words + chunk.toString()).slice(-4000);
+      });
+      await new Promise<void>((resolve, reject) => {
+        let rest = "";
+        started.stdout.on("data", (chunk: Buffer) => {
+          if (!keepLog && child === started) return;
+          const lines = (rest + chunk.toString()).split("\n");
+          rest = lines.pop() ?? "";
+          for (const line of lines) {
+            const event = JSON.parse(line) as Record<string, unknown>;
+            log.push(event);
+            if (event["event"] !== "started") continue;
+            ports = portsIn(String(event["listeners"]));
+            admin = Number(event["admin"]);
+            child = started;
+            resolve();
+          }
+          if (log.length > 2 * logLinesKept) log = log.slice(-logLinesKept);
+        });
+        started.once("exit", (code, signal) => {
+          if (child === started) child = undefined;
+          reject(new Error(`the relay ended (${code ?? signal}): ${words}`));
+        });
+      });
+    },
+    async kill(signal) {
+      const running = child;
+      if (running === undefined) return;
+      const ends = signal === "SIGKILL" || signal === "SIGTERM";
+      if (ends) child = undefined;
+      running.kill(signal);
+      if (ends && running.exitCode === null) await once(running, "exit");
+    },
+    routes(file, documents) {
+      const path = join(routesDirectory, file);
+      if (documents === undefined) {
+        rmSync(path, { force: true });
+        return;
+      }
+      const text = typeof documents === "string" ? documents : documents.map((each) => stringify(each)).join("---\n");
+      writeFileSync(`${path}.new`, text);
+      renameSync(`${path}.new`, path);
+    },
+    async close() {
+      await this.kill("SIGKILL");
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function portsIn(listeners: string): Map<string, number> {
+  const pairs = listeners.split(" ").map((each) => each.split(":"));
+  return new Map(pairs.map(([name = "", port]) => [name, Number(port)]));
+}
+
+/** A MailRoute to plain-text hosts, as a manifest. */
+export function hostsRoute(name: string, spec: { suffixes?: string[]; domains?: string[]; addresses?: string[]; senders?: object }, hosts: readonly { host: string; port: number; priority?: number; weight?: number }[], more: object = {}): object {
+  return {
+    apiVersion: "mailroute.dev/v1alpha1",
+    kind: "MailRoute",
+    metadata: { name, namespace: "mail" },
+    spec: { ...spec, target: { hosts }, tls: { mode: "Disabled" }, ...more },
+  };
+}
+
+/** Asks again until it holds, or fails with what `condition` last said. */
+export async function eventually(condition: () => boolean | Promise<boolean>, options: { readonly msMax: number; readonly what: string }): Promise<void> {
+  const endMs = Date.now() + options.msMax;
+  while (!(await condition())) {
+    if (Date.now() > endMs) throw new Error(`not within ${options.msMax} ms: ${options.what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
