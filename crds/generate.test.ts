@@ -34,7 +34,7 @@ const isDefault = (path: string) => path.includes(".default");
 test("crds: schemas are structural and every list, map and string of a spec has a bound", () => {
   for (const definition of Object.values(definitions)) {
     for (const [path, node] of nodes(definition)) {
-      if (isDefault(path) || !path.includes(".spec.")) continue;
+      if (isDefault(path) || !path.includes(".openAPIV3Schema.properties.spec")) continue;
       for (const word of ["anyOf", "oneOf", "$ref", "const", "propertyNames"]) {
         assert.ok(!(word in node) || path.endsWith("properties"), `${path}: ${word}`);
       }
@@ -53,7 +53,7 @@ test("crds: patterns say nothing that RE2 does not know", () => {
   const patterns = sources.filter((source) => typeof source === "string");
   assert.ok(patterns.length > 20);
   for (const source of patterns) {
-    assert.doesNotMatch(source, /\(\?[=!<]|\\[1-9]|\\u|\\x|\[\[|&&|\\p\{Cs/, source);
+    assert.doesNotMatch(source, /\(\?[=!<]|\\[1-9]|\\u|\\x|&&|\\p\{Cs/, source);
   }
 });
 

@@ -75,44 +75,64 @@ type Claim = {
   readonly resources: readonly unknown[];
 };
 
-function claimsOf({ routes }: CandidateInput): Claim[] {
+function claimsOf({ routes, installation }: CandidateInput): Claim[] {
   const byId = new Map<RouteId, unknown[]>();
   for (const { id, resource } of routes) {
     const known = byId.get(id);
     if (known === undefined) byId.set(id, [resource]);
     else known.push(resource);
   }
-  return [...byId].map(([id, resources]) => claimOf(id, resources));
+  return [...byId].map(([id, resources]) =>
+    resources.length === 1
+      ? claimOf(id, resources[0])
+      : copiesClaim(id, resources, installation.className),
+  );
 }
 
-function claimOf(id: RouteId, resources: readonly unknown[]): Claim {
-  const [resource] = resources;
-  const namespace = id.slice(0, Math.max(0, id.indexOf("/")));
+function claimOf(id: RouteId, resource: unknown): Claim {
+  const namespace = namespaceOf(id);
   const parsed = parseRouteOnce(resource);
-  const issues = parsed.ok ? identityIssues(id, parsed.route, resources.length) : parsed.issues;
+  const issues = parsed.ok ? identityIssues(id, parsed.route) : parsed.issues;
   if (parsed.ok && issues.length === 0) {
     const { className, createdAt } = parsed.route;
-    return { id, namespace, className, createdAt, parsed: parsed.route, issues, resources };
+    return { id, namespace, className, createdAt, parsed: parsed.route, issues, resources: [] };
   }
-  // Two resources of one name may differ in class: either may be meant, so the class is ours.
-  const className = property(property(resource, "spec"), "className") ?? "default";
   const createdAt = property(property(resource, "metadata"), "creationTimestamp");
   return {
     id,
     namespace,
-    className,
-    createdAt: resources.length === 1 && typeof createdAt === "string" ? createdAt : "",
+    className: classOf(resource),
+    createdAt: typeof createdAt === "string" ? createdAt : "",
     parsed: undefined,
     issues,
-    resources,
+    resources: [resource],
   };
 }
 
-function identityIssues(id: RouteId, route: ParsedRoute, copies: number): readonly Issue[] {
-  if (copies > 1) {
-    const message = `${id} is defined ${copies} times: give each MailRoute a name of its own`;
-    return [{ path: "metadata.name", message }];
-  }
+function namespaceOf(id: RouteId): string {
+  return id.slice(0, Math.max(0, id.indexOf("/")));
+}
+
+function classOf(resource: unknown): unknown {
+  return property(property(resource, "spec"), "className") ?? "default";
+}
+
+/** Several resources of one name (files only): none of them is believed. */
+function copiesClaim(id: RouteId, resources: readonly unknown[], ours: string): Claim {
+  const own = resources.filter((resource) => classOf(resource) === ours);
+  const message = `${id} is defined ${resources.length} times: give each MailRoute a name of its own`;
+  return {
+    id,
+    namespace: namespaceOf(id),
+    className: own.length > 0 ? ours : undefined,
+    createdAt: "",
+    parsed: undefined,
+    issues: [{ path: "metadata.name", message }],
+    resources: own,
+  };
+}
+
+function identityIssues(id: RouteId, route: ParsedRoute): readonly Issue[] {
   return route.id === id
     ? []
     : [{ path: "metadata", message: `is ${route.id}, but it was read as ${id}` }];

@@ -161,6 +161,6 @@ export function salvageKeys(lists: unknown): readonly (RecipientKey & SenderKey)
 }
 
 function shown(text: unknown): string {
-  const json = JSON.stringify(text) ?? "nothing";
+  const json = typeof text === "string" ? JSON.stringify(text) : `a value of type ${typeof text}`;
   return json.length > 80 ? `${json.slice(0, 77)}...` : json;
 }
