@@ -21,8 +21,13 @@ export function hashEnd(state: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
+/** Goes on to the left over all of `text`. */
+export function hashTo(state: number, text: string): number {
+  let hash = state;
+  for (let at = text.length - 1; at >= 0; at -= 1) hash = hashStep(hash, text.charCodeAt(at));
+  return hash;
+}
+
 export function hashOf(name: string): number {
-  let state = seed;
-  for (let at = name.length - 1; at >= 0; at -= 1) state = hashStep(state, name.charCodeAt(at));
-  return hashEnd(state);
+  return hashEnd(hashTo(seed, name));
 }

@@ -5,10 +5,17 @@
  */
 import { type Address, baseOfTag, localKey } from "./address.ts";
 import { type Domain, isLiteral, type Literal } from "./domain.ts";
-import { hashEnd, hashOf, hashStart, hashStep } from "./hash.ts";
+import { hashEnd, hashStart, hashStep, hashTo } from "./hash.ts";
 import { everyDomain, type KeyKind, keyOf, type RecipientKey, type SenderKey } from "./key.ts";
 import type { Route, RouteId } from "./route.ts";
-import { type Entries, entryList, type RouteTable, routeOf, shardAt } from "./table.ts";
+import {
+  type Entries,
+  entryList,
+  everyDomainEntries,
+  type RouteTable,
+  routeOf,
+  shardAt,
+} from "./table.ts";
 
 export type Match =
   | {
@@ -30,7 +37,7 @@ type Rung = { readonly kind: KeyKind; readonly name: string; readonly entries: E
 
 /** RFC 1035 allows 127 labels. Filled and read within one synchronous call. */
 const starts = new Int32Array(128);
-const hashes = new Int32Array(128);
+const hashes = new Uint32Array(128);
 
 export function match(table: RouteTable, envelope: Envelope): Match {
   const decided = climb(table, envelope.recipient, (rung) => {
@@ -65,13 +72,28 @@ function atAddress<T>(
 ): T | undefined {
   const written = localKey(local);
   const base = baseOfTag(written);
-  for (const part of base === undefined ? [written] : [written, base]) {
-    const name = `${part}@${domain}`;
-    const entries = shardAt(table, hashOf(name)).addresses.get(name);
-    const answer = entries && visit({ kind: "address", name, entries });
-    if (answer !== undefined) return answer as T;
-  }
-  return undefined;
+  const state = hashStep(hashTo(hashStart(), domain), at);
+  const answer = atMailbox(table, { local: written, domain, state }, visit);
+  if (answer !== undefined || base === undefined) return answer;
+  return atMailbox(table, { local: base, domain, state }, visit);
+}
+
+const at = "@".charCodeAt(0);
+const dot = ".".charCodeAt(0);
+
+type Mailbox = { readonly local: string; readonly domain: string; readonly state: number };
+
+/** `state` is the hash of "@domain"; the name is put together only where the shard has addresses. */
+function atMailbox<T>(
+  table: RouteTable,
+  { local, domain, state }: Mailbox,
+  visit: (rung: Rung) => T | undefined,
+): T | undefined {
+  const { addresses } = shardAt(table, hashEnd(hashTo(state, local)));
+  if (addresses.size === 0) return undefined;
+  const name = `${local}@${domain}`;
+  const entries = addresses.get(name);
+  return entries && visit({ kind: "address", name, entries });
 }
 
 function atNames<T>(
@@ -79,24 +101,25 @@ function atNames<T>(
   domain: Domain | Literal,
   visit: (rung: Rung) => T | undefined,
 ): T | undefined {
-  if (isLiteral(domain)) {
-    const entries = shardAt(table, hashOf(domain)).names.get(domain)?.domain;
-    return entries && visit({ kind: "domain", name: domain, entries });
-  }
+  const isName = !isLiteral(domain);
   for (let label = hashLabels(domain) - 1; label >= 0; label -= 1) {
     const start = starts[label] as number;
-    const name = start === 0 ? domain : domain.slice(start);
-    const node = shardAt(table, hashes[label] as number).names.get(name);
-    if (node === undefined) continue;
-    if (start === 0 && node.domain !== undefined) {
-      const answer = visit({ kind: "domain", name, entries: node.domain });
+    const hash = hashes[label] as number;
+    const { names } = shardAt(table, hash);
+    const row = names.find(hash, domain, start);
+    if (row >= 0) {
+      const exact = start === 0 ? names.domainAt(row) : undefined;
+      const suffix = isName ? names.suffixAt(row) : undefined;
+      const name = domain.slice(start);
+      const answer =
+        (exact && visit({ kind: "domain", name, entries: exact })) ??
+        (suffix && visit({ kind: "suffix", name, entries: suffix }));
       if (answer !== undefined) return answer;
     }
-    const answer = node.suffix && visit({ kind: "suffix", name, entries: node.suffix });
-    if (answer !== undefined) return answer as T;
+    if (!isName) return undefined;
   }
-  const last = shardAt(table, hashOf(everyDomain)).names.get(everyDomain)?.suffix;
-  return last && visit({ kind: "suffix", name: everyDomain, entries: last });
+  const entries = everyDomainEntries(table);
+  return entries && visit({ kind: "suffix", name: everyDomain, entries });
 }
 
 /** One pass from the right: start and hash of every suffix, the shortest first. */
@@ -105,7 +128,7 @@ function hashLabels(domain: string): number {
   let state = hashStart();
   for (let at = domain.length - 1; at >= 0; at -= 1) {
     const code = domain.charCodeAt(at);
-    if (code === 46) {
+    if (code === dot) {
       starts[count] = at + 1;
       hashes[count] = hashEnd(state);
       count += 1;

@@ -4,8 +4,9 @@
  */
 import { hashOf } from "./hash.ts";
 import { keyParts, type SenderKey } from "./key.ts";
+import { Names } from "./names.ts";
 import type { Route, RouteId } from "./route.ts";
-import type { Entries, NameNode, RouteTable, Shard, TableEntry } from "./table.ts";
+import type { Entries, RouteTable, Shard, TableEntry } from "./table.ts";
 
 type Draft = {
   readonly names: Map<string, { domain: Entries | undefined; suffix: Entries | undefined }>;
@@ -39,7 +40,7 @@ export function buildTable(
       draft.names.set(name, node);
     }
   }
-  return { shards: shared(drafts, options.previous), digest: "" };
+  return { shards: shared(drafts.map(packed), options.previous), digest: "" };
 }
 
 function newDraft(): Draft {
@@ -57,11 +58,17 @@ function withEntry(entries: Entries | undefined, { senderKey, route }: TableEntr
   return known ?? { any, bySender };
 }
 
-function shared(drafts: readonly Draft[], previous: RouteTable | undefined): readonly Shard[] {
-  if (previous?.shards.length !== drafts.length) return drafts;
-  const shards = drafts.map((draft, index): Shard => {
+function packed({ names, addresses, routes, keys }: Draft): Shard {
+  const rows = [...names].map(([name, node]) => ({ name, ...node }));
+  rows.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { names: new Names(rows), addresses, routes, keys };
+}
+
+function shared(fresh: readonly Shard[], previous: RouteTable | undefined): readonly Shard[] {
+  if (previous?.shards.length !== fresh.length) return fresh;
+  const shards = fresh.map((shard, index): Shard => {
     const before = previous.shards[index];
-    return before !== undefined && isSameShard(draft, before) ? before : draft;
+    return before !== undefined && isSameShard(shard, before) ? before : shard;
   });
   return shards.every((shard, index) => shard === previous.shards[index])
     ? previous.shards
@@ -71,7 +78,7 @@ function shared(drafts: readonly Draft[], previous: RouteTable | undefined): rea
 function isSameShard(a: Shard, b: Shard): boolean {
   return (
     a.keys === b.keys &&
-    isSameMap(a.names, b.names, isSameNode) &&
+    isSameNames(a.names, b.names) &&
     isSameMap(a.addresses, b.addresses, isSameEntries) &&
     isSameMap(a.routes, b.routes, isSameValue)
   );
@@ -90,8 +97,15 @@ function isSameMap<K, V>(
   return true;
 }
 
-function isSameNode(a: NameNode, b: NameNode): boolean {
-  return isSameEntries(a.domain, b.domain) && isSameEntries(a.suffix, b.suffix);
+function isSameNames(a: Names, b: Names): boolean {
+  if (a.size !== b.size || a.bytes.length !== b.bytes.length) return false;
+  if (!a.offsets.every((offset, index) => offset === b.offsets[index])) return false;
+  if (!a.bytes.every((byte, index) => byte === b.bytes[index])) return false;
+  for (let row = 0; row < a.size; row += 1) {
+    if (!isSameEntries(a.domainAt(row), b.domainAt(row))) return false;
+    if (!isSameEntries(a.suffixAt(row), b.suffixAt(row))) return false;
+  }
+  return true;
 }
 
 function isSameEntries(a: Entries | undefined, b: Entries | undefined): boolean {

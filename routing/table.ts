@@ -12,6 +12,7 @@ import {
   type RecipientKey,
   type SenderKey,
 } from "./key.ts";
+import { type Names, noNames } from "./names.ts";
 import type { Route, RouteId } from "./route.ts";
 
 /** Under one recipient key: `any` is the entry without senders. */
@@ -28,10 +29,10 @@ export type NameNode = {
   readonly suffix: Entries | undefined;
 };
 
-/** Maps, not objects: "constructor" is a legal label. Everything in a shard hashes to its place. */
+/** No plain objects: "constructor" is a legal label. Everything in a shard hashes to its place. */
 export type Shard = {
   /** Domains, literals and suffixes ("." too). */
-  readonly names: ReadonlyMap<string, NameNode>;
+  readonly names: Names;
   /** "local@domain", the local part as `localKey` makes it. */
   readonly addresses: ReadonlyMap<string, Entries>;
   readonly routes: ReadonlyMap<RouteId, Route>;
@@ -52,7 +53,7 @@ export type TableEntry = {
 };
 
 export const emptyTable: RouteTable = {
-  shards: [{ names: new Map(), addresses: new Map(), routes: new Map(), keys: 0 }],
+  shards: [{ names: noNames, addresses: new Map(), routes: new Map(), keys: 0 }],
   digest: "",
 };
 
@@ -100,9 +101,9 @@ export function* tableEntries(table: RouteTable): Generator<TableEntry> {
 }
 
 export function* shardEntries(shard: Shard): Generator<TableEntry> {
-  for (const [name, node] of shard.names) {
-    if (node.domain !== undefined) yield* under("domain", name, node.domain);
-    if (node.suffix !== undefined) yield* under("suffix", name, node.suffix);
+  for (const { name, domain, suffix } of shard.names.rows()) {
+    if (domain !== undefined) yield* under("domain", name, domain);
+    if (suffix !== undefined) yield* under("suffix", name, suffix);
   }
   for (const [name, entries] of shard.addresses) yield* under("address", name, entries);
 }
@@ -121,7 +122,11 @@ export function entryList(
   return list;
 }
 
-/** Whether the suffix "." has any entry: then no domain goes outbound unless senders say so. */
-export function hasEveryDomain(table: RouteTable): boolean {
-  return shardAt(table, hashOf(everyDomain)).names.get(everyDomain)?.suffix !== undefined;
+const everyDomainHash = hashOf(everyDomain);
+
+/** Entries under the suffix ".". */
+export function everyDomainEntries(table: RouteTable): Entries | undefined {
+  const { names } = shardAt(table, everyDomainHash);
+  const row = names.find(everyDomainHash, everyDomain, 0);
+  return row < 0 ? undefined : names.suffixAt(row);
 }
