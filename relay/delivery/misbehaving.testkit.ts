@@ -34,6 +34,8 @@ export type MisbehavingOptions = {
   readonly handshake?: "garbage" | "hang";
   /** "user:password". */
   readonly logins?: readonly string[];
+  /** false: AUTH LOGIN only. */
+  readonly plain?: boolean;
 };
 
 export type Misbehaving = {
@@ -43,6 +45,8 @@ export type Misbehaving = {
   readonly commands: readonly string[];
   /** Sessions begun. */
   sessions(): number;
+  /** From now on 421 to whoever connects while so many sessions are open. */
+  limitSessions(max: number): void;
   /** Cuts all connections off without a word. */
   dropAll(): void;
   /** Says this on all connections, unasked. */
@@ -76,7 +80,12 @@ export async function misbehaving(options: MisbehavingOptions = {}): Promise<Mis
   const commands: string[] = [];
   const open = new Set<Session>();
   let count = 0;
+  let sessionsMax = Number.POSITIVE_INFINITY;
   const server: Server = createServer({ noDelay: true }, (socket) => {
+    if (open.size >= sessionsMax) {
+      socket.on("error", () => {}).end("421 4.7.0 too many connections\r\n");
+      return;
+    }
     const session = new Session({ options, messages, commands, number: ++count, socket });
     open.add(session);
     socket.on("close", () => open.delete(session));
@@ -88,6 +97,9 @@ export async function misbehaving(options: MisbehavingOptions = {}): Promise<Mis
     messages,
     commands,
     sessions: () => count,
+    limitSessions: (max) => {
+      sessionsMax = max;
+    },
     dropAll: () => {
       for (const session of open) session.drop();
     },
@@ -194,7 +206,8 @@ class Session {
     if (isWrong) return "500 5.5.1 another protocol is spoken here";
     const words = [...(options.extensions ?? defaultExtensions)];
     if (options.tls !== undefined && !this.secure) words.push("STARTTLS");
-    if (options.logins !== undefined) words.push("AUTH PLAIN LOGIN");
+    if (options.logins !== undefined)
+      words.push(`AUTH${options.plain === false ? "" : " PLAIN"} LOGIN`);
     const lines = ["misbehaving.test", ...words];
     return lines.map((word, at) => `250${at === lines.length - 1 ? " " : "-"}${word}`).join("\r\n");
   }

@@ -4,9 +4,10 @@
  * only where the peer's certificate has been checked.
  */
 
+import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { type ConnectionOptions, createSecureContext, type SecureContext } from "node:tls";
-import type { CredentialRef } from "../../routing/route.ts";
+import type { CredentialRef, Tls } from "../../routing/route.ts";
 import type { Credential, Credentials } from "./options.ts";
 import type { Hop, Policy } from "./policy.ts";
 import { deferred, type Trouble } from "./reply.ts";
@@ -79,7 +80,7 @@ export class Secrets {
       found.push(credential);
     }
     try {
-      const secureContext = createSecureContext(pemOf(found[0], found[1]));
+      const secureContext = createSecureContext(pemOf(policy.tls, found[0], found[1]));
       const oldest = this.contexts.keys().next();
       if (this.contexts.size >= contextsMax && !oldest.done) this.contexts.delete(oldest.value);
       this.contexts.set(key, secureContext);
@@ -92,7 +93,12 @@ export class Secrets {
   }
 }
 
-function pemOf(ca: Credential | undefined, client: Credential | undefined) {
+/** Throws where something named is missing: without its CA a route must not fall back on the system's. */
+function pemOf(tls: Tls, ca: Credential | undefined, client: Credential | undefined) {
+  if (tls.ca !== undefined) new X509Certificate(ca?.ca ?? "");
+  if (tls.clientCertificate !== undefined && !(client?.cert && client.key)) {
+    throw new TypeError("no tls.crt or no tls.key");
+  }
   return {
     ...(ca?.ca === undefined ? {} : { ca: ca.ca }),
     ...(client?.cert === undefined ? {} : { cert: client.cert }),
