@@ -9,61 +9,69 @@ import type { Entries, NameNode } from "./table.ts";
 
 export type NameRow = NameNode & { readonly name: string };
 
+/** Numbers of one row, side by side so that they share a cache line. */
+const rowNumbers = 4;
+const hashAt = 0;
+const endAt = 1;
+const domainAt = 2;
+const suffixAt = 3;
+
+const decoder = new TextDecoder("latin1");
+
 export class Names {
   readonly size: number;
-  /** ASCII of all names in order; name i is bytes[offsets[i]] to bytes[offsets[i + 1]]. */
+  /** ASCII of all names in order. */
   readonly bytes: Uint8Array;
-  readonly offsets: Uint32Array;
-  readonly hashes: Uint32Array;
-  /** Open addressing, linear probing: index + 1, 0 is free. At most three quarters are taken. */
-  readonly slots: Uint32Array;
-  /** By name: index + 1 into `values`, 0 is none. */
-  readonly domains: Uint32Array;
-  readonly suffixes: Uint32Array;
+  /** By row: hash, where its name ends in `bytes`, and index + 1 into `values` twice (0 is none). */
+  readonly table: Uint32Array;
+  /** Open addressing, linear probing: row + 1, 0 is free. At most three quarters are taken. */
+  readonly slots: Uint16Array | Uint32Array;
   readonly values: readonly Entries[];
 
   /** Rows in order of name, each name once: equal content makes equal arrays. */
   constructor(rows: readonly NameRow[]) {
     this.size = rows.length;
-    this.offsets = new Uint32Array(rows.length + 1);
-    this.hashes = new Uint32Array(rows.length);
-    this.domains = new Uint32Array(rows.length);
-    this.suffixes = new Uint32Array(rows.length);
-    this.slots = new Uint32Array(capacityFor(rows.length));
+    this.table = new Uint32Array(rows.length * rowNumbers);
+    const capacity = capacityFor(rows.length);
+    this.slots = rows.length < 0xffff ? new Uint16Array(capacity) : new Uint32Array(capacity);
     this.bytes = new Uint8Array(rows.reduce((sum, { name }) => sum + name.length, 0));
     const values = new Values();
     let end = 0;
-    for (const [index, { name, domain, suffix }] of rows.entries()) {
+    for (const [row, { name, domain, suffix }] of rows.entries()) {
       for (let at = 0; at < name.length; at += 1) this.bytes[end + at] = name.charCodeAt(at);
       end += name.length;
-      this.offsets[index + 1] = end;
       const hash = hashOf(name);
-      this.hashes[index] = hash;
-      this.slots[this.#freeSlot(hash)] = index + 1;
-      this.domains[index] = values.number(domain);
-      this.suffixes[index] = values.number(suffix);
+      const first = row * rowNumbers;
+      this.table[first + hashAt] = hash;
+      this.table[first + endAt] = end;
+      this.table[first + domainAt] = values.number(domain);
+      this.table[first + suffixAt] = values.number(suffix);
+      this.slots[this.#freeSlot(hash)] = row + 1;
     }
     this.values = values.list;
   }
 
   /** The row of text from `start` on, whose hash is `hash`; -1 where there is none. */
   find(hash: number, text: string, start: number): number {
-    const mask = this.slots.length - 1;
+    const { slots, table } = this;
+    const mask = slots.length - 1;
     let slot = slotOf(hash, mask);
     for (;;) {
-      const index = (this.slots[slot] as number) - 1;
-      if (index < 0) return -1;
-      if (this.hashes[index] === hash && this.#isAt(index, text, start)) return index;
+      const row = (slots[slot] as number) - 1;
+      if (row < 0) return -1;
+      if (table[row * rowNumbers] === hash && this.#isAt(row, text, start)) return row;
       slot = (slot + 1) & mask;
     }
   }
 
   domainAt(row: number): Entries | undefined {
-    return this.values[(this.domains[row] as number) - 1];
+    const number = this.table[row * rowNumbers + domainAt] as number;
+    return number === 0 ? undefined : this.values[number - 1];
   }
 
   suffixAt(row: number): Entries | undefined {
-    return this.values[(this.suffixes[row] as number) - 1];
+    const number = this.table[row * rowNumbers + suffixAt] as number;
+    return number === 0 ? undefined : this.values[number - 1];
   }
 
   get(name: string): NameNode | undefined {
@@ -72,21 +80,29 @@ export class Names {
   }
 
   *rows(): Generator<NameRow> {
+    const text = decoder.decode(this.bytes);
     for (let row = 0; row < this.size; row += 1) {
-      yield { name: this.#nameAt(row), domain: this.domainAt(row), suffix: this.suffixAt(row) };
+      const name = text.slice(this.#startOf(row), this.endOf(row));
+      yield { name, domain: this.domainAt(row), suffix: this.suffixAt(row) };
     }
   }
 
-  #nameAt(row: number): string {
-    return String.fromCharCode(...this.bytes.subarray(this.offsets[row], this.offsets[row + 1]));
+  #startOf(row: number): number {
+    return row === 0 ? 0 : this.endOf(row - 1);
   }
 
-  #isAt(index: number, text: string, start: number): boolean {
-    const from = this.offsets[index] as number;
-    const length = (this.offsets[index + 1] as number) - from;
+  /** Where its name ends in `bytes`. */
+  endOf(row: number): number {
+    return this.table[row * rowNumbers + endAt] as number;
+  }
+
+  #isAt(row: number, text: string, start: number): boolean {
+    const { bytes } = this;
+    const from = this.#startOf(row);
+    const length = this.endOf(row) - from;
     if (text.length - start !== length) return false;
     for (let at = 0; at < length; at += 1) {
-      if (this.bytes[from + at] !== text.charCodeAt(start + at)) return false;
+      if (bytes[from + at] !== text.charCodeAt(start + at)) return false;
     }
     return true;
   }

@@ -99,9 +99,9 @@ function isSameMap<K, V>(
 
 function isSameNames(a: Names, b: Names): boolean {
   if (a.size !== b.size || a.bytes.length !== b.bytes.length) return false;
-  if (!a.offsets.every((offset, index) => offset === b.offsets[index])) return false;
   if (!a.bytes.every((byte, index) => byte === b.bytes[index])) return false;
   for (let row = 0; row < a.size; row += 1) {
+    if (a.endOf(row) !== b.endOf(row)) return false;
     if (!isSameEntries(a.domainAt(row), b.domainAt(row))) return false;
     if (!isSameEntries(a.suffixAt(row), b.suffixAt(row))) return false;
   }

@@ -41,7 +41,8 @@ export function shardBytes(table: RouteTable, index: number): Uint8Array {
   return encoder.encode(JSON.stringify(wire));
 }
 
-function idsOf(shard: Shard): ReadonlySet<RouteId> {
+/** Every route that an entry names; it may stand in another shard. */
+export function idsOf(shard: Shard): ReadonlySet<RouteId> {
   const ids = new Set<RouteId>();
   const collect = (entries: Entries | undefined) => {
     if (typeof entries === "string") ids.add(entries);
@@ -89,8 +90,6 @@ export type DecodedShard = {
   readonly shard: Shard;
   readonly index: number;
   readonly count: number;
-  /** Every route that an entry names; it may stand in another shard. */
-  readonly routeIds: readonly RouteId[];
 };
 
 /** Shares equal route ids among the shards of one load. */
@@ -154,7 +153,7 @@ class ShardReader {
     this.#each(raw, "suffixes", isSuffixName, (name, entries) => suffixes.push([name, entries]));
     const names = new Names(merged(domains, suffixes));
     const shard: Shard = { names, addresses, routes, keys: this.#keys };
-    return { shard, index, count, routeIds: this.#ids };
+    return { shard, index, count };
   }
 
   #routes(raw: readonly unknown[]): ReadonlyMap<RouteId, Route> {

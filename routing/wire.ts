@@ -9,7 +9,14 @@ import type { Route } from "./route.ts";
 import { type RouteTable, routesOf, type Shard, type TableEntry, tableEntries } from "./table.ts";
 import { buildTable } from "./table-builder.ts";
 import { checkFormat, readJson, TableError } from "./table-error.ts";
-import { type DecodedShard, format, type Interner, readShard, shardBytes } from "./wire-shard.ts";
+import {
+  type DecodedShard,
+  format,
+  type Interner,
+  idsOf,
+  readShard,
+  shardBytes,
+} from "./wire-shard.ts";
 
 export type { DecodedShard, Interner } from "./wire-shard.ts";
 
@@ -217,8 +224,8 @@ export function assembleTable(
     }
     return decoded.shard;
   });
-  for (const [index, { name }] of manifest.shards.entries()) {
-    for (const id of shards.get(name)?.routeIds ?? []) {
+  for (const [index, shard] of list.entries()) {
+    for (const id of idsOf(shard)) {
       if (list[hashOf(id) & (count - 1)]?.routes.has(id) === true) continue;
       throw new TableError(`table: shard ${index} names route ${id}, which is missing`);
     }

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { compile } from "./compile.ts";
+import { judge } from "./guard.ts";
+import type { RouteId } from "./route.ts";
+import type { RouteTable } from "./table.ts";
+
+function tableOfSize(count: number): RouteTable {
+  const routes = Array.from({ length: count }, (_, index) => ({
+    id: `mail/r${index}` as RouteId,
+    resource: {
+      apiVersion: "mailroute.dev/v1alpha1",
+      kind: "MailRoute",
+      metadata: { name: `r${index}`, namespace: "mail" },
+      spec: { suffixes: [`d${index}.test`], target: { hosts: [{ host: "a.test" }] } },
+    },
+  }));
+  const references = { secrets: new Map(), namespaces: new Map() };
+  const installation = { namespace: "mail", className: "default", delegation: "off" } as const;
+  return compile({ routes, grants: [], references, previous: undefined, now: 0, installation })
+    .table;
+}
+
+const cases: readonly { before: number; after: number; publish: boolean }[] = [
+  { before: 0, after: 0, publish: true },
+  { before: 0, after: 5, publish: true },
+  { before: 1, after: 0, publish: false },
+  { before: 12, after: 2, publish: true },
+  { before: 12, after: 1, publish: false },
+  { before: 100, after: 70, publish: true },
+  { before: 100, after: 69, publish: false },
+  { before: 100, after: 0, publish: false },
+  { before: 10, after: 1000, publish: true },
+];
+
+for (const { before, after, publish } of cases) {
+  test(`guard: from ${before} keys to ${after} is ${publish ? "published" : "held back"}`, () => {
+    assert.equal(
+      judge({ previous: tableOfSize(before), next: tableOfSize(after) }).publish,
+      publish,
+    );
+  });
+}
