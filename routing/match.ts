@@ -61,7 +61,7 @@ function climb<T>(
   visit: (rung: Rung) => T | undefined,
 ): T | undefined {
   // Literals match `domains` entries only.
-  if (recipient.isLiteral) return atNames(table, recipient.domain, visit);
+  if (recipient.isLiteral || !table.hasAddresses) return atNames(table, recipient.domain, visit);
   return atAddress(table, recipient, visit) ?? atNames(table, recipient.domain, visit);
 }
 

@@ -6,7 +6,13 @@ import { hashOf } from "./hash.ts";
 import { keyParts, type SenderKey } from "./key.ts";
 import { Names } from "./names.ts";
 import type { Route, RouteId } from "./route.ts";
-import type { Entries, RouteTable, Shard, TableEntry } from "./table.ts";
+import {
+  type Entries,
+  hasAddresses,
+  type RouteTable,
+  type Shard,
+  type TableEntry,
+} from "./table.ts";
 
 type Draft = {
   readonly names: Map<string, { domain: Entries | undefined; suffix: Entries | undefined }>;
@@ -40,7 +46,8 @@ export function buildTable(
       draft.names.set(name, node);
     }
   }
-  return { shards: shared(drafts.map(packed), options.previous), digest: "" };
+  const shards = shared(drafts.map(packed), options.previous);
+  return { shards, hasAddresses: hasAddresses(shards), digest: "" };
 }
 
 function newDraft(): Draft {

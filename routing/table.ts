@@ -42,6 +42,8 @@ export type Shard = {
 
 export type RouteTable = {
   readonly shards: readonly Shard[];
+  /** Whether any shard has addresses: most tables have none, and then nobody looks for them. */
+  readonly hasAddresses: boolean;
   /** Hex SHA-256 of the content; empty where nobody passed a hash function to `compile`. */
   readonly digest: string;
 };
@@ -54,8 +56,13 @@ export type TableEntry = {
 
 export const emptyTable: RouteTable = {
   shards: [{ names: noNames, addresses: new Map(), routes: new Map(), keys: 0 }],
+  hasAddresses: false,
   digest: "",
 };
+
+export function hasAddresses(shards: readonly Shard[]): boolean {
+  return shards.some(({ addresses }) => addresses.size > 0);
+}
 
 /** The shard for a finished hash. There is always at least one, so the cast holds. */
 export function shardAt(table: RouteTable, hash: number): Shard {

@@ -6,7 +6,14 @@
 import { hashOf } from "./hash.ts";
 import { limits } from "./limits.ts";
 import type { Route } from "./route.ts";
-import { type RouteTable, routesOf, type Shard, type TableEntry, tableEntries } from "./table.ts";
+import {
+  hasAddresses,
+  type RouteTable,
+  routesOf,
+  type Shard,
+  type TableEntry,
+  tableEntries,
+} from "./table.ts";
 import { buildTable } from "./table-builder.ts";
 import { checkFormat, readJson, TableError } from "./table-error.ts";
 import {
@@ -230,5 +237,5 @@ export function assembleTable(
       throw new TableError(`table: shard ${index} names route ${id}, which is missing`);
     }
   }
-  return { shards: list, digest: manifest.digest };
+  return { shards: list, hasAddresses: hasAddresses(list), digest: manifest.digest };
 }
