@@ -27,7 +27,8 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     return 0;
   }
   const command = commands.find((each) => each.name === name);
-  if (command === undefined) return fail([`there is no command "${name}"; mailroute --help lists them`]);
+  if (command === undefined)
+    return fail([`there is no command "${name}"; mailroute --help lists them`]);
   if (rest.includes("--help") || rest.includes("-h")) {
     print(command.help);
     return 0;
@@ -35,7 +36,9 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   try {
     return await command.run(rest);
   } catch (error) {
-    const isUsage = error instanceof UsageError || (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
+    const isUsage =
+      error instanceof UsageError ||
+      (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS");
     if (!isUsage) throw error;
     return fail([(error as Error).message, `mailroute ${name} --help explains it`]);
   }

@@ -2,11 +2,11 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import type { Route } from "../routing/route.ts";
-import { checkConfig, type ConfigInput } from "../relay/config/config.ts";
+import { type ConfigInput, checkConfig } from "../relay/config/config.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "../relay/delivery/delivery.ts";
 import { errorText } from "../relay/observe/log.ts";
 import { startRelay } from "../relay/relay.ts";
+import type { Route } from "../routing/route.ts";
 import { type Command, fail, print, UsageError } from "./console.ts";
 import { Journal } from "./dev/journal.ts";
 import { type NextHop, startNextHop } from "./dev/next-hop.ts";
@@ -57,13 +57,18 @@ Then, in another terminal:  npx mailroute send --to user@sales.ms.example`,
       admin: { port: portOf("--admin-port", values["admin-port"]) },
       retry: { initialMs: 5000, maxMs: 60_000 },
     };
-    return await runDev({ config, pagePort: portOf("--page-port", values["page-port"]), json: values.json });
+    return await runDev({
+      config,
+      pagePort: portOf("--page-port", values["page-port"]),
+      json: values.json,
+    });
   },
 };
 
 function portOf(flag: string, text: string): number {
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new UsageError(`${flag} ${text}: a port is 0 to 65535`);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new UsageError(`${flag} ${text}: a port is 0 to 65535`);
   return port;
 }
 
@@ -80,9 +85,16 @@ async function runDev(dev: Dev): Promise<number> {
   try {
     const page = await startPage(journal, dev.pagePort);
     const delivery = (options: DeliveryOptions): Delivery => ledHome(options, nextHop);
-    const relay = await startRelay({ config: parsed.config, version, write, delegation: "off", delivery });
+    const relay = await startRelay({
+      config: parsed.config,
+      version,
+      write,
+      delegation: "off",
+      delivery,
+    });
     const port = relay.addresses[0]?.port ?? 0;
-    if (!dev.json) print(welcome({ directory: parsed.config.routes.directory, port, page: page.url }));
+    if (!dev.json)
+      print(welcome({ directory: parsed.config.routes.directory, port, page: page.url }));
     await untilSignal();
     await relay.stop({ graceMs: 2000 });
     await page.close();
@@ -108,20 +120,35 @@ function plain({ auth: _, ...route }: Route): Route {
   return { ...route, protocol: "SMTP", tls: { mode: "Disabled" } };
 }
 
-function show(line: string, { journal, json }: { readonly journal: Journal; readonly json: boolean }): void {
+function show(
+  line: string,
+  { journal, json }: { readonly journal: Journal; readonly json: boolean },
+): void {
   const event = JSON.parse(line) as Record<string, unknown>;
   const row = journal.take(event);
-  if (json) return print(line);
+  if (json) {
+    print(line);
+    return;
+  }
   if (row !== undefined) {
     const time = new Date(row.time).toLocaleTimeString();
-    return print(`${time}  ${row.event.padEnd(9)}  ${row.to} -> ${row.where}  (${row.why})`);
+    print(`${time}  ${row.event.padEnd(9)}  ${row.to} -> ${row.where}  (${row.why})`);
   }
-  if (event["event"] === "problem") print(`to mend: ${String(event["where"])}: ${String(event["text"])}`);
+  if (event["event"] === "problem")
+    print(`to mend: ${String(event["where"])}: ${String(event["text"])}`);
   if (event["event"] === "mended") print(`mended: ${String(event["where"])}`);
   if (event["event"] === "table") print(`routes are in force: ${String(event["keys"])} keys`);
 }
 
-function welcome({ directory, port, page }: { directory: string; port: number; page: string }): string {
+function welcome({
+  directory,
+  port,
+  page,
+}: {
+  directory: string;
+  port: number;
+  page: string;
+}): string {
   return `
 Mailroute takes mail on 127.0.0.1:${port} and routes it by the files in
   ${directory}
@@ -134,5 +161,7 @@ Edit a file there and send again: the next message goes where the file says. Ctr
 }
 
 function explainStart(text: string): string {
-  return text.includes("EADDRINUSE") ? `${text}: choose other ports with --port, --page-port and --admin-port` : text;
+  return text.includes("EADDRINUSE")
+    ? `${text}: choose other ports with --port, --page-port and --admin-port`
+    : text;
 }

@@ -1,12 +1,12 @@
 /** `mailroute explain`: which resource and key decide an address, what lost and why, what would happen. */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { parseConfig } from "../relay/config/config.ts";
+import { admit } from "../relay/policy/admit.ts";
 import { formatAddress, parseAddress } from "../routing/address.ts";
 import { explain, match, type Step } from "../routing/match.ts";
 import type { Route } from "../routing/route.ts";
 import type { RouteTable } from "../routing/table.ts";
-import { parseConfig } from "../relay/config/config.ts";
-import { admit } from "../relay/policy/admit.ts";
 import { type Command, print, UsageError } from "./console.ts";
 import { examplesDirectory } from "./examples.ts";
 import { readRepository } from "./repository.ts";
@@ -39,16 +39,25 @@ what the relay would do with the mail, for trusted clients and for strangers.
     const [address, ...more] = positionals;
     if (address === undefined || more.length > 0) throw new UsageError("explain takes one address");
     const where = values.config === undefined ? undefined : await placeOf(values.config);
-    const { namespace, className } = where ?? { namespace: values.namespace, className: values.class };
+    const { namespace, className } = where ?? {
+      namespace: values.namespace,
+      className: values.class,
+    };
     const directory = where?.directory ?? values.dir ?? examplesDirectory;
-    const { compiled } = await readRepository(directory, { namespace, className, delegation: "off" });
+    const { compiled } = await readRepository(directory, {
+      namespace,
+      className,
+      delegation: "off",
+    });
     const lines = explanation({ table: compiled.table, address, from: values.from });
     for (const line of lines) print(line);
     return 0;
   },
 };
 
-async function placeOf(file: string): Promise<{ directory: string; namespace: string; className: string }> {
+async function placeOf(
+  file: string,
+): Promise<{ directory: string; namespace: string; className: string }> {
   const parsed = parseConfig(await readFile(file, "utf8"));
   if (!parsed.ok) throw new UsageError(`${file}: ${parsed.complaints.join("; ")}`);
   const { routes, namespace, className } = parsed.config;
@@ -60,13 +69,23 @@ type Question = { readonly table: RouteTable; readonly address: string; readonly
 /** The explanation as lines of text. Throws UsageError for what is no address. */
 export function explanation({ table, address, from }: Question): string[] {
   const recipient = parseAddress(address, { utf8: true });
-  if (recipient === undefined) throw new UsageError(`${address} is not a mail address: the relay answers 501 5.1.3`);
+  if (recipient === undefined)
+    throw new UsageError(`${address} is not a mail address: the relay answers 501 5.1.3`);
   const sender = from === "" ? undefined : parseAddress(from, { utf8: true });
-  if (from !== "" && sender === undefined) throw new UsageError(`--from ${from} is not a mail address: the relay answers 501 5.1.7`);
+  if (from !== "" && sender === undefined)
+    throw new UsageError(`--from ${from} is not a mail address: the relay answers 501 5.1.7`);
   const steps = explain(table, { recipient, sender });
   const found = match(table, { recipient, sender });
   const answer = (trusted: boolean): string => {
-    const admission = admit({ table, stale: false, trusted, sender, path: formatAddress(recipient), utf8: true, postmaster: "" });
+    const admission = admit({
+      table,
+      stale: false,
+      trusted,
+      sender,
+      path: formatAddress(recipient),
+      utf8: true,
+      postmaster: "",
+    });
     if (admission.ok) return "taken";
     const { code, status, text } = admission.reply;
     return `refused, ${code} ${status} ${text}`;
@@ -76,7 +95,9 @@ export function explanation({ table, address, from }: Question): string[] {
     "",
     ...ladder(steps),
     "",
-    found.kind === "route" ? `${found.route.id} decides by ${found.key}: ${deed(found.route)}` : noRoute(found.kind),
+    found.kind === "route"
+      ? `${found.route.id} decides by ${found.key}: ${deed(found.route)}`
+      : noRoute(found.kind),
     `from a trusted client: ${answer(true)}`,
     `from a stranger:       ${answer(false)}`,
   ];
@@ -84,7 +105,10 @@ export function explanation({ table, address, from }: Question): string[] {
 
 function ladder(steps: readonly Step[]): string[] {
   const width = Math.max(...steps.map((step) => keysOf(step).length), 10);
-  return steps.map((step) => `  ${keysOf(step).padEnd(width)}  ${step.outcome}${step.route === undefined ? "" : `  ${step.route.id}`}`);
+  return steps.map(
+    (step) =>
+      `  ${keysOf(step).padEnd(width)}  ${step.outcome}${step.route === undefined ? "" : `  ${step.route.id}`}`,
+  );
 }
 
 function keysOf({ key, senderKey }: Step): string {
@@ -99,12 +123,18 @@ function noRoute(kind: "outbound" | "unlisted-literal"): string {
 
 function deed(route: Route): string {
   const { target, protocol, tls } = route;
-  if (route.unavailable !== undefined) return `deferred, the route cannot be used now: ${route.unavailable}`;
-  if (target.kind === "reject") return `refused with ${target.code} ${target.status} ${target.message}`;
+  if (route.unavailable !== undefined)
+    return `deferred, the route cannot be used now: ${route.unavailable}`;
+  if (target.kind === "reject")
+    return `refused with ${target.code} ${target.status} ${target.message}`;
   if (target.kind === "discard") return "taken and thrown away";
   if (target.kind === "inbound") return `to the installation's mail store by ${protocol}`;
-  if (target.kind === "mx") return `by MX of ${target.domain ?? "the recipient's domain"}, TLS ${tls.mode}`;
+  if (target.kind === "mx")
+    return `by MX of ${target.domain ?? "the recipient's domain"}, TLS ${tls.mode}`;
   const hosts = target.hosts.toSorted((a, b) => a.priority - b.priority);
-  const list = hosts.map(({ host, port, priority, weight }) => `${host}:${port} (priority ${priority}, weight ${weight})`);
+  const list = hosts.map(
+    ({ host, port, priority, weight }) =>
+      `${host}:${port} (priority ${priority}, weight ${weight})`,
+  );
   return `by ${protocol} to ${list.join(", then ")}, TLS ${tls.mode}${route.auth === undefined ? "" : ", with a login"}`;
 }

@@ -1,8 +1,8 @@
 /** `mailroute lint`: what a GitOps repository's CI runs before anything reaches a cluster. */
 import { parseArgs } from "node:util";
+import type { Manifest } from "../relay/table/manifests.ts";
 import type { RouteId } from "../routing/route.ts";
 import type { Verdict } from "../routing/verdict.ts";
-import type { Manifest } from "../relay/table/manifests.ts";
 import { type Command, print, UsageError } from "./console.ts";
 import { type Repository, readRepository } from "./repository.ts";
 
@@ -32,7 +32,8 @@ anything to mend.
       },
     });
     const [directory, ...more] = positionals;
-    if (directory === undefined || more.length > 0) throw new UsageError("lint takes one directory");
+    if (directory === undefined || more.length > 0)
+      throw new UsageError("lint takes one directory");
     const delegation = values["no-delegation"] ? "off" : "required";
     const { namespace, class: className } = values;
     const repository = await readRepository(directory, { namespace, className, delegation });
@@ -47,8 +48,13 @@ anything to mend.
 export type Finding = { readonly file: string; readonly line: number; readonly text: string };
 
 /** Everything that is wrong, in order of file and line. */
-export function findingsOf(repository: Repository, options: { readonly secrets: boolean }): Finding[] {
-  const places = new Map(repository.manifests.filter(({ kind }) => kind === "MailRoute").map((each) => [each.id, each]));
+export function findingsOf(
+  repository: Repository,
+  options: { readonly secrets: boolean },
+): Finding[] {
+  const places = new Map(
+    repository.manifests.filter(({ kind }) => kind === "MailRoute").map((each) => [each.id, each]),
+  );
   const findings: Finding[] = [...repository.complaints];
   for (const [id, verdict] of repository.compiled.verdicts) {
     const place = places.get(id);
@@ -64,13 +70,21 @@ type Judged = {
   readonly places: ReadonlyMap<string | undefined, Manifest>;
 };
 
-function fromVerdict({ id, verdict, place, places }: Judged, options: { readonly secrets: boolean }): Finding[] {
+function fromVerdict(
+  { id, verdict, place, places }: Judged,
+  options: { readonly secrets: boolean },
+): Finding[] {
   if (verdict.kind === "other-class") return [];
   const { file } = place;
   const conflicts = verdict.conflicts.map(({ key, winner }) => {
     const other = places.get(winner);
-    const where = other === undefined ? winner : `${winner} (${other.file}:${lineOfKey(other, key)})`;
-    return { file, line: lineOfKey(place, key), text: `MailRoute ${id}: ${key} is claimed here and by ${where}: keep one` };
+    const where =
+      other === undefined ? winner : `${winner} (${other.file}:${lineOfKey(other, key)})`;
+    return {
+      file,
+      line: lineOfKey(place, key),
+      text: `MailRoute ${id}: ${key} is claimed here and by ${where}: keep one`,
+    };
   });
   const refused = verdict.refusedKeys.map(({ key, message }) => ({
     file,
@@ -79,7 +93,12 @@ function fromVerdict({ id, verdict, place, places }: Judged, options: { readonly
   }));
   const secretReasons = new Set(["SecretNotFound"]);
   const resolved = verdict.conditions
-    .filter(({ type, status, reason }) => type === "ResolvedRefs" && status === "False" && (options.secrets || !secretReasons.has(reason)))
+    .filter(
+      ({ type, status, reason }) =>
+        type === "ResolvedRefs" &&
+        status === "False" &&
+        (options.secrets || !secretReasons.has(reason)),
+    )
     .map(({ message }) => ({ file, line: place.line, text: `MailRoute ${id}: ${message}` }));
   return [...conflicts, ...refused, ...resolved];
 }
@@ -91,6 +110,8 @@ function lineOfKey(manifest: Manifest, key: string): number {
   const list = { suffix: "suffixes", domain: "domains", address: "addresses" }[kind] ?? "";
   const spec = manifest.resource["spec"] as Record<string, unknown> | undefined;
   const values = spec?.[list];
-  const index = Array.isArray(values) ? values.findIndex((each) => String(each).toLowerCase().replace(/\.$/, "") === wanted) : -1;
+  const index = Array.isArray(values)
+    ? values.findIndex((each) => String(each).toLowerCase().replace(/\.$/, "") === wanted)
+    : -1;
   return manifest.lineOf(index < 0 ? ["spec", list] : ["spec", list, index]);
 }

@@ -23,13 +23,17 @@ finishes what is under way, and leaves the rest in the spool for the next start.
 The log goes to standard output, one JSON object a line. /metrics, /healthz, /readyz and
 /revision answer on admin.host:admin.port.`,
   async run(args) {
-    const { values } = parseArgs({ args, options: { config: { type: "string" }, check: { type: "boolean" } } });
+    const { values } = parseArgs({
+      args,
+      options: { config: { type: "string" }, check: { type: "boolean" } },
+    });
     if (values.config === undefined) throw new UsageError("--config FILE is missing");
     const text = await readFile(values.config, "utf8").catch((error: unknown) => {
       throw new UsageError(`cannot read --config ${values.config}: ${errorText(error)}`);
     });
     const parsed = parseConfig(text);
-    if (!parsed.ok) return fail(parsed.complaints.map((complaint) => `${values.config}: ${complaint}`));
+    if (!parsed.ok)
+      return fail(parsed.complaints.map((complaint) => `${values.config}: ${complaint}`));
     if (values.check === true) return 0;
     return await runRelay({ config: parsed.config, version, delegation: "off" });
   },

@@ -3,11 +3,16 @@
  * what is wrong. Adapter over the file system for `lint` and `explain`, which see it as the relay does.
  */
 import { readFile } from "node:fs/promises";
-import { compile, type Compiled } from "../routing/compile.ts";
-import type { Installation } from "../routing/delegation.ts";
-import { type Complaint, fieldPath, type Manifest, parseManifests } from "../relay/table/manifests.ts";
+import {
+  type Complaint,
+  fieldPath,
+  type Manifest,
+  parseManifests,
+} from "../relay/table/manifests.ts";
 import { checkResource, gather, SecretVersions } from "../relay/table/resources.ts";
 import { list } from "../relay/table/scan.ts";
+import { type Compiled, compile } from "../routing/compile.ts";
+import type { Installation } from "../routing/delegation.ts";
 import { UsageError } from "./console.ts";
 
 export type Repository = {
@@ -21,14 +26,21 @@ export type Repository = {
 const served = new Set(["MailRoute", "MailGrant", "Namespace", "Secret"]);
 
 /** Throws UsageError where the directory cannot be read. */
-export async function readRepository(directory: string, installation: Installation): Promise<Repository> {
+export async function readRepository(
+  directory: string,
+  installation: Installation,
+): Promise<Repository> {
   const files = await list(directory, 0).catch((error: unknown) => {
     throw new UsageError(`cannot read the directory ${directory}: ${(error as Error).message}`);
   });
   const manifests: Manifest[] = [];
   const complaints: Complaint[] = [];
   for (const file of files) {
-    const parsed = parseManifests({ file, text: await readFile(file, "utf8"), namespace: installation.namespace });
+    const parsed = parseManifests({
+      file,
+      text: await readFile(file, "utf8"),
+      namespace: installation.namespace,
+    });
     complaints.push(...parsed.complaints);
     for (const manifest of parsed.manifests) {
       const found = complaintsOf(manifest);

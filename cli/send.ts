@@ -27,7 +27,12 @@ export const sendCommand: Command = {
     });
     const { to, from, host, subject, text } = values;
     if (to === undefined) throw new UsageError("--to ADDRESS is missing");
-    const transport = createTransport({ host, port: Number(values.port), secure: false, tls: { rejectUnauthorized: false } });
+    const transport = createTransport({
+      host,
+      port: Number(values.port),
+      secure: false,
+      tls: { rejectUnauthorized: false },
+    });
     try {
       const sent = await transport.sendMail({ envelope: { from, to }, from, to, subject, text });
       print(sent.response);

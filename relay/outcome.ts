@@ -14,7 +14,7 @@ export type Outcome =
     }
   | { readonly kind: "failed"; readonly reply: Reply; readonly hop?: string };
 
-/** Every reason for which a recipient waits; the label set of the metric `mailroute_deferred_total`. */
+/** Every reason for which a recipient waits; the label `cause` of the metric `mailroute_recipients_total`. */
 export type DeferCause =
   | "connect"
   | "tls"

@@ -69,7 +69,13 @@ function tell(line: Line): Pick<Row, "event" | "from" | "to" | "where" | "why"> 
     case "refused":
       return { event, from, to, where: reply, why: text(line, "reason") };
     case "reported":
-      return { event, from: "", to, where: "a report of the failure", why: `about ${text(line, "about")}` };
+      return {
+        event,
+        from: "",
+        to,
+        where: "a report of the failure",
+        why: `about ${text(line, "about")}`,
+      };
     default:
       return undefined;
   }
@@ -79,7 +85,9 @@ function reason(line: Line): string {
   const route = text(line, "route");
   const key = text(line, "key");
   if (route === "outbound") return "no MailRoute names the domain: by MX";
-  return route === "" ? "no route now" : `${key.replace(":", " ")} of ${route} is the most specific that matches`;
+  return route === ""
+    ? "no route now"
+    : `${key.replace(":", " ")} of ${route} is the most specific that matches`;
 }
 
 function text(line: Line, field: string): string {

@@ -16,7 +16,10 @@ export type NextHop = {
 const ok = { code: 250, status: "2.0.0", text: "kept" };
 
 /** `caught` gets the bytes of each message. */
-export async function startNextHop(limits: ListenerLimits, caught: (body: Buffer) => void): Promise<NextHop> {
+export async function startNextHop(
+  limits: ListenerLimits,
+  caught: (body: Buffer) => void,
+): Promise<NextHop> {
   const listener = createListener({
     name: "next-hop",
     host: "127.0.0.1",

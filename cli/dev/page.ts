@@ -2,8 +2,9 @@
  * The page of `mailroute dev`, and the two questions it asks. Adapter over node:http; it answers only to
  * localhost by name, so that no web page elsewhere can read mail through the browser.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+
 import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { Journal } from "./journal.ts";
@@ -13,7 +14,9 @@ export type Page = { readonly url: string; close(): Promise<void> };
 /** Rejects where the port is taken. */
 export function startPage(journal: Journal, port: number): Promise<Page> {
   const html = readFileSync(join(import.meta.dirname, "page.html"));
-  const server = createServer((request, response) => answer({ request, response, journal, html }));
+  const server = createServer((request, response) => {
+    send(response, answerTo(request, journal, html));
+  });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, "127.0.0.1", () => {
@@ -23,33 +26,33 @@ export function startPage(journal: Journal, port: number): Promise<Page> {
   });
 }
 
-type Visit = {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly journal: Journal;
-  readonly html: Buffer;
-};
+type Answer = { readonly status: number; readonly type: string; readonly body: string | Buffer };
 
-function answer({ request, response, journal, html }: Visit): void {
+function answerTo(request: IncomingMessage, journal: Journal, html: Buffer): Answer {
   const host = request.headers.host?.replace(/:\d+$/, "");
-  if (host !== "localhost" && host !== "127.0.0.1") return send(response, 421, "text/plain", "only for localhost\n");
+  if (host !== "localhost" && host !== "127.0.0.1") return plain(421, "only for localhost\n");
   const url = new URL(request.url ?? "/", "http://localhost");
-  if (url.pathname === "/") return send(response, 200, "text/html; charset=utf-8", html);
+  if (url.pathname === "/") return { status: 200, type: "text/html; charset=utf-8", body: html };
   if (url.pathname === "/rows") {
     const rows = journal.rowsAfter(Number(url.searchParams.get("after") ?? -1));
-    return send(response, 200, "application/json", JSON.stringify(rows));
+    return { status: 200, type: "application/json", body: JSON.stringify(rows) };
   }
-  const body = url.pathname.startsWith("/message/") ? journal.body(url.pathname.slice(9)) : undefined;
-  if (body === undefined) return send(response, 404, "text/plain", "not here\n");
-  send(response, 200, "text/plain; charset=utf-8", body);
+  const id = /^\/message\/(.+)$/.exec(url.pathname)?.[1] ?? "";
+  const body = journal.body(id);
+  return body === undefined ? plain(404, "not here\n") : plain(200, body);
 }
 
-function send(response: ServerResponse, status: number, type: string, body: string | Buffer): void {
+function plain(status: number, body: string): Answer {
+  return { status, type: "text/plain; charset=utf-8", body };
+}
+
+function send(response: ServerResponse, { status, type, body }: Answer): void {
   response.writeHead(status, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),
     "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'",
+    "content-security-policy":
+      "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'",
   });
   response.end(body);
 }

@@ -14,11 +14,9 @@ import {
   spoolLimitsSchema,
 } from "./limits.ts";
 
-const network = z
-  .string()
-  .refine((text) => ipaddr.isValidCIDR(text) || ipaddr.isValid(text), {
-    error: "is not an address or network: write it like 192.0.2.0/24 or 2001:db8::/32",
-  });
+const network = z.string().refine((text) => ipaddr.isValidCIDR(text) || ipaddr.isValid(text), {
+  error: "is not an address or network: write it like 192.0.2.0/24 or 2001:db8::/32",
+});
 const domainName = z.string().refine((text) => parseDomain(text) !== undefined, {
   error: "is not a host name: write it like relay.corp.example",
 });
@@ -52,7 +50,16 @@ const outbound = z.strictObject({
   denyNetworks: z
     .array(network)
     .max(256)
-    .default(["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::/128", "::1/128", "fe80::/10", "ff00::/8"])
+    .default([
+      "0.0.0.0/8",
+      "127.0.0.0/8",
+      "169.254.0.0/16",
+      "224.0.0.0/4",
+      "::/128",
+      "::1/128",
+      "fe80::/10",
+      "ff00::/8",
+    ])
     .describe("Addresses to which an MX must not lead."),
 });
 
@@ -113,8 +120,16 @@ export const configSchema = z.strictObject({
     .strictObject({
       initialMs: z.int().min(100).max(3_600_000).default(60_000),
       maxMs: z.int().min(100).max(86_400_000).default(3_600_000),
-      expireAfterMs: z.int().min(1000).max(30 * 86_400_000).default(5 * 86_400_000),
-      delayWarningAfterMs: z.int().min(1000).max(30 * 86_400_000).default(4 * 3_600_000),
+      expireAfterMs: z
+        .int()
+        .min(1000)
+        .max(30 * 86_400_000)
+        .default(5 * 86_400_000),
+      delayWarningAfterMs: z
+        .int()
+        .min(1000)
+        .max(30 * 86_400_000)
+        .default(4 * 3_600_000),
     })
     .prefault({})
     .describe("For mail that no route names; a route's own `retry` counts for its mail."),

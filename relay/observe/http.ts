@@ -37,7 +37,7 @@ export function startAdmin(options: AdminOptions): Promise<Admin> {
 }
 
 async function answer(options: AdminOptions, url: string, response: ServerResponse): Promise<void> {
-  switch (url.split("?")[0]) {
+  switch (url.replace(/\?.*$/, "")) {
     case "/metrics":
       send(response, 200, "text/plain; version=0.0.4; charset=utf-8", await options.metrics());
       return;
@@ -46,7 +46,12 @@ async function answer(options: AdminOptions, url: string, response: ServerRespon
       return;
     case "/readyz": {
       const { ready, detail } = options.readiness();
-      send(response, ready ? 200 : 503, "text/plain", `${[ready ? "ready" : "not ready", ...detail].join("\n")}\n`);
+      send(
+        response,
+        ready ? 200 : 503,
+        "text/plain",
+        `${[ready ? "ready" : "not ready", ...detail].join("\n")}\n`,
+      );
       return;
     }
     case "/revision":

@@ -26,16 +26,53 @@ export function createLog(options: LogOptions) {
     options.write(`${JSON.stringify({ time, level, event, ...fields })}\n`);
   };
   const shown = (address: string): string => showAddress(address, options.addresses);
+  return { ...processEvents(line), ...mailEvents(line, shown) };
+}
+
+type WriteLine = (level: Level, event: string, fields: Fields) => void;
+
+/** The relay itself, its tables and its neighbours. */
+function processEvents(line: WriteLine) {
   return {
-    started: (fields: { readonly version: string; readonly listeners: string; readonly admin: number; readonly queued: number }): void =>
-      line("info", "started", fields),
+    started: (fields: {
+      readonly version: string;
+      readonly listeners: string;
+      readonly admin: number;
+      readonly queued: number;
+    }): void => line("info", "started", fields),
     stopping: (): void => line("info", "stopping", {}),
     stopped: (fields: { readonly queued: number }): void => line("info", "stopped", fields),
-    table: (fields: { readonly digest: string; readonly keys: number; readonly ms: number }): void =>
-      line("info", "table", fields),
+    table: (fields: {
+      readonly digest: string;
+      readonly keys: number;
+      readonly ms: number;
+    }): void => line("info", "table", fields),
     /** Something about a route file, the configuration or a certificate that a person must mend. */
-    problem: (fields: { readonly where: string; readonly text: string }): void => line("warn", "problem", fields),
+    problem: (fields: { readonly where: string; readonly text: string }): void =>
+      line("warn", "problem", fields),
     mended: (fields: { readonly where: string }): void => line("info", "mended", fields),
+    unsaved: (error: unknown): void => line("error", "unsaved", { err: errorText(error) }),
+    corrupt: (id: string): void => line("error", "corrupt", { id }),
+    hostRested: (hop: string, ms: number, why: string): void =>
+      line("warn", "rested", { hop, ms, why }),
+    connectionFailed: (fields: {
+      readonly hop: string;
+      readonly cause: string;
+      readonly code: number;
+      readonly text: string;
+    }): void => line("warn", "connection-failed", fields),
+    protocolRefused: (session: string, client: string, reason: string): void =>
+      line("info", "protocol", { session, client, reason }),
+    listenerFailed: (source: string, session: string, error: unknown): void =>
+      line("warn", "listener-failed", { source, session, err: errorText(error) }),
+    limit: (limit: string, client: string): void => line("warn", "limit", { limit, client }),
+    crashed: (error: unknown): void => line("error", "crashed", { err: errorText(error) }),
+  };
+}
+
+/** What became of messages and of those who sent them. */
+function mailEvents(line: WriteLine, shown: (address: string) => string) {
+  return {
     accepted: (envelope: Envelope, helo: string, ms: number): void =>
       line("info", "accepted", {
         id: envelope.id,
@@ -60,7 +97,16 @@ export function createLog(options: LogOptions) {
       }),
     normalised: (client: string, session: string, fault: string): void =>
       line("info", "normalised", { session, client, fault }),
-    attempted: ({ envelope, recipient, route, outcome, step, attempt, ms, nowMs }: Attempted): void =>
+    attempted: ({
+      envelope,
+      recipient,
+      route,
+      outcome,
+      step,
+      attempt,
+      ms,
+      nowMs,
+    }: Attempted): void =>
       line("info", eventOf(step.kind, outcome.kind), {
         id: envelope.id,
         session: envelope.session,
@@ -79,18 +125,8 @@ export function createLog(options: LogOptions) {
       }),
     reported: (dsn: Envelope, about: string): void =>
       line("info", "reported", { id: dsn.id, about, to: shown(dsn.recipients[0]?.address ?? "") }),
-    unreported: (about: string, why: string): void => line("warn", "unreported", { id: about, why }),
-    unsaved: (error: unknown): void => line("error", "unsaved", { err: errorText(error) }),
-    corrupt: (id: string): void => line("error", "corrupt", { id }),
-    hostRested: (hop: string, ms: number, why: string): void => line("warn", "rested", { hop, ms, why }),
-    connectionFailed: (fields: { readonly hop: string; readonly cause: string; readonly code: number; readonly text: string }): void =>
-      line("warn", "connection-failed", fields),
-    protocolRefused: (session: string, client: string, reason: string): void =>
-      line("info", "protocol", { session, client, reason }),
-    listenerFailed: (source: string, session: string, error: unknown): void =>
-      line("warn", "listener-failed", { source, session, err: errorText(error) }),
-    limit: (limit: string, client: string): void => line("warn", "limit", { limit, client }),
-    crashed: (error: unknown): void => line("error", "crashed", { err: errorText(error) }),
+    unreported: (about: string, why: string): void =>
+      line("warn", "unreported", { id: about, why }),
   };
 }
 
@@ -115,7 +151,10 @@ export function errorText(error: unknown): string {
 }
 
 /** Gathers lines and writes them once per turn of the event loop: a system call a line is too dear. */
-export function bufferedWriter(write: (text: string) => void): { write(text: string): void; flush(): void } {
+export function bufferedWriter(write: (text: string) => void): {
+  write(text: string): void;
+  flush(): void;
+} {
   let waiting = "";
   const flush = (): void => {
     const text = waiting;

@@ -27,59 +27,131 @@ export function createMetrics(gauges: Gauges) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const accepted = new Counter({ name: "mailroute_accepted_total", help: "Messages answered 250.", registers });
-  const acceptedBytes = new Counter({ name: "mailroute_accepted_bytes_total", help: "Octets of messages answered 250.", registers });
-  const refused = new Counter({ name: "mailroute_refused_total", help: "Refusals by reason.", labelNames: ["reason"], registers });
-  const normalised = new Counter({ name: "mailroute_normalised_total", help: "Messages of trusted clients whose line endings were mended.", registers });
-  const attempts = new Counter({ name: "mailroute_recipients_total", help: "Recipients after an attempt, by what became of them.", labelNames: ["result", "route", "hop", "cause"], registers });
-  const reports = new Counter({ name: "mailroute_reports_total", help: "Delivery status notifications queued.", registers });
-  const unreported = new Counter({ name: "mailroute_unreported_total", help: "Failures of which nobody could be told.", registers });
-  const unsaved = new Counter({ name: "mailroute_spool_errors_total", help: "Writes that the spool refused.", registers });
-  const corrupt = new Counter({ name: "mailroute_corrupt_total", help: "Messages found damaged on disk.", registers });
-  const problems = new Gauge({ name: "mailroute_problems", help: "Things that a person must mend: route files, certificates.", registers });
-  const acceptSeconds = new Histogram({ name: "mailroute_accept_seconds", help: "From the end of DATA to its answer.", buckets: durationBuckets, registers });
-  const deliverSeconds = new Histogram({ name: "mailroute_deliver_seconds", help: "From acceptance to delivery of a recipient.", buckets: durationBuckets, registers });
-  const connectionsTotal = new Counter({ name: "mailroute_connections_total", help: "Connections by direction and end.", labelNames: ["direction", "result"], registers });
-  const limits = new Counter({ name: "mailroute_limits_total", help: "Limits that a client reached.", labelNames: ["limit"], registers });
   registerGauges(gauges, registers);
-  const pick = attemptCounters(attempts);
   return {
     registry,
-    accepted(bytes: number, ms: number): void {
+    ...receivingMetrics(registers),
+    ...sendingMetrics(registers),
+    ...stateMetrics(registers),
+  };
+}
+
+function receivingMetrics(registers: Registry[]) {
+  const counter = counters(registers);
+  const accepted = counter("mailroute_accepted_total", "Messages answered 250.");
+  const bytes = counter("mailroute_accepted_bytes_total", "Octets of messages answered 250.");
+  const refused = counter("mailroute_refused_total", "Refusals by reason.", ["reason"]);
+  const normalised = counter(
+    "mailroute_normalised_total",
+    "Messages of trusted clients whose line endings were mended.",
+  );
+  const limits = counter("mailroute_limits_total", "Limits that a client reached.", ["limit"]);
+  const seconds = histogram(
+    "mailroute_accept_seconds",
+    "From the end of DATA to its answer.",
+    registers,
+  );
+  return {
+    accepted(size: number, ms: number): void {
       accepted.inc();
-      acceptedBytes.inc(bytes);
-      acceptSeconds.observe(ms / 1000);
+      bytes.inc(size);
+      seconds.observe(ms / 1000);
     },
     refused: (reason: RefusalReason | Refusal): void => refused.inc({ reason }),
     normalised: (): void => normalised.inc(),
-    attempted(event: Attempted): void {
-      pick(event).inc();
-      if (event.outcome.kind === "delivered") {
-        deliverSeconds.observe((event.nowMs - event.envelope.arrivedAtMs) / 1000);
-      }
-    },
-    reported: (): void => reports.inc(),
-    unreported: (): void => unreported.inc(),
-    unsaved: (): void => unsaved.inc(),
-    corrupt: (): void => corrupt.inc(),
-    problems: (count: number): void => problems.set(count),
-    connection: (direction: "in" | "out", result: "opened" | "refused" | "failed"): void =>
-      connectionsTotal.inc({ direction, result }),
     limit: (limit: string): void => limits.inc({ limit }),
   };
 }
 
+function sendingMetrics(registers: Registry[]) {
+  const counter = counters(registers);
+  const labels = ["result", "route", "hop", "cause"] as const;
+  const recipients = counter(
+    "mailroute_recipients_total",
+    "Recipients after an attempt, by what became of them.",
+    labels,
+  );
+  const reports = counter("mailroute_reports_total", "Delivery status notifications queued.");
+  const unreported = counter(
+    "mailroute_unreported_total",
+    "Failures of which nobody could be told.",
+  );
+  const seconds = histogram(
+    "mailroute_deliver_seconds",
+    "From acceptance to delivery of a recipient.",
+    registers,
+  );
+  const pick = attemptCounters(recipients);
+  return {
+    attempted(event: Attempted): void {
+      pick(event).inc();
+      if (event.outcome.kind !== "delivered") return;
+      seconds.observe((event.nowMs - event.envelope.arrivedAtMs) / 1000);
+    },
+    reported: (): void => reports.inc(),
+    unreported: (): void => unreported.inc(),
+  };
+}
+
+function stateMetrics(registers: Registry[]) {
+  const counter = counters(registers);
+  const unsaved = counter("mailroute_spool_errors_total", "Writes that the spool refused.");
+  const corrupt = counter("mailroute_corrupt_total", "Messages found damaged on disk.");
+  const connections = counter("mailroute_connections_total", "Connections by direction and end.", [
+    "direction",
+    "result",
+  ]);
+  const help = "Things that a person must mend: route files, certificates.";
+  const problems = new Gauge({ name: "mailroute_problems", help, registers });
+  return {
+    unsaved: (): void => unsaved.inc(),
+    corrupt: (): void => corrupt.inc(),
+    problems: (count: number): void => problems.set(count),
+    connection: (direction: "in" | "out", result: "opened" | "refused" | "failed"): void =>
+      connections.inc({ direction, result }),
+  };
+}
+
+function counters(registers: Registry[]) {
+  return <T extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly T[] = [],
+  ): Counter<T> => new Counter({ name, help, labelNames, registers });
+}
+
+function histogram(name: string, help: string, registers: Registry[]): Histogram {
+  return new Histogram({ name, help, buckets: durationBuckets, registers });
+}
+
 function registerGauges(gauges: Gauges, registers: Registry[]): void {
   const gauge = (name: string, help: string, read: () => number): void => {
-    new Gauge({ name, help, registers, collect() { this.set(read()); } });
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
   };
   gauge("mailroute_queue_messages", "Messages in the queue.", gauges.queued);
   gauge("mailroute_queue_active", "Transactions with next hops under way.", gauges.active);
-  gauge("mailroute_queue_oldest_seconds", "Age of the oldest message; 0 when empty.", gauges.oldestSeconds);
+  gauge(
+    "mailroute_queue_oldest_seconds",
+    "Age of the oldest message; 0 when empty.",
+    gauges.oldestSeconds,
+  );
   gauge("mailroute_spool_bytes", "Octets of mail on disk.", gauges.spoolBytes);
   gauge("mailroute_connections", "Client connections open.", gauges.connections);
-  gauge("mailroute_table_age_seconds", "Time since the route table was activated.", () => gauges.table()?.ageSeconds ?? 0);
-  gauge("mailroute_table_stale", "1 while the table may be old.", () => (gauges.table()?.stale === false ? 0 : 1));
+  gauge(
+    "mailroute_table_age_seconds",
+    "Time since the route table was activated.",
+    () => gauges.table()?.ageSeconds ?? 0,
+  );
+  gauge("mailroute_table_stale", "1 while the table may be old.", () =>
+    gauges.table()?.stale === false ? 0 : 1,
+  );
   gauge("mailroute_table_keys", "Keys in the route table.", () => gauges.table()?.keys ?? 0);
   new Gauge({
     name: "mailroute_table_info",
@@ -94,11 +166,15 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
   });
   const delay = monitorEventLoopDelay({ resolution: 5 });
   delay.enable();
-  gauge("mailroute_eventloop_block_seconds_max", "Longest event-loop delay since the last scrape.", () => {
-    const seconds = delay.max / 1e9;
-    delay.reset();
-    return Number.isFinite(seconds) ? seconds : 0;
-  });
+  gauge(
+    "mailroute_eventloop_block_seconds_max",
+    "Longest event-loop delay since the last scrape.",
+    () => {
+      const seconds = delay.max / 1e9;
+      delay.reset();
+      return Number.isFinite(seconds) ? seconds : 0;
+    },
+  );
 }
 
 /** Children bound once by label values: making label objects per message costs more than counting. */

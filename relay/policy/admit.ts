@@ -2,7 +2,12 @@
  * Whether a recipient is taken, from whom, and under which key: pure, and the one place where relaying is
  * allowed or refused. Every doubt is refusal or deferral. See section 4 of the design.
  */
-import { type Address, formatAddress, parseAddress, withoutSourceRoute } from "../../routing/address.ts";
+import {
+  type Address,
+  formatAddress,
+  parseAddress,
+  withoutSourceRoute,
+} from "../../routing/address.ts";
 import { match } from "../../routing/match.ts";
 import type { Route } from "../../routing/route.ts";
 import type { RouteTable } from "../../routing/table.ts";

@@ -15,7 +15,9 @@ export function networkSet(networks: readonly string[]): NetworkSet {
     has(address) {
       if (!ipaddr.isValid(address)) return false;
       const parsed = ipaddr.process(address);
-      return ranges.some(([base, bits]) => base.kind() === parsed.kind() && parsed.match(base, bits));
+      return ranges.some(
+        ([base, bits]) => base.kind() === parsed.kind() && parsed.match(base, bits),
+      );
     },
   };
 }

@@ -55,7 +55,11 @@ test("due times: setting an id again moves it, and a deleted one never comes", (
 });
 
 test("due times: any sets and deletes give the same as sorting what is left", () => {
-  const step = fc.record({ id: fc.integer({ min: 0, max: 30 }), at: fc.integer({ min: 1, max: 5000 }), remove: fc.boolean() });
+  const step = fc.record({
+    id: fc.integer({ min: 0, max: 30 }),
+    at: fc.integer({ min: 1, max: 5000 }),
+    remove: fc.boolean(),
+  });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
       const clock = manualClock();
@@ -72,7 +76,8 @@ test("due times: any sets and deletes give the same as sorting what is left", ()
         }
       }
       clock.advance(120_000);
-      const byTime = (list: [string, number][]) => list.sort((a, b) => a[1] - b[1] || a[0].localeCompare(b[0]));
+      const byTime = (list: [string, number][]) =>
+        list.sort((a, b) => a[1] - b[1] || a[0].localeCompare(b[0]));
       assert.deepEqual(byTime(out), byTime([...model]));
     }),
   );

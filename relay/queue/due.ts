@@ -69,7 +69,11 @@ export class DueTimes {
     this.#cancel = undefined;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
     const now = this.#clock.now();
-    for (let first = this.#heap[0]; first !== undefined && first.atMs <= now; first = this.#heap[0]) {
+    for (
+      let first = this.#heap[0];
+      first !== undefined && first.atMs <= now;
+      first = this.#heap[0]
+    ) {
       pop(this.#heap);
       if (this.#current.get(first.id) !== first) continue;
       this.#current.delete(first.id);
@@ -101,7 +105,8 @@ function pop(heap: Item[]): void {
     const left = 2 * index + 1;
     if (left >= heap.length) break;
     const right = left + 1;
-    const child = right < heap.length && (heap[right] as Item).atMs < (heap[left] as Item).atMs ? right : left;
+    const child =
+      right < heap.length && (heap[right] as Item).atMs < (heap[left] as Item).atMs ? right : left;
     const below = heap[child] as Item;
     if (below.atMs >= last.atMs) break;
     heap[index] = below;

@@ -4,7 +4,12 @@
  */
 export type LaneLimits = { readonly activeMax: number; readonly activePerLaneMax: number };
 
-type Lane = { readonly key: string; readonly waiting: (() => Promise<void>)[]; head: number; active: number };
+type Lane = {
+  readonly key: string;
+  readonly waiting: (() => Promise<void>)[];
+  head: number;
+  active: number;
+};
 
 export class Lanes {
   readonly #limits: LaneLimits;
@@ -43,7 +48,11 @@ export class Lanes {
   }
 
   #run(): void {
-    while (!this.#stopped && this.#active < this.#limits.activeMax && this.#turn < this.#turns.length) {
+    while (
+      !this.#stopped &&
+      this.#active < this.#limits.activeMax &&
+      this.#turn < this.#turns.length
+    ) {
       const lane = this.#turns[this.#turn++] as Lane;
       if (this.#turn > 1024 && this.#turn * 2 > this.#turns.length) {
         this.#turns.splice(0, this.#turn);
@@ -65,7 +74,8 @@ export class Lanes {
     }
     lane.active += 1;
     this.#active += 1;
-    if (lane.waiting.length > 0 && lane.active < this.#limits.activePerLaneMax) this.#turns.push(lane);
+    if (lane.waiting.length > 0 && lane.active < this.#limits.activePerLaneMax)
+      this.#turns.push(lane);
     void work().finally(() => this.#ended(lane));
   }
 

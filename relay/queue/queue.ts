@@ -8,8 +8,8 @@ import type { Retry, Route } from "../../routing/route.ts";
 import type { Delivery, Job } from "../delivery/delivery.ts";
 import { type Group, planTransactions } from "../delivery/plan.ts";
 import type { Outcome } from "../outcome.ts";
+import { type Envelope, freshState, type Pending, type StoredRecipient } from "../spool/records.ts";
 import type { Change, Spool } from "../spool/spool.ts";
-import { freshState, type Envelope, type Pending, type StoredRecipient } from "../spool/records.ts";
 import type { TableHolder } from "../table/holder.ts";
 import { type Clock, DueTimes } from "./due.ts";
 import type { QueueEvents } from "./events.ts";
@@ -165,7 +165,10 @@ export class Queue {
       this.#options.events.corrupt(envelope.id);
       const reply = { code: 451, status: "4.3.0", text: "the message is damaged on disk" };
       const outcome: Outcome = { kind: "deferred", cause: "local", reply };
-      await this.#settle(entry, recipients.map(({ index }) => ({ index, outcome })));
+      await this.#settle(
+        entry,
+        recipients.map(({ index }) => ({ index, outcome })),
+      );
       return;
     }
     const job: Job = {
@@ -201,9 +204,26 @@ export class Queue {
       const nowMs = clock.now();
       const retry = this.#retryOf(entry.routes[index]);
       const mayWarn = envelope.trusted && envelope.sender !== "";
-      const step = nextStep({ recipient, pending, outcome, retry, nowMs, jitter: this.#options.random(), mayWarn });
+      const step = nextStep({
+        recipient,
+        pending,
+        outcome,
+        retry,
+        nowMs,
+        jitter: this.#options.random(),
+        mayWarn,
+      });
       const route = entry.routes[index]?.id ?? "";
-      events.attempted({ envelope, recipient, route, outcome, step, attempt: pending.attempts + 1, ms: tookMs, nowMs });
+      events.attempted({
+        envelope,
+        recipient,
+        route,
+        outcome,
+        step,
+        attempt: pending.attempts + 1,
+        ms: tookMs,
+        nowMs,
+      });
       if (step.kind === "retry") {
         entry.pending[index] = step.pending;
         if (step.warn && outcome.kind === "deferred") {
@@ -213,7 +233,11 @@ export class Queue {
       }
       entry.pending[index] = null;
       if (step.kind === "bounce") {
-        failed.push({ recipient, reply: step.reply, hop: "hop" in outcome ? outcome.hop : undefined });
+        failed.push({
+          recipient,
+          reply: step.reply,
+          hop: "hop" in outcome ? outcome.hop : undefined,
+        });
       }
     }
     await this.#save(entry, failed, delayed);
@@ -239,8 +263,12 @@ export class Queue {
     const table = this.#options.tables.current;
     const original = { envelope, body: () => entry.body ?? this.#options.spool.body(envelope) };
     const reports = [
-      ...(failed.length > 0 ? [this.#options.reporter.report("failed", original, failed, table)] : []),
-      ...(delayed.length > 0 ? [this.#options.reporter.report("delayed", original, delayed, table)] : []),
+      ...(failed.length > 0
+        ? [this.#options.reporter.report("failed", original, failed, table)]
+        : []),
+      ...(delayed.length > 0
+        ? [this.#options.reporter.report("delayed", original, delayed, table)]
+        : []),
     ].filter((report) => report !== undefined);
     const finished = entry.pending.every((pending) => pending === null);
     const own: Change = finished

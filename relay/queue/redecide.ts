@@ -7,7 +7,7 @@ import { parseAddress } from "../../routing/address.ts";
 import { match } from "../../routing/match.ts";
 import type { Route } from "../../routing/route.ts";
 import type { RouteTable } from "../../routing/table.ts";
-import { type DeferCause, type Outcome, assertNever } from "../outcome.ts";
+import { assertNever, type DeferCause, type Outcome } from "../outcome.ts";
 import type { Envelope, StoredRecipient } from "../spool/records.ts";
 
 /** The admission key of a recipient that no route named. */
@@ -42,11 +42,21 @@ export function redecide(question: Question): Way {
       if (question.stale) return deferred("stale", "4.3.0", "the route table may be old");
       return { kind: "send", route: outbound, domain: address.domain };
     case "route":
-      if (found.key === everyDomain && recipient.key !== everyDomain && recipient.key !== outboundKey) {
+      if (
+        found.key === everyDomain &&
+        recipient.key !== everyDomain &&
+        recipient.key !== outboundKey
+      ) {
         return withdrawn("the route was withdrawn; the rule for every domain does not inherit it");
       }
-      if (!envelope.trusted && found.route.access !== "Anyone" && found.route.target.kind !== "reject") {
-        return withdrawn("the route that took this from outside is gone; the one there now is for trusted senders");
+      if (
+        !envelope.trusted &&
+        found.route.access !== "Anyone" &&
+        found.route.target.kind !== "reject"
+      ) {
+        return withdrawn(
+          "the route that took this from outside is gone; the one there now is for trusted senders",
+        );
       }
       return byRoute(found.route, address.domain);
     default:
@@ -56,13 +66,22 @@ export function redecide(question: Question): Way {
 
 function byRoute(route: Route, domain: string): Way {
   if (route.unavailable !== undefined) {
-    return deferred("unavailable", "4.3.5", `the route cannot be used now: ${route.unavailable}`, route);
+    return deferred(
+      "unavailable",
+      "4.3.5",
+      `the route cannot be used now: ${route.unavailable}`,
+      route,
+    );
   }
   const { target } = route;
   switch (target.kind) {
     case "reject": {
       const { code, status, message } = target;
-      return { kind: "settled", route, outcome: { kind: "failed", reply: { code, status, text: message } } };
+      return {
+        kind: "settled",
+        route,
+        outcome: { kind: "failed", reply: { code, status, text: message } },
+      };
     }
     case "discard": {
       const reply = { code: 250, status: "2.0.0", text: "discarded, as its route says" };

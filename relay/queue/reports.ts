@@ -87,7 +87,11 @@ export function createReporter(options: ReporterOptions): Reporter {
 type AdmittedReport = { readonly address: string; readonly key: string; readonly route: Route };
 
 /** Where a report to `sender` goes; a text says why it goes nowhere. Our own mail counts as trusted. */
-function admitReport(sender: string, table: ActiveTable | undefined, outbound: Route): AdmittedReport | string {
+function admitReport(
+  sender: string,
+  table: ActiveTable | undefined,
+  outbound: Route,
+): AdmittedReport | string {
   const recipient = parseAddress(sender, { utf8: true });
   if (recipient === undefined || table === undefined) return "the sender is not an address";
   const found = match(table.table, { recipient, sender: undefined });

@@ -10,7 +10,12 @@ const refused: Outcome = {
   reply: { code: 451, status: "4.4.1", text: "connection refused" },
 };
 const base: Attempt = {
-  recipient: { address: "a@b.test", key: "outbound", expiresAtMs: 1000 * minute, warnAtMs: 240 * minute },
+  recipient: {
+    address: "a@b.test",
+    key: "outbound",
+    expiresAtMs: 1000 * minute,
+    warnAtMs: 240 * minute,
+  },
   pending: { attempts: 0, dueAtMs: 0, warned: false, last: "" },
   outcome: refused,
   retry: {
@@ -28,8 +33,18 @@ const waits: readonly { name: string; attempts: number; jitter: number; want: nu
   { name: "the first deferral waits the initial time", attempts: 0, jitter: 0, want: minute },
   { name: "the wait doubles with each attempt", attempts: 3, jitter: 0, want: 8 * minute },
   { name: "the wait is capped", attempts: 30, jitter: 0, want: 60 * minute },
-  { name: "an absurd count of attempts does not overflow", attempts: 5000, jitter: 0, want: 60 * minute },
-  { name: "jitter adds up to a quarter", attempts: 0, jitter: 0.999, want: Math.round(minute * 1.24975) },
+  {
+    name: "an absurd count of attempts does not overflow",
+    attempts: 5000,
+    jitter: 0,
+    want: 60 * minute,
+  },
+  {
+    name: "jitter adds up to a quarter",
+    attempts: 0,
+    jitter: 0.999,
+    want: Math.round(minute * 1.24975),
+  },
 ];
 
 for (const { name, attempts, jitter, want } of waits) {
@@ -48,18 +63,30 @@ test("nextStep: a deferral at the expiry bounces with 5.4.7 and the last words o
   assert.deepEqual(step, {
     kind: "bounce",
     why: "expired",
-    reply: { code: 554, status: "5.4.7", text: "delivery time expired; last: 451 connection refused" },
+    reply: {
+      code: 554,
+      status: "5.4.7",
+      text: "delivery time expired; last: 451 connection refused",
+    },
   });
 });
 
 test("nextStep: the last wait ends at the expiry, not after it", () => {
-  const step = nextStep({ ...base, nowMs: 999 * minute + 30_000, pending: { ...base.pending, attempts: 20 } });
+  const step = nextStep({
+    ...base,
+    nowMs: 999 * minute + 30_000,
+    pending: { ...base.pending, attempts: 20 },
+  });
   assert.equal(step.kind === "retry" && step.pending.dueAtMs, 1000 * minute);
 });
 
 test("nextStep: our own shutdown does not count as an attempt", () => {
   const outcome: Outcome = { ...refused, cause: "shutdown" };
-  assert.deepEqual(nextStep({ ...base, outcome }), { kind: "retry", warn: false, pending: base.pending });
+  assert.deepEqual(nextStep({ ...base, outcome }), {
+    kind: "retry",
+    warn: false,
+    pending: base.pending,
+  });
 });
 
 test("nextStep: a delay is told once, and only where it may be told", () => {
@@ -75,7 +102,15 @@ test("nextStep: a delay is told once, and only where it may be told", () => {
 
 test("nextStep: a refusal bounces at once and a delivery finishes", () => {
   const reply = { code: 550, status: "5.1.1", text: "no such user" };
-  assert.deepEqual(nextStep({ ...base, outcome: { kind: "failed", reply } }), { kind: "bounce", reply, why: "refused" });
-  const done: Outcome = { kind: "delivered", reply: { code: 250, status: "2.0.0", text: "ok" }, hop: "mx.test:25" };
+  assert.deepEqual(nextStep({ ...base, outcome: { kind: "failed", reply } }), {
+    kind: "bounce",
+    reply,
+    why: "refused",
+  });
+  const done: Outcome = {
+    kind: "delivered",
+    reply: { code: 250, status: "2.0.0", text: "ok" },
+    hop: "mx.test:25",
+  };
   assert.deepEqual(nextStep({ ...base, outcome: done }), { kind: "finished" });
 });

@@ -33,7 +33,8 @@ export function nextStep(attempt: Attempt): Step {
       return { kind: "bounce", reply: outcome.reply, why: "refused" };
     case "deferred":
       // Our own stop says nothing about the next hop: the attempt does not count.
-      if (outcome.cause === "shutdown") return { kind: "retry", pending: attempt.pending, warn: false };
+      if (outcome.cause === "shutdown")
+        return { kind: "retry", pending: attempt.pending, warn: false };
       if (nowMs >= recipient.expiresAtMs) {
         return { kind: "bounce", reply: expired(outcome.reply), why: "expired" };
       }
@@ -63,5 +64,9 @@ function later(attempt: Attempt, reply: Reply): Step {
 
 /** RFC 3463 4.4.7, delivery time expired; made permanent, as it is final. */
 function expired(last: Reply): Reply {
-  return { code: 554, status: "5.4.7", text: `delivery time expired; last: ${last.code} ${last.text}` };
+  return {
+    code: 554,
+    status: "5.4.7",
+    text: `delivery time expired; last: ${last.code} ${last.text}`,
+  };
 }

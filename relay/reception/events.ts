@@ -13,7 +13,11 @@ export type Refused = {
 };
 
 export type ReceptionEvents = {
-  accepted(event: { readonly envelope: Envelope; readonly helo: string; readonly ms: number }): void;
+  accepted(event: {
+    readonly envelope: Envelope;
+    readonly helo: string;
+    readonly ms: number;
+  }): void;
   refused(refused: Refused): void;
   /** A trusted client's line endings were mended. */
   normalised(event: { readonly client: Client; readonly fault: string }): void;

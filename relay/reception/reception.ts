@@ -56,16 +56,24 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.refused({ client, reason: "denied-network", reply: denied });
         return denied;
       }
-      const trusted = options.trustedListeners.has(client.listener) || options.trustedNetworks.has(client.address);
+      const trusted =
+        options.trustedListeners.has(client.listener) ||
+        options.trustedNetworks.has(client.address);
       trust.set(client, trusted);
       return undefined;
     },
     mail(client, greeting, command) {
       const table = options.tables.current;
       if (table === undefined) return noTable;
-      const sender = command.path === "" ? undefined : parseAddress(command.path, { utf8: command.smtputf8 });
+      const sender =
+        command.path === "" ? undefined : parseAddress(command.path, { utf8: command.smtputf8 });
       if (command.path !== "" && sender === undefined) {
-        options.events.refused({ client, reason: "syntax", reply: badSender, sender: command.path });
+        options.events.refused({
+          client,
+          reason: "syntax",
+          reply: badSender,
+          sender: command.path,
+        });
         return badSender;
       }
       if (!options.spool.hasRoom(command.size ?? 0)) {
@@ -128,14 +136,22 @@ class MailTransaction implements Transaction {
       return this.#refused("line-endings", { code: 550, status: "5.6.0", text });
     }
     if (faulty !== undefined) options.events.normalised({ client: options.client, fault: faulty });
-    const chunks = faulty === undefined ? received.chunks : [normaliseLines(Buffer.concat(received.chunks))];
+    const chunks =
+      faulty === undefined ? received.chunks : [normaliseLines(Buffer.concat(received.chunks))];
     const id = options.nextId();
     const nowMs = options.now();
     const body = Buffer.concat([Buffer.from(this.#receivedLine(id, nowMs)), ...chunks]);
     const trace = traceOf(body, options.mark);
     // Our own new line is counted with them.
-    if (trace.received > options.limits.receivedLinesMax || trace.passes > options.limits.passesMax) {
-      return this.#refused("loop", { code: 554, status: "5.4.6", text: "routing loop: too many Received lines" });
+    if (
+      trace.received > options.limits.receivedLinesMax ||
+      trace.passes > options.limits.passesMax
+    ) {
+      return this.#refused("loop", {
+        code: 554,
+        status: "5.4.6",
+        text: "routing loop: too many Received lines",
+      });
     }
     if (!options.spool.hasRoom(body.length)) return this.#refused("room", noRoom);
     const envelope = this.#envelope(id, nowMs, body);
@@ -144,7 +160,10 @@ class MailTransaction implements Transaction {
     } catch (error) {
       if (!(error instanceof SpoolError)) throw error;
       options.events.unwritten(error);
-      return this.#refused("disk", isFull(error) ? noRoom : { ...noRoom, code: 451, status: "4.3.0" });
+      return this.#refused(
+        "disk",
+        isFull(error) ? noRoom : { ...noRoom, code: 451, status: "4.3.0" },
+      );
     }
     options.events.accepted({ envelope, helo: options.greeting.helo, ms: options.now() - nowMs });
     options.queue.add(envelope, body);
@@ -167,7 +186,16 @@ class MailTransaction implements Transaction {
     const protocol = greeting.tls === undefined || base === "SMTP" ? base : `${base}S`;
     const recipient = only;
     const at = new Date(nowMs);
-    return receivedLine({ helo: greeting.helo, client: client.address, hostname, mark, protocol, id, recipient, at });
+    return receivedLine({
+      helo: greeting.helo,
+      client: client.address,
+      hostname,
+      mark,
+      protocol,
+      id,
+      recipient,
+      at,
+    });
   }
 
   #envelope(id: string, nowMs: number, body: Buffer): Envelope {
@@ -204,5 +232,5 @@ function faultOf({ faults }: Body): "bare LF" | "bare CR" | "NUL" | undefined {
 
 /** MDB_MAP_FULL and ENOSPC both read "full" or "space" in LMDB's words. */
 function isFull(error: SpoolError): boolean {
-  return /full|space/i.test(String(error.cause));
+  return /full|space/i.test(error.message);
 }

@@ -26,9 +26,17 @@ function scratch(context: TestContext): SpoolOptions {
   return { directory, owner: "relay.test", limits };
 }
 
-function message(id: string, text = "Subject: x\r\n\r\nhello\r\n"): { envelope: Envelope; body: Buffer } {
+function message(
+  id: string,
+  text = "Subject: x\r\n\r\nhello\r\n",
+): { envelope: Envelope; body: Buffer } {
   const body = Buffer.from(text);
-  const recipients = ["a@b.test", "c@d.test"].map((address) => ({ address, key: "outbound", expiresAtMs: 10, warnAtMs: 5 }));
+  const recipients = ["a@b.test", "c@d.test"].map((address) => ({
+    address,
+    key: "outbound",
+    expiresAtMs: 10,
+    warnAtMs: 5,
+  }));
   const envelope = {
     id,
     session: "s",
@@ -52,14 +60,19 @@ test("spool: what was committed is there after the process is gone, in order of 
   const first = await Spool.open(options);
   const kept = ["1", "2", "3"].map((id) => message(id, `Subject: ${id}\r\n\r\n`));
   for (const each of kept) await first.commit([{ kind: "accept", ...each }]);
-  const partly: State = { recipients: [null, { attempts: 2, dueAtMs: 99, warned: false, last: "451" }] };
+  const partly: State = {
+    recipients: [null, { attempts: 2, dueAtMs: 99, warned: false, last: "451" }],
+  };
   await first.commit([{ kind: "update", id: "2", state: partly }]);
   await first.commit([{ kind: "remove", id: "1", bytes: kept[0]?.body.length ?? 0 }]);
   await first.close();
 
   const second = await Spool.open(options);
   const stored = [...second.list(fail)];
-  assert.deepEqual(stored.map(({ envelope }) => envelope.id), ["2", "3"]);
+  assert.deepEqual(
+    stored.map(({ envelope }) => envelope.id),
+    ["2", "3"],
+  );
   assert.deepEqual(stored[0]?.state, partly);
   assert.deepEqual(stored[1]?.state, freshState(kept[2]?.envelope as Envelope));
   assert.equal(second.body(stored[0]?.envelope as Envelope)?.toString(), "Subject: 2\r\n\r\n");
@@ -72,8 +85,14 @@ test("spool: changes of one commit hold together: a DSN is there exactly when it
   const spool = await Spool.open(options);
   const { envelope, body } = message("1");
   await spool.commit([{ kind: "accept", envelope, body }]);
-  await spool.commit([{ kind: "remove", id: "1", bytes: body.length }, { kind: "accept", ...message("2") }]);
-  assert.deepEqual([...spool.list(fail)].map((each) => each.envelope.id), ["2"]);
+  await spool.commit([
+    { kind: "remove", id: "1", bytes: body.length },
+    { kind: "accept", ...message("2") },
+  ]);
+  assert.deepEqual(
+    [...spool.list(fail)].map((each) => each.envelope.id),
+    ["2"],
+  );
   await spool.close();
 });
 
@@ -84,14 +103,19 @@ test("spool: a damaged body is not given out, a damaged envelope costs no other 
   await spool.close();
   const raw = open({ path: options.directory, noSubdir: false, maxDbs: 8, encoding: "binary" });
   await raw.openDB("bodies", { encoding: "binary" }).put("1", Buffer.from("something else"));
-  await raw.openDB("envelopes", { encoding: "binary" }).put("2", Buffer.from("garbage of some length"));
+  await raw
+    .openDB("envelopes", { encoding: "binary" })
+    .put("2", Buffer.from("garbage of some length"));
   await raw.close();
 
   const again = await Spool.open(options);
   const corrupt: string[] = [];
   const stored = [...again.list((id) => corrupt.push(id))];
   assert.deepEqual(corrupt, ["2"]);
-  assert.deepEqual(stored.map(({ envelope }) => envelope.id), ["1", "3"]);
+  assert.deepEqual(
+    stored.map(({ envelope }) => envelope.id),
+    ["1", "3"],
+  );
   assert.equal(again.body(stored[0]?.envelope as Envelope), undefined);
   assert.ok(again.body(stored[1]?.envelope as Envelope));
   await again.close();
@@ -110,7 +134,10 @@ test("spool: a state that does not fit its envelope is damage, not a guess", asy
 
 test("spool: bytes and messages are bounded, and given back when a message is finished", async (context) => {
   const options = scratch(context);
-  const spool = await Spool.open({ ...options, limits: { ...limits, bytesMax: 10_000, messagesMax: 3 } });
+  const spool = await Spool.open({
+    ...options,
+    limits: { ...limits, bytesMax: 10_000, messagesMax: 3 },
+  });
   const { envelope, body } = message("1", `x\r\n`.repeat(2000));
   await spool.commit([{ kind: "accept", envelope, body }]);
   assert.equal(spool.hasRoom(3000), false);
@@ -124,7 +151,10 @@ test("spool: bytes and messages are bounded, and given back when a message is fi
 });
 
 test("spool: a volume with too little free space takes no new mail", async (context) => {
-  const spool = await Spool.open({ ...scratch(context), limits: { ...limits, freeBytesMin: Number.MAX_SAFE_INTEGER } });
+  const spool = await Spool.open({
+    ...scratch(context),
+    limits: { ...limits, freeBytesMin: Number.MAX_SAFE_INTEGER },
+  });
   assert.equal(spool.hasRoom(1), false);
   await spool.close();
 });
@@ -133,9 +163,14 @@ test("spool: a second opener is refused while the first lives, and let in when i
   const options = scratch(context);
   const program = `import { Spool } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
     await Spool.open(${JSON.stringify(options)}); console.log("open"); setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   await once(child.stdout, "data");
-  await assert.rejects(Spool.open(options), /in use by another relay: stop that one, or give this one/);
+  await assert.rejects(
+    Spool.open(options),
+    /in use by another relay: stop that one, or give this one/,
+  );
   child.kill("SIGKILL");
   await once(child, "exit");
   const spool = await Spool.open(options);
@@ -146,11 +181,15 @@ test("spool: of many that start at once after a crash exactly one gets it", asyn
   const options = scratch(context);
   const program = `import { acquireLock } from ${JSON.stringify(join(import.meta.dirname, "lock.ts"))};
     await acquireLock(${JSON.stringify(options.directory)}); console.log("open"); setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   await once(child.stdout, "data");
   child.kill("SIGKILL");
   await once(child, "exit");
-  const opened = await Promise.allSettled(Array.from({ length: 8 }, async () => await Spool.open(options)));
+  const opened = await Promise.allSettled(
+    Array.from({ length: 8 }, async () => await Spool.open(options)),
+  );
   const winners = opened.filter((each) => each.status === "fulfilled");
   assert.equal(winners.length, 1);
   await winners[0]?.value.close();
@@ -167,11 +206,17 @@ test("spool: a long directory name does not stop the lock", async (context) => {
 test("spool: another owner's spool and a newer format are refused with words", async (context) => {
   const options = scratch(context);
   await (await Spool.open(options)).close();
-  await assert.rejects(Spool.open({ ...options, owner: "other.test" }), /belongs to "relay.test".*set spool.owner/);
+  await assert.rejects(
+    Spool.open({ ...options, owner: "other.test" }),
+    /belongs to "relay.test".*set spool.owner/,
+  );
   const raw = open({ path: options.directory, noSubdir: false, maxDbs: 8, encoding: "binary" });
   await raw.openDB("meta", { encoding: "binary" }).put("format", Buffer.from("2"));
   await raw.close();
-  await assert.rejects(Spool.open(options), /has format 2, this version reads 1: use the newer version/);
+  await assert.rejects(
+    Spool.open(options),
+    /has format 2, this version reads 1: use the newer version/,
+  );
 });
 
 test("records: a flipped bit anywhere in a record is noticed", () => {

@@ -83,18 +83,26 @@ export class Spool {
     try {
       mkdirSync(options.directory, { recursive: true, mode: 0o700 });
     } catch (error) {
-      throw new SpoolError(`cannot make the spool directory ${options.directory}: make it, or let the relay write there`, { cause: error });
+      throw new SpoolError(
+        `cannot make the spool directory ${options.directory}: make it, or let the relay write there`,
+        { cause: error },
+      );
     }
     const lock = tryLock(options.directory);
     if (lock === undefined) {
-      throw new SpoolError(`the spool ${options.directory} is in use by another relay: stop that one, or give this one a spool.directory of its own`);
+      throw new SpoolError(
+        `the spool ${options.directory} is in use by another relay: stop that one, or give this one a spool.directory of its own`,
+      );
     }
     let spool: Spool;
     try {
       spool = new Spool(options, lock);
     } catch (error) {
       lock.release();
-      throw new SpoolError(`cannot open the spool ${options.directory}: is the volume read-only or full?`, { cause: error });
+      throw new SpoolError(
+        `cannot open the spool ${options.directory}: is the volume read-only or full?`,
+        { cause: error },
+      );
     }
     try {
       await spool.#claim();
@@ -118,11 +126,15 @@ export class Spool {
       return;
     }
     if (Number(format.toString()) > spoolFormat) {
-      throw new SpoolError(`the spool ${this.#options.directory} has format ${format}, this version reads ${spoolFormat}: use the newer version that wrote it`);
+      throw new SpoolError(
+        `the spool ${this.#options.directory} has format ${format}, this version reads ${spoolFormat}: use the newer version that wrote it`,
+      );
     }
     const owner = meta.get("owner")?.toString();
     if (owner !== this.#options.owner) {
-      throw new SpoolError(`the spool ${this.#options.directory} belongs to "${owner}", this relay is "${this.#options.owner}": give it its own, or set spool.owner to "${owner}" to take it over`);
+      throw new SpoolError(
+        `the spool ${this.#options.directory} belongs to "${owner}", this relay is "${this.#options.owner}": give it its own, or set spool.owner to "${owner}" to take it over`,
+      );
     }
   }
 
@@ -161,9 +173,10 @@ export class Spool {
     for (const change of changes) written = this.#put(change) ?? written;
     try {
       await written;
-    } catch (error) {
+    } catch (cause) {
       for (const change of changes) this.#account(change, -1);
-      throw new SpoolError("the spool could not be written", { cause: await reason(error) });
+      const told = await reasonOf(cause);
+      throw new SpoolError(`the spool could not be written: ${told}`, { cause });
     }
   }
 
@@ -233,17 +246,20 @@ function tryLock(directory: string): Lock | undefined {
   try {
     return acquireLock(directory);
   } catch (error) {
-    throw new SpoolError(`cannot lock the spool ${directory}: is the volume read-only or full?`, { cause: error });
+    throw new SpoolError(`cannot lock the spool ${directory}: is the volume read-only or full?`, {
+      cause: error,
+    });
   }
 }
 
 /** LMDB rejects with a word and carries the reason in a promise, which nobody else would catch. */
-async function reason(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error) || !("commitError" in error)) return error;
+async function reasonOf(error: unknown): Promise<string> {
+  if (!(error instanceof Error)) return String(error);
+  if (!("commitError" in error)) return error.message;
   try {
     await error.commitError;
-    return error;
+    return error.message;
   } catch (inner) {
-    return inner;
+    return inner instanceof Error ? inner.message : String(inner);
   }
 }

@@ -6,14 +6,21 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promise
 import { join } from "node:path";
 import type { LastGood } from "./library.ts";
 
-export type WireTable = { readonly manifest: string; readonly shards: ReadonlyMap<string, Uint8Array> };
+export type WireTable = {
+  readonly manifest: string;
+  readonly shards: ReadonlyMap<string, Uint8Array>;
+};
 
 export type TableCopy = {
   load(): Promise<{ readonly wire: WireTable; readonly lastGood: LastGood } | undefined>;
   save(wire: WireTable, lastGood: LastGood): Promise<void>;
 };
 
-type Kept = { readonly manifest: string; readonly shards: readonly string[]; readonly lastGood: LastGood };
+type Kept = {
+  readonly manifest: string;
+  readonly shards: readonly string[];
+  readonly lastGood: LastGood;
+};
 
 export function tableCopy(directory: string): TableCopy {
   const index = join(directory, "table.json");

@@ -11,6 +11,8 @@ export class CredentialStore implements Credentials {
   }
 
   replace(all: readonly VersionedCredential[]): void {
-    this.#byName = new Map(all.map(({ secret, version, credential }) => [`${secret} ${version}`, credential]));
+    this.#byName = new Map(
+      all.map(({ secret, version, credential }) => [`${secret} ${version}`, credential]),
+    );
   }
 }

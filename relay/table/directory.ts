@@ -59,7 +59,11 @@ export function watchRoutes(options: DirectoryOptions): DirectorySource {
   };
   const begin = (): void => {
     const { directory, installation, copyDirectory } = options;
-    const workerData: WorkerOptions = { directory, installation, ...(copyDirectory !== undefined && { copyDirectory }) };
+    const workerData: WorkerOptions = {
+      directory,
+      installation,
+      ...(copyDirectory !== undefined && { copyDirectory }),
+    };
     worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
     worker.on("message", (message: FromWorker) => {
       if (message.kind === "problems") options.events.problems(message.problems);
@@ -96,7 +100,10 @@ async function activate(
     if (shard === undefined) {
       const bytes = message.shards.get(name) ?? new Uint8Array();
       const found = createHash("sha256").update(bytes).digest("hex");
-      if (found !== sha256) throw new Error(`route table: shard ${name} does not have the content that the manifest says`);
+      if (found !== sha256)
+        throw new Error(
+          `route table: shard ${name} does not have the content that the manifest says`,
+        );
       shard = decodeShard(bytes, { gunzip: gunzipSync });
       await turn(); // other work between two shards
     }
@@ -105,7 +112,16 @@ async function activate(
   const table = assembleTable(manifest, shards);
   options.credentials.replace(message.credentials);
   const nowMs = options.now();
-  options.tables.activate({ table, digest: manifest.digest, activatedAtMs: nowMs, stale: message.incomplete });
-  options.events.activated({ digest: manifest.digest, keys: message.keys, ms: message.ms + nowMs - startedMs });
+  options.tables.activate({
+    table,
+    digest: manifest.digest,
+    activatedAtMs: nowMs,
+    stale: message.incomplete,
+  });
+  options.events.activated({
+    digest: manifest.digest,
+    keys: message.keys,
+    ms: message.ms + nowMs - startedMs,
+  });
   return shards;
 }

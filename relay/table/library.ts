@@ -19,7 +19,10 @@ export type LibraryView = {
 };
 
 /** What is wrong with a resource by its own schema: field and words. Empty: nothing. */
-export type Check = (kind: string, resource: object) => readonly { readonly path: string; readonly message: string }[];
+export type Check = (
+  kind: string,
+  resource: object,
+) => readonly { readonly path: string; readonly message: string }[];
 
 export type LibraryOptions = {
   readonly namespace: string;
@@ -55,9 +58,17 @@ export class Library {
 
   read(file: string, text: string): void {
     const before = this.#shelves.get(file)?.resources;
-    const { manifests, complaints } = parseManifests({ file, text, namespace: this.#options.namespace });
+    const { manifests, complaints } = parseManifests({
+      file,
+      text,
+      namespace: this.#options.namespace,
+    });
     if (complaints.length > 0) {
-      this.#shelves.set(file, { resources: before ?? [], complaints, missing: before === undefined });
+      this.#shelves.set(file, {
+        resources: before ?? [],
+        complaints,
+        missing: before === undefined,
+      });
       return;
     }
     if (text.trim() === "" && before !== undefined && before.length > 0) {
@@ -72,7 +83,11 @@ export class Library {
   unreadable(file: string, why: string): void {
     const before = this.#shelves.get(file)?.resources;
     const complaint = { file, line: 1, text: `cannot be read: ${why}` };
-    this.#shelves.set(file, { resources: before ?? [], complaints: [complaint], missing: before === undefined });
+    this.#shelves.set(file, {
+      resources: before ?? [],
+      complaints: [complaint],
+      missing: before === undefined,
+    });
   }
 
   remove(file: string): void {
@@ -95,7 +110,11 @@ export class Library {
           owners.set(name, file);
           resources.push(resource);
         } else {
-          complaints.push({ file, line: 1, text: `${name} is already in ${owner}, which counts; rename one of them` });
+          complaints.push({
+            file,
+            line: 1,
+            text: `${name} is already in ${owner}, which counts; rename one of them`,
+          });
         }
       }
     }
@@ -131,7 +150,11 @@ export class Library {
       }
       for (const issue of issues) {
         const fields = fieldPath(issue.path);
-        complaints.push({ file, line: manifest.lineOf(fields), text: `${kind} ${id}: ${issue.path}: ${issue.message}` });
+        complaints.push({
+          file,
+          line: manifest.lineOf(fields),
+          text: `${kind} ${id}: ${issue.path}: ${issue.message}`,
+        });
       }
       const good = before.find((each) => each.kind === kind && each.id === id);
       if (good === undefined) missing = true;

@@ -2,7 +2,13 @@
  * Kubernetes manifests as files: pure. The text of a YAML file in, its documents out, each with the line
  * of any of its fields, so that a complaint can say file:line. What a document means is not decided here.
  */
-import { isMap, isScalar, LineCounter, type Document as YamlDocument, parseAllDocuments } from "yaml";
+import {
+  isMap,
+  isScalar,
+  LineCounter,
+  parseAllDocuments,
+  type Document as YamlDocument,
+} from "yaml";
 
 export type Manifest = {
   readonly file: string;
@@ -23,7 +29,11 @@ export type ParsedFile = {
   readonly complaints: readonly Complaint[];
 };
 
-export type ManifestSource = { readonly file: string; readonly text: string; readonly namespace: string };
+export type ManifestSource = {
+  readonly file: string;
+  readonly text: string;
+  readonly namespace: string;
+};
 
 /** `namespace` is for resources that name none. Documents that are not Kubernetes resources are skipped. */
 export function parseManifests({ file, text, namespace }: ManifestSource): ParsedFile {
@@ -39,7 +49,11 @@ export function parseManifests({ file, text, namespace }: ManifestSource): Parse
     if (document.errors.length > 0) continue;
     const resource = plain(document);
     if (resource instanceof Error) {
-      complaints.push({ file, line: lineAt(document, [], lineCounter), text: `not YAML: ${firstLine(resource.message)}` });
+      complaints.push({
+        file,
+        line: lineAt(document, [], lineCounter),
+        text: `not YAML: ${firstLine(resource.message)}`,
+      });
       continue;
     }
     const manifest = asManifest({ file, document, resource, lineCounter, namespace });
@@ -65,7 +79,13 @@ type Parts = {
   readonly namespace: string;
 };
 
-function asManifest({ file, document, resource, lineCounter, namespace }: Parts): Manifest | undefined {
+function asManifest({
+  file,
+  document,
+  resource,
+  lineCounter,
+  namespace,
+}: Parts): Manifest | undefined {
   if (!isRecord(resource)) return undefined;
   const { kind, metadata } = resource;
   if (typeof kind !== "string") return undefined;
@@ -74,7 +94,10 @@ function asManifest({ file, document, resource, lineCounter, namespace }: Parts)
   const clusterScoped = kind === "MailGrant" || kind === "Namespace";
   const space = typeof named["namespace"] === "string" ? named["namespace"] : namespace;
   const id = typeof name === "string" && name !== "" ? name : undefined;
-  const complete = clusterScoped || !isRecord(metadata) ? resource : { ...resource, metadata: { ...metadata, namespace: space } };
+  const complete =
+    clusterScoped || !isRecord(metadata)
+      ? resource
+      : { ...resource, metadata: { ...metadata, namespace: space } };
   return {
     file,
     line: lineAt(document, ["kind"], lineCounter),
@@ -85,7 +108,11 @@ function asManifest({ file, document, resource, lineCounter, namespace }: Parts)
   };
 }
 
-function lineAt(document: YamlDocument.Parsed, path: readonly PropertyKey[], lines: LineCounter): number {
+function lineAt(
+  document: YamlDocument.Parsed,
+  path: readonly PropertyKey[],
+  lines: LineCounter,
+): number {
   for (let length = path.length; length >= 0; length--) {
     const wanted = path.slice(0, length);
     const node = keyOrNode(document, wanted);
@@ -95,7 +122,10 @@ function lineAt(document: YamlDocument.Parsed, path: readonly PropertyKey[], lin
 }
 
 /** Offset of the key that leads to the node, where there is one: that is what a reader looks for. */
-function keyOrNode(document: YamlDocument.Parsed, path: readonly PropertyKey[]): number | undefined {
+function keyOrNode(
+  document: YamlDocument.Parsed,
+  path: readonly PropertyKey[],
+): number | undefined {
   const last = path.at(-1);
   const parent = path.length === 0 ? document.contents : document.getIn(path.slice(0, -1), true);
   if (last !== undefined && isMap(parent)) {

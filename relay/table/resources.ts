@@ -2,15 +2,20 @@
  * From the resources of a directory to what `compile` takes: routes, grants, namespaces, Secrets. Pure but
  * for the versions of Secrets, which are drawn at random whenever a content is new.
  */
-import { hostsAnnotation } from "../../routing/references.ts";
+
 import type { CompileInput } from "../../routing/compile.ts";
 import { parseMailGrant } from "../../routing/grants.ts";
 import { parseMailRoute } from "../../routing/parse-route.ts";
+import { hostsAnnotation } from "../../routing/references.ts";
 import type { RouteId } from "../../routing/route.ts";
 import type { Credential } from "../delivery/options.ts";
 import type { Check, Resource } from "./library.ts";
 
-export type VersionedCredential = { readonly secret: string; readonly version: string; readonly credential: Credential };
+export type VersionedCredential = {
+  readonly secret: string;
+  readonly version: string;
+  readonly credential: Credential;
+};
 
 export const checkResource: Check = (kind, resource) => {
   if (kind === "MailRoute") return issuesOf(parseMailRoute(resource));
@@ -18,7 +23,9 @@ export const checkResource: Check = (kind, resource) => {
   return [];
 };
 
-function issuesOf(parsed: { ok: true } | { ok: false; issues: ReturnType<Check> }): ReturnType<Check> {
+function issuesOf(
+  parsed: { ok: true } | { ok: false; issues: ReturnType<Check> },
+): ReturnType<Check> {
   return parsed.ok ? [] : parsed.issues;
 }
 
@@ -59,7 +66,11 @@ export function gather(resources: readonly Resource[], versions: SecretVersions)
     else if (kind === "Secret") {
       const values = valuesOf(resource as Dictionary);
       const version = versions.of(id, JSON.stringify(Object.entries(values).sort()));
-      secrets.set(id, { version, hosts: lentTo(resource as Dictionary), keys: Object.keys(values) });
+      secrets.set(id, {
+        version,
+        hosts: lentTo(resource as Dictionary),
+        keys: Object.keys(values),
+      });
       credentials.push({ secret: id, version, credential: credentialOf(values) });
     }
   }
@@ -81,7 +92,8 @@ function valuesOf(secret: Dictionary): Record<string, string> {
   for (const [key, value] of Object.entries(dictionary(secret["data"]))) {
     values[key] = Buffer.from(String(value), "base64").toString();
   }
-  for (const [key, value] of Object.entries(dictionary(secret["stringData"]))) values[key] = String(value);
+  for (const [key, value] of Object.entries(dictionary(secret["stringData"])))
+    values[key] = String(value);
   return values;
 }
 

@@ -37,13 +37,18 @@ export function createScanner(directory: string): Scanner {
   };
 }
 
-async function readChanged(file: string, library: Library, seen: Map<string, string>): Promise<boolean> {
+async function readChanged(
+  file: string,
+  library: Library,
+  seen: Map<string, string>,
+): Promise<boolean> {
   let mark: string;
   try {
     const { mtimeMs, ctimeMs, size, ino } = await stat(file);
     mark = `${mtimeMs}/${ctimeMs}/${size}/${ino}`;
     if (seen.get(file) === mark) return false;
-    if (size > fileBytesMax) library.unreadable(file, `larger than ${fileBytesMax} bytes: split it`);
+    if (size > fileBytesMax)
+      library.unreadable(file, `larger than ${fileBytesMax} bytes: split it`);
     else library.read(file, await readFile(file, "utf8"));
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code ?? String(error);
@@ -63,11 +68,13 @@ export async function list(directory: string, depth: number): Promise<string[]> 
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (entry.name.startsWith(".")) continue;
     const path = join(directory, entry.name);
-    const directoryLike = entry.isDirectory() || (entry.isSymbolicLink() && (await isDirectory(path)));
+    const directoryLike =
+      entry.isDirectory() || (entry.isSymbolicLink() && (await isDirectory(path)));
     if (directoryLike) {
       if (depth < depthMax) files.push(...(await list(path, depth + 1)));
     } else if (isYaml.test(entry.name)) files.push(path);
-    if (files.length > filesMax) throw new Error(`more than ${filesMax} files below ${directory}: join some of them`);
+    if (files.length > filesMax)
+      throw new Error(`more than ${filesMax} files below ${directory}: join some of them`);
   }
   return files;
 }

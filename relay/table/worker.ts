@@ -66,7 +66,12 @@ async function start(): Promise<void> {
         await publish(library, refreshSoon);
       }
     } catch (error) {
-      problems([{ where: options.directory, text: `cannot be read: ${String(error)}; the table in force stays` }]);
+      problems([
+        {
+          where: options.directory,
+          text: `cannot be read: ${String(error)}; the table in force stays`,
+        },
+      ]);
     } finally {
       running = false;
     }
@@ -106,7 +111,12 @@ function restore(wire: WireTable): void {
     parents = [manifest.digest, ...manifest.parents];
     everPublished = true;
   } catch (error) {
-    problems([{ where: options.copyDirectory ?? "", text: `the kept route table is damaged and not used: ${String(error)}` }]);
+    problems([
+      {
+        where: options.copyDirectory ?? "",
+        text: `the kept route table is damaged and not used: ${String(error)}`,
+      },
+    ]);
   }
 }
 
@@ -124,7 +134,15 @@ async function publish(library: Library, refreshSoon: () => void): Promise<void>
   const { resources, complaints, incomplete } = library.view();
   const { routes, grants, references, credentials } = gather(resources, versions);
   const { installation } = options;
-  const result = compile({ routes, grants, references, previous, now: startedMs, installation, sha256 });
+  const result = compile({
+    routes,
+    grants,
+    references,
+    previous,
+    now: startedMs,
+    installation,
+    sha256,
+  });
   clearTimeout(recheckTimer);
   if (result.recheckAtMs !== undefined) {
     recheckTimer = setTimeout(refreshSoon, Math.max(result.recheckAtMs - startedMs, 0) + 1);
@@ -141,7 +159,10 @@ async function publish(library: Library, refreshSoon: () => void): Promise<void>
     const judgement = judge({ previous, next: table });
     if (!judgement.publish && !(await isApproved(table.digest))) {
       const mend = `if that is meant: echo ${table.digest} > ${join(options.directory, approvalFile)}`;
-      problems([...found, { where: options.directory, text: `${judgement.why}; the table in force stays; ${mend}` }]);
+      problems([
+        ...found,
+        { where: options.directory, text: `${judgement.why}; the table in force stays; ${mend}` },
+      ]);
       if (published.size > 0) return;
     } else previous = table;
   } else previous = table;
@@ -157,19 +178,39 @@ type Sending = {
 };
 
 async function send({ library, incomplete, startedMs, credentials }: Sending): Promise<void> {
-  const encoded = encode(previous, { sha256, gzip: gzipSync, previousShardCount: shardCount, parents, relays: 1 });
+  const encoded = encode(previous, {
+    sha256,
+    gzip: gzipSync,
+    previousShardCount: shardCount,
+    parents,
+    relays: 1,
+  });
   const manifest = JSON.stringify(encoded.manifest);
   const fresh = new Map([...encoded.shards].filter(([name]) => !published.has(name)));
   shardCount = encoded.manifest.shards.length;
-  if (parents[0] !== encoded.manifest.digest) parents = [encoded.manifest.digest, ...parents].slice(0, 8);
+  if (parents[0] !== encoded.manifest.digest)
+    parents = [encoded.manifest.digest, ...parents].slice(0, 8);
   published = encoded.shards;
   everPublished = true;
   const keys = keyCount(previous);
-  post({ kind: "table", manifest, shards: fresh, incomplete, keys, credentials, ms: Date.now() - startedMs });
+  post({
+    kind: "table",
+    manifest,
+    shards: fresh,
+    incomplete,
+    keys,
+    credentials,
+    ms: Date.now() - startedMs,
+  });
   try {
     await copy?.save({ manifest, shards: encoded.shards }, library.lastGood());
   } catch (error) {
-    problems([{ where: options.copyDirectory ?? "", text: `the route table could not be kept for a restart: ${String(error)}` }]);
+    problems([
+      {
+        where: options.copyDirectory ?? "",
+        text: `the route table could not be kept for a restart: ${String(error)}`,
+      },
+    ]);
   }
 }
 

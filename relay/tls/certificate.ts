@@ -21,7 +21,10 @@ export type Certificate = {
 const lookMs = 5000;
 
 /** Throws where the first pair cannot be used; the message names the file. */
-export async function watchCertificate(files: CertificateFiles, events: CertificateEvents): Promise<Certificate> {
+export async function watchCertificate(
+  files: CertificateFiles,
+  events: CertificateEvents,
+): Promise<Certificate> {
   let current = await load(files);
   let seen = await fingerprint(files);
   let complained = "";
@@ -50,7 +53,10 @@ async function load({ certificateFile, keyFile }: CertificateFiles): Promise<Sec
   try {
     return mailContext({ cert, key });
   } catch (error) {
-    throw new Error(`${certificateFile} and ${keyFile} are not a certificate and its key: ${(error as Error).message}`, { cause: error });
+    throw new Error(
+      `${certificateFile} and ${keyFile} are not a certificate and its key: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
 }
 
@@ -64,7 +70,9 @@ async function readPem(file: string): Promise<string> {
 
 async function fingerprint(files: CertificateFiles): Promise<string> {
   const stats = await Promise.all(
-    [files.certificateFile, files.keyFile].map(async (file) => await stat(file).catch(() => undefined)),
+    [files.certificateFile, files.keyFile].map(
+      async (file) => await stat(file).catch(() => undefined),
+    ),
   );
   return stats.map((each) => `${each?.mtimeMs}/${each?.size}/${each?.ino}`).join(" ");
 }

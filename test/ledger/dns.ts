@@ -5,7 +5,11 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 
-export type CountingDns = { readonly address: string; questions(): readonly string[]; close(): void };
+export type CountingDns = {
+  readonly address: string;
+  questions(): readonly string[];
+  close(): void;
+};
 
 export async function countingDns(): Promise<CountingDns> {
   const socket = createSocket("udp4");
@@ -19,7 +23,11 @@ export async function countingDns(): Promise<CountingDns> {
   });
   socket.bind(0, "127.0.0.1");
   await once(socket, "listening");
-  return { address: `127.0.0.1:${socket.address().port}`, questions: () => asked, close: () => socket.close() };
+  return {
+    address: `127.0.0.1:${socket.address().port}`,
+    questions: () => asked,
+    close: () => socket.close(),
+  };
 }
 
 function nameIn(query: Buffer): string {

@@ -60,7 +60,10 @@ export function startGenerator(options: GeneratorOptions): Generator {
         const entry: Entry = { number, domain, sentMs: Date.now(), answered: false };
         entries.push(entry);
         underWay += 1;
-        entry.answered = await client.send(to, `X-Ledger: ${number}\r\nSubject: ${number}\r\n\r\n${filler}.\r\n`);
+        entry.answered = await client.send(
+          to,
+          `X-Ledger: ${number}\r\nSubject: ${number}\r\n\r\n${filler}.\r\n`,
+        );
         underWay -= 1;
       }
       client.end();

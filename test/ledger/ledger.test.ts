@@ -30,7 +30,10 @@ test("ledger: kill -9 at 50 random moments under load loses nothing that was ans
   assert.ok(reckoning.answered > 100, "some load was there");
   assert.equal(reckoning.missing, 0);
   assert.equal(reckoning.wrongHost, 0);
-  assert.ok(reckoning.duplicates <= reckoning.inFlight, `${reckoning.duplicates} twice, ${reckoning.inFlight} in flight`);
+  assert.ok(
+    reckoning.duplicates <= reckoning.inFlight,
+    `${reckoning.duplicates} twice, ${reckoning.inFlight} in flight`,
+  );
 });
 
 test("ledger: mail whose route is deleted waits, asks no DNS, bounces nothing, and goes when it is put back", async (context) => {
@@ -58,7 +61,8 @@ test("ledger: mail whose route is deleted waits, asks no DNS, bounces nothing, a
   await eventually(() => generator.entries.length >= 500, { msMax: 20_000, what: "500 sent" });
   await generator.stop();
   ledger.rule("x.test", undefined);
-  const withdrawn = (): boolean => ledger.relay.log().filter((line) => line["status"] === "4.4.4").length >= 500;
+  const withdrawn = (): boolean =>
+    ledger.relay.log().filter((line) => line["status"] === "4.4.4").length >= 500;
   await eventually(withdrawn, { msMax: 20_000, what: "all deferred with 4.4.4" });
   await one?.up();
   await new Promise((resolve) => setTimeout(resolve, 3000)); // three rounds of retries
@@ -69,5 +73,9 @@ test("ledger: mail whose route is deleted waits, asks no DNS, bounces nothing, a
   assert.equal(reckoning.missing, 0);
   assert.equal(reckoning.wrongHost, 0);
   assert.equal(reckoning.duplicates, 0);
-  assert.equal(ledger.arrivals.every(({ host }) => host === "one"), true, "no report was sent");
+  assert.equal(
+    ledger.arrivals.every(({ host }) => host === "one"),
+    true,
+    "no report was sent",
+  );
 });

@@ -5,7 +5,13 @@
  */
 import { type Generator, type GeneratorOptions, startGenerator } from "./generator.ts";
 import { type Arrival, type Reckoning, type Rule, reckon } from "./reckoning.ts";
-import { eventually, hostsRoute, type ProcessOptions, type RelayProcess, relayProcess } from "./relay-process.ts";
+import {
+  eventually,
+  hostsRoute,
+  type ProcessOptions,
+  type RelayProcess,
+  relayProcess,
+} from "./relay-process.ts";
 import { type Sink, startSink } from "./sink.ts";
 
 export type Ledger = {
@@ -58,14 +64,22 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       rules.push({ domain, host, fromMs: Date.now() });
       const name = domain.replaceAll(".", "-");
       const hosts = port === undefined ? [] : [{ host: "127.0.0.1", port }];
-      relay.routes(`${name}.yaml`, port === undefined ? undefined : [hostsRoute(name, { suffixes: [domain] }, hosts, { retry })]);
+      relay.routes(
+        `${name}.yaml`,
+        port === undefined
+          ? undefined
+          : [hostsRoute(name, { suffixes: [domain] }, hosts, { retry })],
+      );
     },
     generate: (rest) => startGenerator({ ...rest, port: () => relay.port() }),
     async settle(generator, msMax) {
       await generator.stop();
       const { entries } = generator;
       const books = () => reckon({ entries, arrivals, rules, slackMs });
-      await eventually(() => books().missing === 0, { msMax, what: "everything answered has arrived" }).catch(() => {});
+      await eventually(() => books().missing === 0, {
+        msMax,
+        what: "everything answered has arrived",
+      }).catch(() => {});
       return books();
     },
     async close() {

@@ -3,12 +3,21 @@
  * when. Pure: reckon compares them. A message answered 250 must arrive at a host that some rule named
  * between its being sent and its arrival.
  */
-export type Entry = { readonly number: number; readonly domain: string; readonly sentMs: number; answered: boolean };
+export type Entry = {
+  readonly number: number;
+  readonly domain: string;
+  readonly sentMs: number;
+  answered: boolean;
+};
 
 export type Arrival = { readonly number: number; readonly host: string; readonly atMs: number };
 
 /** From `fromMs` until the next rule of the domain, its mail goes to `host`; undefined: nowhere, it waits. */
-export type Rule = { readonly domain: string; readonly host: string | undefined; readonly fromMs: number };
+export type Rule = {
+  readonly domain: string;
+  readonly host: string | undefined;
+  readonly fromMs: number;
+};
 
 export type Books = {
   readonly entries: readonly Entry[];
@@ -41,7 +50,8 @@ export function reckon({ entries, arrivals, rules, slackMs }: Books): Reckoning 
     const entry = byNumber.get(arrival.number);
     const timeline = entry === undefined ? [] : (timelines.get(entry.domain) ?? []);
     const sentMs = entry?.sentMs ?? 0;
-    if (!hostsBetween(timeline, sentMs - slackMs, arrival.atMs).has(arrival.host)) wrong.push(arrival);
+    if (!hostsBetween(timeline, sentMs - slackMs, arrival.atMs).has(arrival.host))
+      wrong.push(arrival);
     if (seen.has(arrival.number)) duplicates += 1;
     seen.add(arrival.number);
   }
@@ -59,7 +69,11 @@ export function reckon({ entries, arrivals, rules, slackMs }: Books): Reckoning 
 }
 
 /** The hosts that the rules in force at any time from `fromMs` to `toMs` name. */
-function hostsBetween(timeline: readonly Rule[], fromMs: number, toMs: number): ReadonlySet<string> {
+function hostsBetween(
+  timeline: readonly Rule[],
+  fromMs: number,
+  toMs: number,
+): ReadonlySet<string> {
   const hosts = new Set<string>();
   for (const [index, rule] of timeline.entries()) {
     const endMs = timeline[index + 1]?.fromMs ?? Number.POSITIVE_INFINITY;

@@ -57,9 +57,13 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
     pid: () => child?.pid ?? 0,
     log: () => log,
     async start() {
-      const started = spawn(process.execPath, [join(root, "cli/main.ts"), "relay", "--config", configFile], {
-        stdio: ["ignore", "pipe", "pipe"],
-      });
+      const started = spawn(
+        process.execPath,
+        [join(root, "cli/main.ts"), "relay", "--config", configFile],
+        {
+          stdio: ["ignore", "pipe", "pipe"],
+        },
+      );
       let words = "";
       started.stderr.on("data", (chunk: Buffer) => {
         words = (words + chunk.toString()).slice(-4000);
@@ -101,7 +105,10 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
         rmSync(path, { force: true });
         return;
       }
-      const text = typeof documents === "string" ? documents : documents.map((each) => stringify(each)).join("---\n");
+      const text =
+        typeof documents === "string"
+          ? documents
+          : documents.map((each) => stringify(each)).join("---\n");
       writeFileSync(`${path}.new`, text);
       renameSync(`${path}.new`, path);
     },
@@ -118,7 +125,12 @@ function portsIn(listeners: string): Map<string, number> {
 }
 
 /** A MailRoute to plain-text hosts, as a manifest. */
-export function hostsRoute(name: string, spec: { suffixes?: string[]; domains?: string[]; addresses?: string[]; senders?: object }, hosts: readonly { host: string; port: number; priority?: number; weight?: number }[], more: object = {}): object {
+export function hostsRoute(
+  name: string,
+  spec: { suffixes?: string[]; domains?: string[]; addresses?: string[]; senders?: object },
+  hosts: readonly { host: string; port: number; priority?: number; weight?: number }[],
+  more: object = {},
+): object {
   return {
     apiVersion: "mailroute.dev/v1alpha1",
     kind: "MailRoute",
@@ -128,7 +140,10 @@ export function hostsRoute(name: string, spec: { suffixes?: string[]; domains?: 
 }
 
 /** Asks again until it holds, or fails with what `condition` last said. */
-export async function eventually(condition: () => boolean | Promise<boolean>, options: { readonly msMax: number; readonly what: string }): Promise<void> {
+export async function eventually(
+  condition: () => boolean | Promise<boolean>,
+  options: { readonly msMax: number; readonly what: string },
+): Promise<void> {
   const endMs = Date.now() + options.msMax;
   while (!(await condition())) {
     if (Date.now() > endMs) throw new Error(`not within ${options.msMax} ms: ${options.what}`);

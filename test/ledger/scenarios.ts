@@ -2,7 +2,11 @@
 import type { Ledger } from "./ledger.ts";
 import type { Reckoning } from "./reckoning.ts";
 
-export type Load = { readonly seconds: number; readonly connections: number; readonly messagesPerSecond: number };
+export type Load = {
+  readonly seconds: number;
+  readonly connections: number;
+  readonly messagesPerSecond: number;
+};
 
 const steady = 40;
 const settleMs = 60_000;
@@ -18,7 +22,12 @@ export async function fullLoad(ledger: Ledger, load: Load): Promise<Reckoning> {
     ...load,
     bodyBytes: 4096,
     address(number) {
-      const domain = number % 10 === 0 ? "moving.test" : number % 10 === 1 ? "flapping.test" : `d${number % steady}.test`;
+      const domain =
+        number % 10 === 0
+          ? "moving.test"
+          : number % 10 === 1
+            ? "flapping.test"
+            : `d${number % steady}.test`;
       return { to: `user${number}@${domain}`, domain };
     },
   });
@@ -37,7 +46,10 @@ export async function fullLoad(ledger: Ledger, load: Load): Promise<Reckoning> {
 export type Kills = Load & { readonly kills: number; readonly random: () => number };
 
 /** kill -9 at random moments under load; `inFlight` is what each start found unfinished on disk, in all. */
-export async function killed(ledger: Ledger, options: Kills): Promise<Reckoning & { readonly inFlight: number }> {
+export async function killed(
+  ledger: Ledger,
+  options: Kills,
+): Promise<Reckoning & { readonly inFlight: number }> {
   for (const domain of ["a.test", "b.test", "c.test"]) ledger.rule(domain, domain);
   await ledger.relay.start();
   const generator = ledger.generate({

@@ -17,9 +17,11 @@ export type SinkOptions = {
   readonly port?: number;
   readonly lmtp?: boolean;
   /** Called for each message before it is answered; "drop" closes the connection instead. */
-  readonly received: (message: Received) => "drop" | undefined | void;
+  readonly received: (message: Received) => "drop" | undefined;
   /** A reply for a recipient other than 250, as "550 5.1.1 no". */
   readonly refuse?: (recipient: string) => string | undefined;
+  /** LMTP: what a recipient is answered after the message, where it is not 250. */
+  readonly unkept?: (recipient: string) => string | undefined;
 };
 
 export type Sink = {
@@ -70,7 +72,8 @@ function converse(socket: Socket, options: SinkOptions): void {
   let recipients: string[] = [];
   const command = (line: string): string => {
     const verb = line.slice(0, 4).toUpperCase();
-    if (verb === "EHLO" || verb === "LHLO") return "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES";
+    if (verb === "EHLO" || verb === "LHLO")
+      return "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES";
     if (verb === "MAIL") {
       sender = pathIn(line);
       recipients = [];
@@ -96,7 +99,9 @@ function converse(socket: Socket, options: SinkOptions): void {
     let replies = "";
     for (;;) {
       if (inData) {
-        const whole = waiting.subarray(0, 3).equals(endOfData.subarray(2)) ? 1 : waiting.indexOf(endOfData) + 3;
+        const whole = waiting.subarray(0, 3).equals(endOfData.subarray(2))
+          ? 1
+          : waiting.indexOf(endOfData) + 3;
         if (whole === 2) break;
         const end = Math.max(whole - 1, 0);
         const body = Buffer.from(waiting.subarray(0, end));
@@ -106,7 +111,9 @@ function converse(socket: Socket, options: SinkOptions): void {
           socket.destroy();
           return;
         }
-        replies += "250 2.0.0 kept\r\n".repeat(options.lmtp === true ? recipients.length : 1);
+        const answers =
+          options.lmtp === true ? recipients.map((each) => options.unkept?.(each)) : [undefined];
+        replies += answers.map((answer) => `${answer ?? "250 2.0.0 kept"}\r\n`).join("");
         continue;
       }
       const end = waiting.indexOf("\r\n");

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseConfig } from "./config.ts";
+
+const minimal = `
+hostname: relay.test
+routes: {directory: /routes}
+spool: {directory: /spool}
+listeners: [{name: smtp, port: 2525}]
+`;
+
+test("config: four settings are enough, everything else has a default", () => {
+  const parsed = parseConfig(minimal);
+  assert.ok(parsed.ok);
+  assert.deepEqual(parsed.config.trustedNetworks, []);
+  assert.equal(parsed.config.limits.messageBytesMax, 50 * 1024 * 1024);
+  assert.equal(parsed.config.listeners[0]?.host, "::");
+});
+
+const bad: readonly { name: string; text: string; complaint: RegExp }[] = [
+  { name: "an empty file", text: "", complaint: /^hostname: is missing/ },
+  { name: "not YAML", text: "a: [", complaint: /line 1/ },
+  {
+    name: "an unknown setting",
+    text: `${minimal}\ncolour: red`,
+    complaint: /^the file: no such setting: colour; remove it/,
+  },
+  {
+    name: "an unknown limit",
+    text: `${minimal}\nlimits: {messageBytes: 5}`,
+    complaint: /^limits: no such setting: messageBytes/,
+  },
+  {
+    name: "a limit out of bounds",
+    text: `${minimal}\nlimits: {recipientsMax: 1}`,
+    complaint: /^limits\.recipientsMax: must be at least 100/,
+  },
+  {
+    name: "a host name that is none",
+    text: minimal.replace("relay.test", "re lay"),
+    complaint: /^hostname: is not a host name: write it like/,
+  },
+  {
+    name: "a network that is none",
+    text: `${minimal}\ntrustedNetworks: [10.0.0.0/99]`,
+    complaint: /^trustedNetworks\.0: is not an address or network: write it like/,
+  },
+  {
+    name: "a port that is none",
+    text: minimal.replace("2525", "70000"),
+    complaint: /^listeners\.0\.port: must be 0 to 65535/,
+  },
+  {
+    name: "no listener",
+    text: minimal.replace("[{name: smtp, port: 2525}]", "[]"),
+    complaint: /^listeners: needs at least one/,
+  },
+  {
+    name: "two listeners of one name",
+    text: minimal.replace("}]", "}, {name: smtp, port: 26}]"),
+    complaint: /^listeners: two have the same name/,
+  },
+  {
+    name: "implicit TLS without a certificate",
+    text: minimal.replace("2525", "465, implicitTls: true"),
+    complaint: /^listeners\.0\.implicitTls: needs a certificate; set tls/,
+  },
+  {
+    name: "a mailbox that is none",
+    text: `${minimal}\npostmaster: me`,
+    complaint: /^postmaster: is not a mail address/,
+  },
+  {
+    name: "waits the wrong way round",
+    text: `${minimal}\nretry: {initialMs: 5000, maxMs: 1000}`,
+    complaint: /^retry\.initialMs: is larger than retry\.maxMs/,
+  },
+  {
+    name: "half a certificate",
+    text: `${minimal}\ntls: {certificateFile: a.pem}`,
+    complaint: /^tls\.keyFile: is missing/,
+  },
+];
+
+for (const { name, text, complaint } of bad) {
+  test(`config: ${name} is refused with the field and the mend`, () => {
+    const parsed = parseConfig(text);
+    assert.ok(!parsed.ok);
+    assert.match(parsed.complaints[0] ?? "", complaint);
+  });
+}

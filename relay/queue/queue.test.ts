@@ -1,0 +1,275 @@
+/** The queue with a real spool and a delivery that answers as told: fates, reports, reloads, failing disks. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { outboundRoute } from "../config/outbound.ts";
+import type { Delivery, Job } from "../delivery/delivery.ts";
+import type { Outcome } from "../outcome.ts";
+import { createIds } from "../reception/ids.ts";
+import { checksum, type Envelope } from "../spool/records.ts";
+import { Spool, SpoolError } from "../spool/spool.ts";
+import { TableHolder } from "../table/holder.ts";
+import { active, toHost } from "../table/table.testkit.ts";
+import type { QueueEvents } from "./events.ts";
+import { Queue } from "./queue.ts";
+import { createReporter } from "./reports.ts";
+
+const retry = { initialMs: 40, maxMs: 40, expireAfterMs: 60_000, delayWarningAfterMs: 60_000 };
+const outbound = outboundRoute({
+  outbound: { tls: "Disabled", port: 25, denyNetworks: [] },
+  retry,
+});
+const shortRetry = { initial: "1s", max: "1s" };
+const routes = {
+  a: { suffixes: ["a.test"], target: toHost("a1.test"), retry: shortRetry },
+  b: { suffixes: ["b.test"], target: toHost("b1.test"), retry: shortRetry },
+  sender: { suffixes: ["sender.test"], target: toHost("s1.test") },
+};
+const ok = (hop: string): Outcome => ({
+  kind: "delivered",
+  hop,
+  reply: { code: 250, status: "2.0.0", text: "ok" },
+});
+const no: Outcome = { kind: "failed", reply: { code: 550, status: "5.1.1", text: "no such user" } };
+const later: Outcome = {
+  kind: "deferred",
+  cause: "connect",
+  reply: { code: 451, status: "4.4.1", text: "refused" },
+};
+
+type Answer = (job: Job, recipient: string) => Outcome | Promise<Outcome>;
+
+/** Everything that a queue needs, real but for the next hops. */
+async function bench(
+  context: TestContext,
+  answer: Answer,
+  more: { bodyBytesInMemoryMax?: number } = {},
+) {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-queue-"));
+  const spool = await Spool.open({
+    directory,
+    owner: "t",
+    limits: { bytesMax: 1e9, messagesMax: 1e6, freeBytesMin: 0 },
+  });
+  const tables = new TableHolder();
+  tables.activate(active(routes));
+  const jobs: Job[] = [];
+  const told: string[] = [];
+  const delivery: Delivery = {
+    async deliver(job) {
+      jobs.push(job);
+      return await Promise.all(job.recipients.map(async (each) => await answer(job, each)));
+    },
+    async close() {},
+  };
+  const events: QueueEvents = {
+    attempted: ({ recipient, step }) => void told.push(`${step.kind} ${recipient.address}`),
+    reported: (dsn) => void told.push(`reported to ${dsn.recipients[0]?.address}`),
+    unreported: (_, why) => void told.push(`unreported: ${why}`),
+    unsaved: () => void told.push("unsaved"),
+    corrupt: () => void told.push("corrupt"),
+  };
+  const clock = {
+    now: () => Date.now(),
+    wait(ms: number, callback: () => void) {
+      const timer = setTimeout(callback, ms);
+      return () => clearTimeout(timer);
+    },
+  };
+  const nextId = createIds({ now: clock.now, random: Math.random });
+  const reporter = createReporter({
+    hostname: "relay.test",
+    postmaster: "postmaster@relay.test",
+    outbound,
+    nextId,
+    now: clock.now,
+    unreported: events.unreported,
+  });
+  const limits = {
+    activeMax: 100,
+    activePerDestinationMax: 10,
+    bodyBytesInMemoryMax: 1000,
+    ...more,
+  };
+  const queue = new Queue({
+    spool,
+    tables,
+    delivery,
+    reporter,
+    events,
+    clock,
+    random: () => 0,
+    outbound,
+    limits,
+  });
+  context.after(async () => {
+    await queue.stop({ graceMs: 0 });
+    await spool.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const accept = async (to: readonly string[], more: Partial<Envelope> = {}): Promise<Envelope> => {
+    const body = Buffer.from("Subject: hello\r\n\r\nbody\r\n");
+    const recipients = to.map((address) => ({
+      address,
+      key: `suffix:${address.split("@")[1]}`,
+      expiresAtMs: Date.now() + 60_000,
+      warnAtMs: Date.now() + 60_000,
+    }));
+    const envelope = {
+      id: nextId(),
+      session: "s",
+      client: "192.0.2.1",
+      trusted: true,
+      sender: "me@sender.test",
+      recipients,
+      arrivedAtMs: Date.now(),
+      bytes: body.length,
+      crc: checksum(body),
+      eightBit: false,
+      smtputf8: false,
+      ...more,
+    };
+    await spool.commit([{ kind: "accept", envelope, body }]);
+    queue.add(envelope, body);
+    return envelope;
+  };
+  const until = async (condition: () => boolean): Promise<void> => {
+    for (const endMs = Date.now() + 5000; !condition(); ) {
+      if (Date.now() > endMs) assert.fail(`not in time: ${told.join(", ")}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  return { queue, spool, tables, jobs, told, accept, until, clock };
+}
+
+test("queue: one transaction for each next hop, with exactly its recipients", async (context) => {
+  const { accept, until, jobs, queue, spool } = await bench(context, (job) => ok(job.route.id));
+  await accept(["1@a.test", "1@b.test", "2@a.test"]);
+  await until(() => queue.size === 0);
+  const byRoute = jobs.map(({ route, recipients }) => [route.id, [...recipients]] as const).sort();
+  assert.deepEqual(byRoute, [
+    ["mail/a", ["1@a.test", "2@a.test"]],
+    ["mail/b", ["1@b.test"]],
+  ]);
+  await until(() => spool.messages === 0);
+});
+
+test("queue: each recipient has its own fate, and the failed one's report is a message like any other", async (context) => {
+  const { accept, until, jobs, told, queue } = await bench(context, (_, to) =>
+    to === "bad@a.test" ? no : ok("h"),
+  );
+  await accept(["good@a.test", "bad@a.test"]);
+  await until(() => queue.size === 0 && jobs.length === 2);
+  assert.deepEqual(told, [
+    "finished good@a.test",
+    "bounce bad@a.test",
+    "reported to me@sender.test",
+    "finished me@sender.test",
+  ]);
+  const dsn = Buffer.from(jobs[1]?.body ?? []).toString();
+  assert.equal(jobs[1]?.sender, "");
+  assert.match(dsn, /^Final-Recipient: rfc822; ?bad@a\.test\r$/m);
+  assert.match(dsn, /^Status: 5\.1\.1\r$/m);
+});
+
+test("queue: a failure of mail from <> is told to nobody", async (context) => {
+  const { accept, until, told, queue } = await bench(context, () => no);
+  await accept(["bad@a.test"], { sender: "" });
+  await until(() => queue.size === 0);
+  assert.deepEqual(told, ["bounce bad@a.test", "unreported: the sender is <>"]);
+});
+
+test("queue: a deferred recipient is tried again, a delivered one never", async (context) => {
+  let tries = 0;
+  const { accept, until, jobs, queue } = await bench(context, (_, to) =>
+    to === "slow@a.test" && ++tries < 2 ? later : ok("h"),
+  );
+  await accept(["fast@a.test", "slow@a.test"]);
+  await until(() => queue.size === 0);
+  assert.deepEqual(
+    jobs.map(({ recipients }) => [...recipients]),
+    [["fast@a.test", "slow@a.test"], ["slow@a.test"]],
+  );
+});
+
+test("queue: what is left after a restart is taken up, with what was finished left out", async (context) => {
+  const { accept, until, spool, jobs, queue } = await bench(context, (_, to) =>
+    to === "done@a.test" ? ok("h") : later,
+  );
+  await accept(["done@a.test", "waits@a.test"]);
+  await until(() => jobs.length === 1 && queue.active === 0);
+  await queue.stop({ graceMs: 100 });
+  const [stored] = [...spool.list(() => assert.fail("corrupt"))];
+  assert.deepEqual(
+    stored?.state.recipients.map((each) => each?.attempts),
+    [undefined, 1],
+  );
+});
+
+test("queue: a reload wakes whose route changed, also while its attempt was under way", async (context) => {
+  const gate = Promise.withResolvers<Outcome>();
+  let first = true;
+  const { accept, until, tables, jobs, queue } = await bench(context, () => {
+    if (!first) return ok("h");
+    first = false;
+    return gate.promise;
+  });
+  await accept(["u@a.test"]);
+  await until(() => jobs.length === 1);
+  const longWait = { initial: "1h", max: "1h" };
+  tables.activate(
+    active({ ...routes, a: { ...routes.a, target: toHost("a2.test"), retry: longWait } }),
+  );
+  gate.resolve(later);
+  await until(() => queue.size === 0);
+  const { target } = jobs[1]?.route ?? {};
+  assert.equal(target?.kind === "hosts" && target.hosts[0]?.host, "a2.test");
+});
+
+test("queue: a reload that changes nothing for a message does not wake it", async (context) => {
+  const { accept, until, tables, jobs, queue } = await bench(context, () => later);
+  await accept(["u@a.test"]);
+  await until(() => jobs.length === 1 && queue.active === 0);
+  for (let count = 0; count < 5; count++)
+    tables.activate(
+      active({
+        ...routes,
+        [`new${count}`]: { suffixes: [`n${count}.test`], target: toHost("n.test") },
+      }),
+    );
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(jobs.length, 1);
+});
+
+test("queue: when the disk refuses, what was delivered is not delivered again and is written down later", async (context) => {
+  const { accept, until, spool, jobs, told, queue, clock } = await bench(context, () => ok("h"));
+  const commit = spool.commit.bind(spool);
+  const wait = clock.wait;
+  let refusals = 3;
+  clock.wait = (ms, callback) => wait(ms === 5000 ? 10 : ms, callback);
+  spool.commit = async (changes) => {
+    if (changes[0]?.kind === "remove" && refusals-- > 0) throw new SpoolError("full");
+    await commit(changes);
+  };
+  await accept(["u@a.test"]);
+  await until(() => spool.messages === 0 && queue.size === 0);
+  assert.equal(jobs.length, 1);
+  assert.deepEqual(told, ["finished u@a.test", "unsaved", "unsaved", "unsaved"]);
+});
+
+test("queue: a damaged body defers its own message and nobody else's", async (context) => {
+  const { accept, until, spool, told, queue, jobs } = await bench(context, () => ok("h"), {
+    bodyBytesInMemoryMax: 0,
+  });
+  const body = spool.body.bind(spool);
+  spool.body = (envelope) =>
+    envelope.sender === "damaged@sender.test" ? undefined : body(envelope);
+  await accept(["u@a.test"], { sender: "damaged@sender.test" });
+  await accept(["v@b.test"]);
+  await until(() => told.includes("finished v@b.test") && told.includes("retry u@a.test"));
+  assert.ok(told.includes("corrupt"));
+  assert.equal(queue.size, 1);
+  assert.equal(jobs.length, 1);
+});
