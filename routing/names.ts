@@ -1,7 +1,7 @@
 /**
- * The domains, literals and suffixes of one shard, packed into a few typed arrays: a hash table of our own
- * instead of a Map, because a million small strings and map cells are what a large table's memory is,
- * and because the hash of every suffix is known before its text is cut out. Immutable.
+ * The domains, literals and suffixes of one shard, packed into one buffer with a hash table of our own
+ * instead of a Map: a million small strings and map cells are what a large table's memory would be, and
+ * a look-up costs what it misses in the cache, so a name lies beside its numbers. Immutable.
  */
 import { hashOf } from "./hash.ts";
 import type { RouteId } from "./route.ts";
@@ -9,98 +9,97 @@ import type { Entries, NameNode } from "./table.ts";
 
 export type NameRow = NameNode & { readonly name: string };
 
-/** Numbers of one row, side by side so that they share a cache line. */
-const rowNumbers = 4;
-const hashAt = 0;
-const endAt = 1;
+/** A record in words of four bytes: hash, length, two numbers of values (0 is none), then the name. */
+const lengthAt = 1;
 const domainAt = 2;
 const suffixAt = 3;
+const headWords = 4;
 
 const decoder = new TextDecoder("latin1");
 
 export class Names {
   readonly size: number;
-  /** ASCII of all names in order. */
+  /** Records in order of name; `bytes` is the same memory. */
+  readonly words: Uint32Array;
   readonly bytes: Uint8Array;
-  /** By row: hash, where its name ends in `bytes`, and index + 1 into `values` twice (0 is none). */
-  readonly table: Uint32Array;
-  /** Open addressing, linear probing: row + 1, 0 is free. At most three quarters are taken. */
+  /** Open addressing, linear probing: where a record begins + 1, 0 is free; at most 3/4 are taken. */
   readonly slots: Uint16Array | Uint32Array;
   readonly values: readonly Entries[];
 
   /** Rows in order of name, each name once: equal content makes equal arrays. */
   constructor(rows: readonly NameRow[]) {
     this.size = rows.length;
-    this.table = new Uint32Array(rows.length * rowNumbers);
+    const total = rows.reduce((sum, { name }) => sum + recordWords(name.length), 0);
     const capacity = capacityFor(rows.length);
-    this.slots = rows.length < 0xffff ? new Uint16Array(capacity) : new Uint32Array(capacity);
-    this.bytes = new Uint8Array(rows.reduce((sum, { name }) => sum + name.length, 0));
+    this.words = new Uint32Array(total);
+    this.bytes = new Uint8Array(this.words.buffer);
+    this.slots = total < 0xffff ? new Uint16Array(capacity) : new Uint32Array(capacity);
     const values = new Values();
-    let end = 0;
-    for (const [row, { name, domain, suffix }] of rows.entries()) {
-      for (let at = 0; at < name.length; at += 1) this.bytes[end + at] = name.charCodeAt(at);
-      end += name.length;
+    let record = 0;
+    for (const { name, domain, suffix } of rows) {
       const hash = hashOf(name);
-      const first = row * rowNumbers;
-      this.table[first + hashAt] = hash;
-      this.table[first + endAt] = end;
-      this.table[first + domainAt] = values.number(domain);
-      this.table[first + suffixAt] = values.number(suffix);
-      this.slots[this.#freeSlot(hash)] = row + 1;
+      this.words[record] = hash;
+      this.words[record + lengthAt] = name.length;
+      this.words[record + domainAt] = values.number(domain);
+      this.words[record + suffixAt] = values.number(suffix);
+      const from = (record + headWords) * 4;
+      for (let at = 0; at < name.length; at += 1) this.bytes[from + at] = name.charCodeAt(at);
+      this.slots[this.#freeSlot(hash)] = record + 1;
+      record += recordWords(name.length);
     }
     this.values = values.list;
   }
 
-  /** The row of text from `start` on, whose hash is `hash`; -1 where there is none. */
+  /** The record of text from `start` on, whose hash is `hash`; -1 where there is none. */
   find(hash: number, text: string, start: number): number {
-    const { slots, table } = this;
+    const { slots, words } = this;
     const mask = slots.length - 1;
     let slot = slotOf(hash, mask);
     for (;;) {
-      const row = (slots[slot] as number) - 1;
-      if (row < 0) return -1;
-      if (table[row * rowNumbers] === hash && this.#isAt(row, text, start)) return row;
+      const record = (slots[slot] as number) - 1;
+      if (record < 0) return -1;
+      if (words[record] === hash && this.#isAt(record, text, start)) return record;
       slot = (slot + 1) & mask;
     }
   }
 
-  domainAt(row: number): Entries | undefined {
-    const number = this.table[row * rowNumbers + domainAt] as number;
-    return number === 0 ? undefined : this.values[number - 1];
+  domainAt(record: number): Entries | undefined {
+    return this.#value(record + domainAt);
   }
 
-  suffixAt(row: number): Entries | undefined {
-    const number = this.table[row * rowNumbers + suffixAt] as number;
-    return number === 0 ? undefined : this.values[number - 1];
+  suffixAt(record: number): Entries | undefined {
+    return this.#value(record + suffixAt);
   }
 
   get(name: string): NameNode | undefined {
-    const row = this.find(hashOf(name), name, 0);
-    return row < 0 ? undefined : { domain: this.domainAt(row), suffix: this.suffixAt(row) };
+    const record = this.find(hashOf(name), name, 0);
+    return record < 0 ? undefined : this.#nodeAt(record);
   }
 
   *rows(): Generator<NameRow> {
     const text = decoder.decode(this.bytes);
-    for (let row = 0; row < this.size; row += 1) {
-      const name = text.slice(this.#startOf(row), this.endOf(row));
-      yield { name, domain: this.domainAt(row), suffix: this.suffixAt(row) };
+    for (let record = 0; record < this.words.length; ) {
+      const from = (record + headWords) * 4;
+      const length = this.words[record + lengthAt] as number;
+      yield { name: text.slice(from, from + length), ...this.#nodeAt(record) };
+      record += recordWords(length);
     }
   }
 
-  #startOf(row: number): number {
-    return row === 0 ? 0 : this.endOf(row - 1);
+  #nodeAt(record: number): NameNode {
+    return { domain: this.domainAt(record), suffix: this.suffixAt(record) };
   }
 
-  /** Where its name ends in `bytes`. */
-  endOf(row: number): number {
-    return this.table[row * rowNumbers + endAt] as number;
+  #value(place: number): Entries | undefined {
+    const number = this.words[place] as number;
+    return number === 0 ? undefined : this.values[number - 1];
   }
 
-  #isAt(row: number, text: string, start: number): boolean {
-    const { bytes } = this;
-    const from = this.#startOf(row);
-    const length = this.endOf(row) - from;
+  #isAt(record: number, text: string, start: number): boolean {
+    const { bytes, words } = this;
+    const length = words[record + lengthAt] as number;
     if (text.length - start !== length) return false;
+    const from = (record + headWords) * 4;
     for (let at = 0; at < length; at += 1) {
       if (bytes[from + at] !== text.charCodeAt(start + at)) return false;
     }
@@ -113,6 +112,26 @@ export class Names {
     while (this.slots[slot] !== 0) slot = (slot + 1) & mask;
     return slot;
   }
+}
+
+/** Equal names with equal entries, `isSame` telling about those. */
+export function isSameNames(
+  a: Names,
+  b: Names,
+  isSame: (a: Entries | undefined, b: Entries | undefined) => boolean,
+): boolean {
+  if (a.size !== b.size || a.words.length !== b.words.length) return false;
+  const others = b.rows();
+  for (const { name, domain, suffix } of a.rows()) {
+    const { value } = others.next();
+    if (value === undefined || value.name !== name) return false;
+    if (!isSame(domain, value.domain) || !isSame(suffix, value.suffix)) return false;
+  }
+  return true;
+}
+
+function recordWords(length: number): number {
+  return headWords + ((length + 3) >> 2);
 }
 
 /** The low bits chose the shard and are the same for all its names, so the slot comes from the others. */

@@ -4,7 +4,7 @@
  */
 import { hashOf } from "./hash.ts";
 import { keyParts, type SenderKey } from "./key.ts";
-import { Names } from "./names.ts";
+import { isSameNames, Names } from "./names.ts";
 import type { Route, RouteId } from "./route.ts";
 import {
   type Entries,
@@ -85,7 +85,7 @@ function shared(fresh: readonly Shard[], previous: RouteTable | undefined): read
 function isSameShard(a: Shard, b: Shard): boolean {
   return (
     a.keys === b.keys &&
-    isSameNames(a.names, b.names) &&
+    isSameNames(a.names, b.names, isSameEntries) &&
     isSameMap(a.addresses, b.addresses, isSameEntries) &&
     isSameMap(a.routes, b.routes, isSameValue)
   );
@@ -100,17 +100,6 @@ function isSameMap<K, V>(
   for (const [key, value] of a) {
     const other = b.get(key);
     if (other === undefined || !isSame(value, other)) return false;
-  }
-  return true;
-}
-
-function isSameNames(a: Names, b: Names): boolean {
-  if (a.size !== b.size || a.bytes.length !== b.bytes.length) return false;
-  if (!a.bytes.every((byte, index) => byte === b.bytes[index])) return false;
-  for (let row = 0; row < a.size; row += 1) {
-    if (a.endOf(row) !== b.endOf(row)) return false;
-    if (!isSameEntries(a.domainAt(row), b.domainAt(row))) return false;
-    if (!isSameEntries(a.suffixAt(row), b.suffixAt(row))) return false;
   }
   return true;
 }
