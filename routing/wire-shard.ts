@@ -25,7 +25,7 @@ const encoder = new TextEncoder();
 export function shardBytes(table: RouteTable, index: number): Uint8Array {
   const shard = table.shards[index] as Shard;
   const routes = [...shard.routes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
-  const ids = [...idsOf(shard)].sort();
+  const ids = [...new Set(idsOf(shard))].sort();
   const numbers = new Map(ids.map((id, number) => [id, number]));
   const list = (kind: KeyKind) => flatEntries(shard, kind, numbers);
   const wire = {
@@ -41,16 +41,14 @@ export function shardBytes(table: RouteTable, index: number): Uint8Array {
   return encoder.encode(JSON.stringify(wire));
 }
 
-/** Every route that an entry names; it may stand in another shard. */
-export function idsOf(shard: Shard): ReadonlySet<RouteId> {
-  const ids = new Set<RouteId>();
-  const collect = (entries: Entries | undefined) => {
-    if (typeof entries === "string") ids.add(entries);
-    else if (entries !== undefined) for (const [, id] of entryList(entries)) ids.add(id);
-  };
-  for (const entries of shard.addresses.values()) collect(entries);
-  for (const entries of shard.names.values) collect(entries);
-  return ids;
+/** Every route that an entry names, some more than once; it may stand in another shard. */
+export function* idsOf(shard: Shard): Generator<RouteId> {
+  for (const list of [shard.names.values, shard.addresses.values()]) {
+    for (const entries of list) {
+      if (typeof entries === "string") yield entries;
+      else for (const [, id] of entryList(entries)) yield id;
+    }
+  }
 }
 
 /** [name, entries, name, entries, ...]; entries: the route's number, or [sender key or "", number]s. */
