@@ -54,16 +54,16 @@ export function jobTo(
   };
 }
 
-export const quick: Partial<HopLimits> = {
-  connectMsMax: 500,
-  greetingMsMax: 300,
-  helloMsMax: 300,
-  tlsMsMax: 300,
-  mailMsMax: 300,
-  rcptMsMax: 300,
-  dataMsMax: 300,
-  dataBlockMsMax: 300,
-  dataDoneMsMax: 300,
+const quick: Partial<HopLimits> = {
+  connectMsMax: 600,
+  greetingMsMax: 600,
+  helloMsMax: 600,
+  tlsMsMax: 600,
+  mailMsMax: 600,
+  rcptMsMax: 600,
+  dataMsMax: 600,
+  dataBlockMsMax: 600,
+  dataDoneMsMax: 600,
   sweepMs: 20,
 };
 

@@ -11,7 +11,7 @@ import type { Hop } from "./policy.ts";
 import { deferred, failed, type Trouble } from "./reply.ts";
 import { Secrets, type Terms } from "./secrets.ts";
 
-export type Dialled = { readonly connection: NextHop } | { readonly trouble: Trouble };
+type Dialled = { readonly connection: NextHop } | { readonly trouble: Trouble };
 
 export type Dial = (hop: Hop, cutOff: AbortSignal) => Promise<Dialled>;
 

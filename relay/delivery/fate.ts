@@ -102,7 +102,7 @@ function asTooMany(reply: Reply): Reply {
 // RFC 4954 section 6: the next hop wants another authentication than we offer. Not the sender's fault.
 const authCodes = new Set([454, 530, 534, 535, 538]);
 
-export function fateOf(reply: Reply, hop: string): Trouble {
+function fateOf(reply: Reply, hop: string): Trouble {
   if (authCodes.has(reply.code)) return { kind: "deferred", cause: "auth", reply, hop };
   if (reply.code >= 500) return { kind: "failed", reply, hop };
   if (reply.code >= 400) return { kind: "deferred", cause: "reply", reply, hop };

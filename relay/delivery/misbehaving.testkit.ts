@@ -8,7 +8,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, TLSSocket } from "node:tls";
 
-export type Received = {
+type Received = {
   readonly sender: string;
   readonly recipients: readonly string[];
   /** As it was before dot-stuffing. */

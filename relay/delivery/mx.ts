@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 import type { Host } from "../../routing/route.ts";
 import { deferred, failed, type Trouble } from "./reply.ts";
 
-export type MxRecord = { readonly exchange: string; readonly preference: number };
+type MxRecord = { readonly exchange: string; readonly preference: number };
 
 export type MxAnswer =
   | { readonly kind: "records"; readonly records: readonly MxRecord[] }

@@ -20,7 +20,7 @@ export type Group = {
 export type PlanOptions = { readonly recipientsPerTransactionMax: number };
 
 /** RFC 5321 section 4.5.3.1.8: every server takes at least 100 recipients. */
-export const defaultPlanOptions: PlanOptions = { recipientsPerTransactionMax: 100 };
+const defaultPlanOptions: PlanOptions = { recipientsPerTransactionMax: 100 };
 
 /** Groups in the order of their first recipients, recipients in the order given. */
 export function planTransactions(

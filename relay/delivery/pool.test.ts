@@ -215,3 +215,21 @@ test("pool: all who wait for a dead host hear it from one attempt", async () => 
   assert.equal(attempts, 3);
   await delivery.close({ graceMs: 0 });
 });
+
+test("pool: no host is starved by another that always has mail", { timeout: 5000 }, async () => {
+  const [busy, other] = [await misbehaving(), await misbehaving()];
+  const delivery = deliveryFor({ limits: { connectionsMax: 2, messagesPerConnectionMax: 10 } });
+  let stop = false;
+  const route = routeTo([{ port: busy.port }]);
+  const load = Array.from({ length: 6 }, async () => {
+    while (!stop) await delivery.deliver(jobTo(route, ["a@to.test"]), never);
+  });
+  await pause(50);
+  const job = jobTo(routeTo([{ port: other.port }]), ["a@to.test"]);
+  assert.deepEqual(kinds(await delivery.deliver(job, never)), ["delivered"]);
+  stop = true;
+  await Promise.all(load);
+  await delivery.close({ graceMs: 0 });
+  await busy.close();
+  await other.close();
+});

@@ -103,6 +103,7 @@ export class Pool {
     connection.idleSince = this.now();
     line.idle.push(connection);
     if (line.waiters.size > 0) this.pump(line);
+    else if (this.blocked.size > 0) this.unblock();
   }
 
   isRested(key: string): boolean {
@@ -166,11 +167,13 @@ export class Pool {
       if (!this.hasRoom(line, waiter)) break;
       this.openOne(line, waiter.hop);
     }
+    if (line.dialling >= line.waiters.size) this.blocked.delete(line);
   }
 
   private hasRoom(line: Line, waiter: Waiter): boolean {
     const max = Math.min(waiter.hop.policy.connectionsMax, line.ceiling);
     if (line.all.size + line.dialling >= max) {
+      this.blocked.delete(line);
       // Only idle ones that it must not use are in its way.
       if (!waiter.fresh || line.idle.length === 0) return false;
       line.idle.shift()?.quit();
@@ -230,13 +233,18 @@ export class Pool {
     queueMicrotask(() => this.refill(line));
   }
 
+  /** Lines that had no room at all come before the one that lost a connection. */
   private refill(line: Line): void {
     if (this.closing) return;
+    this.unblock();
     this.pump(line);
-    for (const other of [...this.blocked]) {
-      if (this.total >= this.limits.connectionsMax) return;
-      this.blocked.delete(other);
-      this.pump(other);
+  }
+
+  private unblock(): void {
+    for (const line of [...this.blocked]) {
+      this.pump(line);
+      // No room even so: it keeps its place in front of the others.
+      if (this.blocked.has(line)) return;
     }
   }
 

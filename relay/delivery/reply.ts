@@ -49,7 +49,7 @@ function replyOf(code: string, text: string): Reply {
 }
 
 /** One line of at most 1000 characters without controls: fit for logs, status texts and DSNs. */
-export function cleanText(text: string): string {
+function cleanText(text: string): string {
   return text.slice(0, replyTextMax).replace(unprintable, " ").trim();
 }
 

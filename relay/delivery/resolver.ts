@@ -8,7 +8,7 @@ import { isIP } from "node:net";
 import type { MxAnswer } from "./mx.ts";
 import { type Kept, NameCache } from "./name-cache.ts";
 
-export type AddressAnswer =
+type AddressAnswer =
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
   | { readonly kind: "none" }
   | { readonly kind: "nxdomain" }
