@@ -197,6 +197,8 @@ export class Pool {
   }
 
   private openOne(line: Line, hop: Hop): void {
+    // It has had its turn: should it want more, it goes behind the others.
+    this.blocked.delete(line);
     line.dialling += 1;
     this.total += 1;
     void this.dial(hop, this.cutOff.signal)
@@ -233,7 +235,7 @@ export class Pool {
     queueMicrotask(() => this.refill(line));
   }
 
-  /** Lines that had no room at all come before the one that lost a connection. */
+  /** Room that comes free goes round the lines that wait for it, before the one that had it. */
   private refill(line: Line): void {
     if (this.closing) return;
     this.unblock();
@@ -243,7 +245,7 @@ export class Pool {
   private unblock(): void {
     for (const line of [...this.blocked]) {
       this.pump(line);
-      // No room even so: it keeps its place in front of the others.
+      // No room left: whoever had no turn keeps its place.
       if (this.blocked.has(line)) return;
     }
   }
