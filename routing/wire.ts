@@ -220,22 +220,38 @@ export function assembleTable(
   manifest: Manifest,
   shards: ReadonlyMap<string, DecodedShard>,
 ): RouteTable {
+  const steps = assembleSteps(manifest, shards);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The same, a shard at a time: a relay under load does other work between two steps. Throws TableError. */
+export function* assembleSteps(
+  manifest: Manifest,
+  shards: ReadonlyMap<string, DecodedShard>,
+): Generator<undefined, RouteTable, undefined> {
   const count = manifest.shards.length;
-  const list = manifest.shards.map(({ name }, index): Shard => {
+  const list: Shard[] = [];
+  const known = new Set<string>();
+  for (const [index, { name }] of manifest.shards.entries()) {
     const decoded = shards.get(name);
     if (decoded === undefined) throw new TableError(`table: shard ${name} is missing`);
     if (decoded.index !== index || decoded.count !== count) {
       const place = `${decoded.index} of ${decoded.count}`;
       throw new TableError(`table: shard ${name} is number ${place}, not ${index} of ${count}`);
     }
-    return decoded.shard;
-  });
-  const known = new Set(list.flatMap(({ routes }) => [...routes.keys()]));
+    list.push(decoded.shard);
+    for (const id of decoded.shard.routes.keys()) known.add(id);
+    yield;
+  }
   for (const [index, shard] of list.entries()) {
     for (const id of idsOf(shard)) {
       if (known.has(id)) continue;
       throw new TableError(`table: shard ${index} names route ${id}, which is missing`);
     }
+    yield;
   }
   return { shards: list, hasAddresses: hasAddresses(list), digest: manifest.digest };
 }

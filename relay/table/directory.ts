@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { gunzipSync } from "node:zlib";
-import { assembleTable, decodeManifest, decodeShard } from "../../routing/wire.ts";
+import { assembleSteps, decodeManifest, decodeShard } from "../../routing/wire.ts";
 import type { CredentialStore } from "./credentials.ts";
 import type { TableHolder } from "./holder.ts";
 import type { FromWorker, Problem, WorkerOptions } from "./worker-messages.ts";
@@ -33,6 +33,7 @@ export type DirectoryOptions = WorkerOptions & {
 };
 
 const restartMs = 1000;
+const sliceMsMax = 2;
 
 type DecodedShard = ReturnType<typeof decodeShard>;
 type TableMessage = Extract<FromWorker, { kind: "table" }>;
@@ -96,32 +97,38 @@ async function activate(
   const manifest = decodeManifest(message.manifest);
   const shards = new Map<string, DecodedShard>();
   for (const { name, sha256 } of manifest.shards) {
-    let shard = known.get(name);
-    if (shard === undefined) {
-      const bytes = message.shards.get(name) ?? new Uint8Array();
-      const found = createHash("sha256").update(bytes).digest("hex");
-      if (found !== sha256)
-        throw new Error(
-          `route table: shard ${name} does not have the content that the manifest says`,
-        );
-      shard = decodeShard(bytes, { gunzip: gunzipSync });
-      await turn(); // other work between two shards
-    }
+    const shard = known.get(name) ?? decodeChecked(name, message.shards.get(name), sha256);
+    if (!known.has(name)) await turn(); // other work between two shards
     shards.set(name, shard);
   }
-  const table = assembleTable(manifest, shards);
+  const table = await inSlices(assembleSteps(manifest, shards));
   options.credentials.replace(message.credentials);
   const nowMs = options.now();
-  options.tables.activate({
-    table,
-    digest: manifest.digest,
-    activatedAtMs: nowMs,
-    stale: message.incomplete,
-  });
-  options.events.activated({
-    digest: manifest.digest,
-    keys: message.keys,
-    ms: message.ms + nowMs - startedMs,
-  });
+  const { digest } = manifest;
+  options.tables.activate({ table, digest, activatedAtMs: nowMs, stale: message.incomplete });
+  options.events.activated({ digest, keys: message.keys, ms: message.ms + nowMs - startedMs });
   return shards;
+}
+
+/** Throws where the bytes are not what the manifest says. */
+function decodeChecked(name: string, bytes: Uint8Array | undefined, sha256: string): DecodedShard {
+  const found = createHash("sha256")
+    .update(bytes ?? "")
+    .digest("hex");
+  if (bytes === undefined || found !== sha256) {
+    throw new Error(`route table: shard ${name} does not have the content that the manifest says`);
+  }
+  return decodeShard(bytes, { gunzip: gunzipSync });
+}
+
+/** Runs the steps, letting others in whenever a slice is used up. */
+async function inSlices<T>(steps: Generator<undefined, T, undefined>): Promise<T> {
+  for (;;) {
+    const endMs = performance.now() + sliceMsMax;
+    while (performance.now() < endMs) {
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
+    await turn();
+  }
 }

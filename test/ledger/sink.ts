@@ -68,6 +68,7 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
 function converse(socket: Socket, options: SinkOptions): void {
   let waiting: Buffer = Buffer.alloc(0);
   let inData = false;
+  let isEnding = false;
   let sender = "";
   let recipients: string[] = [];
   const command = (line: string): string => {
@@ -90,7 +91,7 @@ function converse(socket: Socket, options: SinkOptions): void {
       inData = true;
       return "354 go on";
     }
-    if (verb === "QUIT") socket.end();
+    if (verb === "QUIT") isEnding = true;
     return verb === "QUIT" ? "221 2.0.0 bye" : "250 2.0.0 ok";
   };
   socket.write("220 sink.test ESMTP\r\n");
@@ -121,7 +122,8 @@ function converse(socket: Socket, options: SinkOptions): void {
       replies += `${command(waiting.toString("utf8", 0, end))}\r\n`;
       waiting = waiting.subarray(end + 2);
     }
-    if (replies !== "" && !socket.destroyed) socket.write(replies);
+    if (isEnding) socket.end(replies);
+    else if (replies !== "") socket.write(replies);
   });
 }
 
