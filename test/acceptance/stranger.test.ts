@@ -1,0 +1,245 @@
+/** No stranger relays: whoever is not trusted reaches `access: Anyone` routes only, however he writes. */
+import assert from "node:assert/strict";
+import { networkInterfaces } from "node:os";
+import { after, before, describe, test } from "node:test";
+import { type CountingDns, countingDns } from "../ledger/dns.ts";
+import { hostsRoute, type RelayProcess, relayProcess } from "../ledger/relay-process.ts";
+import { dial, greeted, hand, idIn, say, send, sendBody, stranger } from "./client.ts";
+import { admin, drained, type Hosts, logged, metric, startHosts, untilLogged } from "./hosts.ts";
+import { type Spelling, spellings } from "./spellings.ts";
+
+const shown = ({ path, line }: Spelling): string => JSON.stringify(line ?? path);
+
+describe("who may send", { timeout: 120_000 }, () => {
+  let hosts: Hosts;
+  let dns: CountingDns;
+  let relay: RelayProcess;
+
+  before(async () => {
+    hosts = await startHosts(["trusted", "open"]);
+    dns = await countingDns();
+    relay = relayProcess({
+      postmaster: "postmaster@trusted.test",
+      trustedNetworks: ["127.0.0.1/32"],
+      denyNetworks: ["127.0.0.66", "127.0.66.0/24"],
+      dns: { servers: [dns.address] },
+    });
+    relay.routes("all.yaml", [
+      hostsRoute("trusted", { suffixes: ["trusted.test"] }, hosts.target("trusted")),
+      hostsRoute("open", { suffixes: ["open.test"] }, hosts.target("open"), { access: "Anyone" }),
+      hostsRoute("locked", { domains: ["locked.test"] }, [{ host: "127.0.0.1", port: 1 }], {
+        tls: { mode: "Verified" },
+        auth: { secretRef: { name: "missing" } },
+      }),
+      hostsRoute("closed", { domains: ["closed.test"] }, [{ host: "127.0.0.1", port: 1 }], {
+        access: "Anyone",
+        tls: { mode: "Verified" },
+        auth: { secretRef: { name: "missing" } },
+      }),
+    ]);
+    await relay.start();
+  });
+  after(async () => {
+    await relay.close();
+    await hosts.close();
+    dns.close();
+  });
+
+  /** The answer to one recipient; where it is taken, the message goes on its way. */
+  const offer = async (
+    spelling: Spelling,
+    from: Parameters<typeof greeted>[1],
+    subject: string,
+  ): Promise<string> => {
+    const client = await greeted(relay.port(), from);
+    const mail = await say(client, `MAIL FROM:<>${spelling.utf8 ? " SMTPUTF8" : ""}`);
+    assert.match(mail, /^250 /);
+    const reply = await say(client, spelling.line ?? `RCPT TO:<${spelling.path}>`);
+    if (reply.startsWith("250")) await sendBody(client, { subject });
+    client.socket.destroy();
+    return reply;
+  };
+
+  test(`stranger: is refused in each of ${spellings.length} spellings, nothing arrives and DNS is not asked`, async () => {
+    assert.ok(spellings.length >= 60);
+    const let_in: string[] = [];
+    for (const spelling of spellings) {
+      const reply = await offer(spelling, stranger, "stranger");
+      if (!/^[45]\d\d \d\.\d\.\d+ /.test(reply))
+        let_in.push(`${shown(spelling)}: ${reply || "no answer"}`);
+    }
+    assert.deepEqual(let_in, []);
+    assert.equal(await metric(relay, "mailroute_accepted_total"), 0);
+    assert.deepEqual(hosts.arrivals, []);
+    assert.deepEqual(dns.questions(), []);
+  });
+
+  test("stranger: what is no address is 5xx, and what is one is 550 5.7.1 or 5.1.2", async () => {
+    for (const spelling of spellings.filter(({ leaves }) => leaves !== "refused")) {
+      assert.equal(
+        await offer(spelling, stranger, "stranger"),
+        "550 5.7.1 relaying denied",
+        shown(spelling),
+      );
+    }
+    assert.equal(
+      await offer({ path: "a@[192.0.2.1]", leaves: "refused" }, stranger, "stranger"),
+      "550 5.1.2 no route names this address literal",
+    );
+  });
+
+  test("stranger: a sender of a trusted domain, EHLO as ourselves and earlier good recipients give no trust", async () => {
+    const client = dial(relay.port(), stranger);
+    await client.reply();
+    await say(client, "EHLO relay.test");
+    const answers = await hand(client, {
+      from: "postmaster@trusted.test",
+      to: ["a@open.test", "a@evil.test", "b@trusted.test"],
+      subject: "mixed",
+    });
+    assert.deepEqual(
+      answers.rcpt.map((reply) => reply.slice(0, 9)),
+      ["250 2.1.5", "550 5.7.1", "550 5.7.1"],
+    );
+    client.socket.destroy();
+    await drained(relay);
+    assert.deepEqual(
+      hosts.subject("mixed").map(({ host, recipients }) => [host, ...recipients]),
+      [["open", "a@open.test"]],
+    );
+  });
+
+  test("stranger: reaches Anyone routes, where a local part stays what it is", async () => {
+    const to = [
+      "a@open.test",
+      "A@Sub.OPEN.test.",
+      "a%evil.test@open.test",
+      "evil.test!a@open.test",
+      '"a@evil.test"@open.test',
+      "@evil.test:b@open.test",
+    ];
+    const answers = await send(
+      relay.port(),
+      { from: "someone@away.test", to, subject: "open" },
+      stranger,
+    );
+    assert.deepEqual(new Set(answers.rcpt), new Set(["250 2.1.5 recipient ok"]));
+    await drained(relay);
+    const [arrival, ...more] = hosts.subject("open");
+    assert.deepEqual(more, []);
+    assert.equal(arrival?.host, "open");
+    assert.deepEqual(arrival?.recipients, [
+      "a@open.test",
+      "A@sub.open.test",
+      "a%evil.test@open.test",
+      "evil.test!a@open.test",
+      '"a@evil.test"@open.test',
+      "b@open.test",
+    ]);
+  });
+
+  test("stranger: a report about his mail to an open domain asks no DNS for a route that refuses him", async () => {
+    assert.deepEqual(dns.questions(), []);
+  });
+
+  test("trusted: the same spellings are refused or go exactly where they say", async () => {
+    const expected: string[] = [];
+    const found: string[] = [];
+    const asked = new Set<string>();
+    for (const [index, spelling] of spellings.entries()) {
+      const reply = await offer(spelling, {}, `trusted ${index}`);
+      const refused = /^[45]\d\d \d\.\d\.\d+ /.test(reply);
+      expected.push(`${shown(spelling)} ${spelling.leaves}`);
+      if (refused) {
+        found.push(`${shown(spelling)} refused`);
+        continue;
+      }
+      await drained(relay);
+      const [arrival] = hosts.subject(`trusted ${index}`);
+      const [bounced] = logged(relay, "bounced", { key: "outbound" }).slice(-1);
+      const name = String(bounced?.["to"]).replace(/^.*@/, "");
+      found.push(`${shown(spelling)} ${arrival?.host ?? name}`);
+      if (spelling.leaves !== "trusted" && spelling.leaves !== "refused")
+        asked.add(spelling.leaves);
+    }
+    assert.deepEqual(found, expected);
+    assert.deepEqual(new Set(dns.questions()), asked);
+    assert.deepEqual(
+      hosts.at("open").filter(({ text }) => text.includes("Subject: trusted")),
+      [],
+    );
+  });
+
+  test("unavailable route: trusted mail is taken and waits, strangers get 451", async () => {
+    const answers = await send(relay.port(), { from: "", to: ["a@locked.test", "a@closed.test"] });
+    const id = idIn(answers.data);
+    for (const to of ["a@locked.test", "a@closed.test"]) {
+      assert.equal((await untilLogged(relay, "deferred", { id, to }))["status"], "4.3.5");
+    }
+    const refused = await send(relay.port(), { to: ["a@closed.test", "a@locked.test"] }, stranger);
+    assert.deepEqual(
+      refused.rcpt.map((reply) => reply.slice(0, 9)),
+      ["451 4.3.5", "550 5.7.1"],
+    );
+    assert.match((await admin(relay, "/readyz")).body, /Secret mail\/missing does not exist/);
+  });
+
+  test("denied networks: are answered 554 at connect and nothing else", async () => {
+    for (const localAddress of ["127.0.0.66", "127.0.66.1", "127.0.66.255"]) {
+      const client = dial(relay.port(), { localAddress });
+      assert.match(await client.reply(), /^554[ -]5\.7\.1 |^554 .*not served/, localAddress);
+      assert.doesNotMatch(await say(client, "EHLO client.test"), /^250/);
+      client.socket.destroy();
+    }
+    for (const localAddress of ["127.0.0.65", "127.0.67.0"]) {
+      const client = await greeted(relay.port(), { localAddress });
+      client.socket.destroy();
+    }
+  });
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === "::1"),
+);
+const noIpv6 = hasIpv6 ? false : "this machine has no IPv6";
+
+test("mapped addresses: an IPv4 client of an IPv6 listener is who he is by IPv4", {
+  timeout: 30_000,
+  skip: noIpv6,
+}, async (context) => {
+  const hosts = await startHosts(["trusted"]);
+  const relay = relayProcess({
+    listeners: [{ name: "smtp", host: "::", port: 0 }],
+    trustedNetworks: ["127.0.0.1/32", "::ffff:127.0.7.0/120"],
+    denyNetworks: ["127.0.0.66/32", "::ffff:127.0.0.67"],
+  });
+  context.after(async () => {
+    await relay.close();
+    await hosts.close();
+  });
+  relay.routes("all.yaml", [
+    hostsRoute("trusted", { suffixes: ["trusted.test"] }, hosts.target("trusted")),
+  ]);
+  await relay.start();
+  const answerTo = async (from: { localAddress?: string; host?: string }): Promise<string> => {
+    const client = dial(relay.port(), from);
+    const banner = await client.reply();
+    if (banner.startsWith("220")) await say(client, "EHLO client.test");
+    const answers = banner.startsWith("220")
+      ? await hand(client, { to: ["a@trusted.test"] })
+      : undefined;
+    client.socket.destroy();
+    return (answers?.rcpt[0] ?? banner).slice(0, 3);
+  };
+  assert.equal(await answerTo({ localAddress: "127.0.0.1" }), "250");
+  assert.equal(await answerTo({ localAddress: "127.0.0.5" }), "550");
+  assert.equal(await answerTo({ localAddress: "127.0.7.9" }), "250");
+  assert.equal(await answerTo({ localAddress: "127.0.8.9" }), "550");
+  assert.equal(await answerTo({ localAddress: "127.0.0.66" }), "554");
+  assert.equal(await answerTo({ localAddress: "127.0.0.67" }), "554");
+  assert.equal(await answerTo({ host: "::1" }), "550");
+  assert.deepEqual(
+    logged(relay, "accepted").map(({ client }) => client),
+    ["127.0.0.1", "127.0.7.9"],
+  );
+});
