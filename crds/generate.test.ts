@@ -64,7 +64,7 @@ test("crds: className is immutable in the CRD and unknown to the editors' schema
 });
 
 function resources(folder: string): { file: string; resource: unknown }[] {
-  const directory = new URL(`examples/${folder}`, import.meta.url);
+  const directory = new URL(`${folder}/`, import.meta.url);
   return readdirSync(directory)
     .filter((name) => name.endsWith(".yaml"))
     .flatMap((file) => {
@@ -77,7 +77,7 @@ function resources(folder: string): { file: string; resource: unknown }[] {
 }
 
 test("crds: every example is valid by itself", () => {
-  const all = [...resources(""), ...resources("more/")];
+  const all = [...resources("examples"), ...resources("more-examples")];
   assert.ok(all.length > 12);
   for (const { file, resource } of all) {
     const isGrant = property(resource, "kind") === "MailGrant";
@@ -89,7 +89,7 @@ test("crds: every example is valid by itself", () => {
 });
 
 test("crds: all examples together compile without a conflict, and hold the golden table", () => {
-  const routes = resources("").map(({ resource }) => {
+  const routes = resources("examples").map(({ resource }) => {
     const name = String(property(property(resource, "metadata"), "name"));
     return { id: routeIdOf("mail", name), resource };
   });
