@@ -87,7 +87,9 @@ async function metricsRows(): Promise<string[]> {
     table: () => undefined,
   });
   const all = await registry.getMetricsAsJSON();
-  const declared = all.map(({ name }) => registry.getSingleMetric(name) as unknown as { labelNames: string[] });
+  const declared = all.map(
+    ({ name }) => registry.getSingleMetric(name) as unknown as { labelNames: string[] },
+  );
   return all.flatMap(({ name, type, help }, index) => {
     if (!name.startsWith("mailroute_")) return [];
     const labels = (declared[index]?.labelNames ?? []).filter((label) => label !== "le").join(", ");

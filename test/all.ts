@@ -2,7 +2,13 @@
 import { runSteps } from "./run.ts";
 
 const args = process.argv.slice(2);
-const files = ["routing/**/*.test.ts", "relay/**/*.test.ts", "cli/**/*.test.ts", "crds/**/*.test.ts", "test/**/*.test.ts"];
+const files = [
+  "routing/**/*.test.ts",
+  "relay/**/*.test.ts",
+  "cli/**/*.test.ts",
+  "crds/**/*.test.ts",
+  "test/**/*.test.ts",
+];
 
 process.exitCode = runSteps([
   { name: "check", command: process.execPath, args: ["test/check.ts"] },

@@ -3,9 +3,21 @@ import { runSteps, tool } from "./run.ts";
 
 process.exitCode = runSteps([
   { name: "types", command: tool("tsc"), args: ["--noEmit"] },
-  { name: "format, imports and layers", command: tool("biome"), args: ["check", "--error-on-warnings", "."] },
-  { name: "promises and switches", command: tool("oxlint"), args: ["--type-aware", "--deny-warnings"] },
+  {
+    name: "format, imports and layers",
+    command: tool("biome"),
+    args: ["check", "--error-on-warnings", "."],
+  },
+  {
+    name: "promises and switches",
+    command: tool("oxlint"),
+    args: ["--type-aware", "--deny-warnings"],
+  },
   { name: "dead code", command: tool("knip"), args: [] },
-  { name: "generated CRDs and schemas", command: process.execPath, args: ["crds/generate.ts", "--check"] },
+  {
+    name: "generated CRDs and schemas",
+    command: process.execPath,
+    args: ["crds/generate.ts", "--check"],
+  },
   { name: "generated reference", command: process.execPath, args: ["docs/generate.ts", "--check"] },
 ]);

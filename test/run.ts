@@ -2,7 +2,11 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
-export type Step = { readonly name: string; readonly command: string; readonly args: readonly string[] };
+export type Step = {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+};
 
 const root = join(import.meta.dirname, "..");
 
