@@ -18,11 +18,11 @@ import { suffixesOf } from "./match.ts";
 import { memoized } from "./memoized.ts";
 import {
   alwaysDenied,
-  type Block,
   isDeniedName,
   isInBlock,
+  type NetworkSet,
+  networkSet,
   parseBlock,
-  parseBlocks,
 } from "./network.ts";
 
 export type Installation = {
@@ -52,7 +52,7 @@ export type Delegation = {
   readonly isUnlimited: (namespace: string) => boolean;
   readonly permission: (namespace: string, key: RecipientKey) => Permission;
   readonly verdicts: ReadonlyMap<string, GrantVerdict>;
-  readonly denied: readonly Block[];
+  readonly denied: NetworkSet;
   /** Whom each namespace's workloads may send as, of those that a grant gives anything. */
   readonly sendersOf: (namespace: string) => readonly SenderKey[];
 };
@@ -95,7 +95,7 @@ export function delegationOf(input: {
   return {
     isUnlimited,
     verdicts,
-    denied: parseBlocks([...alwaysDenied, ...(installation.deniedCIDRs ?? [])]),
+    denied: networkSet([...alwaysDenied, ...(installation.deniedCIDRs ?? [])]),
     permission: (namespace, key) =>
       isUnlimited(namespace)
         ? { kind: "unlimited" }
@@ -150,13 +150,13 @@ export type HostUse = { readonly host: string; readonly port: number };
 export function hostRefusal(
   grant: Grant,
   { host, port }: HostUse,
-  denied: readonly Block[],
+  denied: NetworkSet,
 ): string | undefined {
   const ip = parseIp(host);
   const rules = (grant.hosts ?? []).filter((rule) => isCovered(rule.host, host, ip));
   const byPort = rules.filter(({ ports }) => ports === undefined || ports.includes(port));
   const isNamedBlock = ip !== undefined && byPort.length > 0;
-  const isInside = ip === undefined ? isDeniedName(host) : denied.some((b) => isInBlock(ip, b));
+  const isInside = ip === undefined ? isDeniedName(host) : denied.has(ip);
   if (isInside && !isNamedBlock) {
     return `${host} is inside the cluster or this host: MailGrant ${grant.name} must name its address in targets.hosts`;
   }

@@ -6,11 +6,16 @@ import * as z from "zod";
 import { parseIp } from "./domain.ts";
 import { isDomainName } from "./key.ts";
 import { limits } from "./limits.ts";
+import { parseBlock } from "./network.ts";
 import type { Route } from "./route.ts";
 
 const domain = z.string().refine((text) => isDomainName(text) && !text.startsWith("["));
 const host = z.string().refine((text) => parseIp(text) === text || isDomainName(text));
 const credential = z.strictObject({ secret: z.string().max(400), version: z.string().max(256) });
+const block = z
+  .string()
+  .max(64)
+  .refine((text) => parseBlock(text) !== undefined);
 const ms = z.int().min(0);
 const count = z.int().min(0);
 const line = z.string().max(2048);
@@ -74,9 +79,7 @@ const routeSchema = z.strictObject({
     expireAfterMs: ms,
     delayWarningAfterMs: ms,
   }),
-  reach: z
-    .union([z.literal("anywhere"), z.array(z.string().max(64)).max(limits.grantHostsMax)])
-    .optional(),
+  reach: z.union([z.literal("anywhere"), z.array(block).max(limits.grantHostsMax)]).optional(),
   unavailable: z.string().max(limits.unavailableCharsMax).optional(),
   heldUntilMs: ms.optional(),
 });

@@ -2,11 +2,11 @@
  * The relay's configuration file: its schema, defaults and errors. Pure: text in, Config or a list of
  * complaints out, each naming the field and what to write instead. Reading the file is main's work.
  */
-import ipaddr from "ipaddr.js";
 import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import { parseAddress } from "../../routing/address.ts";
 import { parseDomain } from "../../routing/domain.ts";
+import { hostlessNetworks, parseBlock } from "../../routing/network.ts";
 import {
   deliveryLimitsSchema,
   queueLimitsSchema,
@@ -14,7 +14,7 @@ import {
   spoolLimitsSchema,
 } from "./limits.ts";
 
-const network = z.string().refine((text) => ipaddr.isValidCIDR(text) || ipaddr.isValid(text), {
+const network = z.string().refine((text) => parseBlock(text) !== undefined, {
   error: "is not an address or network: write it like 192.0.2.0/24 or 2001:db8::/32",
 });
 const domainName = z.string().refine((text) => parseDomain(text) !== undefined, {
@@ -50,16 +50,7 @@ const outbound = z.strictObject({
   denyNetworks: z
     .array(network)
     .max(256)
-    .default([
-      "0.0.0.0/8",
-      "127.0.0.0/8",
-      "169.254.0.0/16",
-      "224.0.0.0/4",
-      "::/128",
-      "::1/128",
-      "fe80::/10",
-      "ff00::/8",
-    ])
+    .default([...hostlessNetworks])
     .describe("Addresses to which an MX must not lead."),
 });
 

@@ -4,9 +4,10 @@
  * allows; choosing among hosts, and keeping connections, is done elsewhere.
  */
 import { connect, type Socket } from "node:net";
-import { defaultDenyNetworks, isOwn, networkTest } from "./networks.ts";
+import { hostlessNetworks, networkSet } from "../../routing/network.ts";
 import { NextHop } from "./next-hop.ts";
 import type { DeliveryOptions, HopLimits } from "./options.ts";
+import { isOwn } from "./own.ts";
 import type { Hop } from "./policy.ts";
 import { deferred, failed, type Trouble } from "./reply.ts";
 import { Secrets, type Terms } from "./secrets.ts";
@@ -24,7 +25,7 @@ export function createDial(
   const { limits, now } = settings;
   const { random = Math.random, events = {} } = options;
   const secrets = new Secrets(options.credentials);
-  const isDenied = networkTest(options.denyNetworks ?? defaultDenyNetworks);
+  const denied = networkSet(options.denyNetworks ?? hostlessNetworks);
 
   async function addressesOf(hop: Hop): Promise<Addresses> {
     if (options.dial !== undefined) return { addresses: [hop.host] };
@@ -39,7 +40,8 @@ export function createDial(
     if (foreign.length < answer.addresses.length) {
       return { trouble: failed(554, "5.4.6", `${hop.name} is this system itself: mail loops`) };
     }
-    const allowed = hop.via === "hosts" ? foreign : foreign.filter((address) => !isDenied(address));
+    const allowed =
+      hop.via === "hosts" ? foreign : foreign.filter((address) => !denied.has(address));
     if (allowed.length === 0) {
       const text = `${hop.host} has no address that mail may be sent to`;
       return { trouble: failed(550, "5.4.4", text) };

@@ -5,6 +5,7 @@
  */
 import { isAscii } from "node:buffer";
 import { type Address, formatAddress, parseAddress } from "../../routing/address.ts";
+import type { NetworkSet } from "../../routing/network.ts";
 import type { Retry } from "../../routing/route.ts";
 import type {
   Body,
@@ -17,7 +18,6 @@ import type {
 } from "../listener/reception.ts";
 import type { Reply } from "../outcome.ts";
 import { type Admission, admit, type RefusalReason } from "../policy/admit.ts";
-import type { NetworkSet } from "../policy/networks.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
 import { type Spool, SpoolError } from "../spool/spool.ts";
