@@ -56,6 +56,29 @@ test("library: an emptied file is a half-written one, a deleted file withdraws i
   assert.deepEqual(ids(shelf), []);
 });
 
+test("library: a file that is cut short withdraws nothing, wherever the cut is", () => {
+  const whole = `${route("a", "a.test")}---\n${route("b", "b.test")}`;
+  const second = whole.indexOf("---");
+  for (let end = 0; end < whole.length; end++) {
+    const shelf = library();
+    shelf.read("a.yaml", whole);
+    shelf.read("a.yaml", whole.slice(0, end));
+    // Cut between the documents, the file is as good as another.
+    const rest = whole.slice(second, end);
+    const isWhole = end >= second - 1 && ["", "---", "---\n"].includes(rest);
+    const expected = isWhole ? ["mail/a"] : ["mail/a", "mail/b"];
+    assert.deepEqual(ids(shelf).sort(), expected, JSON.stringify(whole.slice(0, end)));
+  }
+});
+
+test("library: a document that is deleted from a file withdraws its routes", () => {
+  const shelf = library();
+  shelf.read("a.yaml", `${route("a", "a.test")}---\n${route("b", "b.test")}`);
+  shelf.read("a.yaml", route("b", "b.test"));
+  assert.deepEqual(ids(shelf), ["mail/b"]);
+  assert.deepEqual(shelf.view().complaints, []);
+});
+
 test("library: at the first start a broken file makes the table incomplete, until all was good once", () => {
   const shelf = library();
   shelf.read("a.yaml", "kind: [");

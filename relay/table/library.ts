@@ -3,7 +3,13 @@
  * that breaks keeps its last good state and is complained of; only a deleted file or document withdraws
  * its routes. What was good is given out for keeping, so that a restart knows it too.
  */
-import { type Complaint, fieldPath, type Manifest, parseManifests } from "./manifests.ts";
+import {
+  type Complaint,
+  fieldPath,
+  type Manifest,
+  type ParsedFile,
+  parseManifests,
+} from "./manifests.ts";
 
 export type Resource = { readonly kind: string; readonly id: string; readonly resource: object };
 
@@ -58,25 +64,15 @@ export class Library {
 
   read(file: string, text: string): void {
     const before = this.#shelves.get(file)?.resources;
-    const { manifests, complaints } = parseManifests({
-      file,
-      text,
-      namespace: this.#options.namespace,
-    });
+    const parsed = parseManifests({ file, text, namespace: this.#options.namespace });
+    const { complaints } = parsed;
     if (complaints.length > 0) {
-      this.#shelves.set(file, {
-        resources: before ?? [],
-        complaints,
-        missing: before === undefined,
-      });
+      const missing = before === undefined;
+      this.#shelves.set(file, { resources: before ?? [], complaints, missing });
       return;
     }
-    if (text.trim() === "" && before !== undefined && before.length > 0) {
-      const complaint = { file, line: 1, text: "is empty: delete the file to withdraw its routes" };
-      this.#shelves.set(file, { resources: before, complaints: [complaint], missing: false });
-      return;
-    }
-    this.#shelves.set(file, this.#shelve(manifests, before ?? []));
+    const shelf = this.#shelve(parsed.manifests, before ?? []);
+    this.#shelves.set(file, keepingLost({ file, parsed, before: before ?? [], shelf }));
   }
 
   /** The file is there and cannot be read. */
@@ -137,7 +133,12 @@ export class Library {
     let missing = false;
     for (const manifest of manifests) {
       const { file, line, kind, id, resource } = manifest;
-      if (!served.has(kind)) continue;
+      if (!served.has(kind)) {
+        if (!isOurs(manifest)) continue;
+        complaints.push({ file, line, text: noSuchKind(kind) });
+        missing = true;
+        continue;
+      }
       if (id === undefined) {
         complaints.push({ file, line, text: `${kind} without metadata.name: give it one` });
         missing = true;
@@ -162,4 +163,46 @@ export class Library {
     }
     return { resources, complaints, missing };
   }
+}
+
+type Reread = {
+  readonly file: string;
+  readonly parsed: ParsedFile;
+  readonly before: readonly Resource[];
+  readonly shelf: Shelf;
+};
+
+/**
+ * A file that is being written is often good YAML that says less: nothing at all, one word, a map without
+ * kind or name. While a document of a file is broken, nothing that the file held before is withdrawn.
+ */
+function keepingLost({ file, parsed, before, shelf }: Reread): Shelf {
+  const { manifests, strays } = parsed;
+  const there = new Set(shelf.resources.map(({ kind, id }) => `${kind} ${id}`));
+  const lost = before.filter(({ kind, id }) => !there.has(`${kind} ${id}`));
+  if (lost.length === 0) return shelf;
+  const isEmpty = manifests.length === 0 && strays.length === 0;
+  const unfinished = manifests.find(isUnfinished)?.line ?? shelf.complaints[0]?.line;
+  const line = isEmpty ? 1 : (strays[0] ?? unfinished);
+  if (line === undefined) return shelf;
+  const text = isEmpty
+    ? "is empty: delete the file to withdraw its routes"
+    : "is not a whole resource: what the file held before stays until this is mended or removed";
+  const known = shelf.complaints.some((complaint) => complaint.line === line);
+  const complaints = known ? shelf.complaints : [...shelf.complaints, { file, line, text }];
+  return { resources: [...shelf.resources, ...lost], complaints, missing: false };
+}
+
+function isUnfinished(manifest: Manifest): boolean {
+  const { id, kind, resource } = manifest;
+  const isUnknown = isOurs(manifest) && !served.has(kind);
+  return id === undefined || typeof resource["apiVersion"] !== "string" || isUnknown;
+}
+
+function isOurs({ resource }: Manifest): boolean {
+  return String(resource["apiVersion"] ?? "").startsWith("mailroute.dev/");
+}
+
+function noSuchKind(kind: string): string {
+  return `there is no kind ${kind} in mailroute.dev: write MailRoute or MailGrant`;
 }

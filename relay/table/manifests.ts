@@ -27,6 +27,8 @@ export type ParsedFile = {
   readonly manifests: readonly Manifest[];
   /** Not empty: the file is not YAML, and none of its documents can be trusted. */
   readonly complaints: readonly Complaint[];
+  /** Lines of documents that hold something, but no resource. */
+  readonly strays: readonly number[];
 };
 
 export type ManifestSource = {
@@ -41,6 +43,7 @@ export function parseManifests({ file, text, namespace }: ManifestSource): Parse
   const documents = parseAllDocuments(text, { lineCounter, maxAliasCount: 100 } as object);
   const complaints: Complaint[] = [];
   const manifests: Manifest[] = [];
+  const strays: number[] = [];
   for (const document of Array.isArray(documents) ? documents : []) {
     for (const error of document.errors) {
       const { line } = lineCounter.linePos(error.pos[0]);
@@ -58,8 +61,9 @@ export function parseManifests({ file, text, namespace }: ManifestSource): Parse
     }
     const manifest = asManifest({ file, document, resource, lineCounter, namespace });
     if (manifest !== undefined) manifests.push(manifest);
+    else if (resource !== null) strays.push(lineAt(document, [], lineCounter));
   }
-  return { manifests, complaints };
+  return { manifests, complaints, strays };
 }
 
 /** The value, or the error of an alias bomb or a dangling alias. */

@@ -37,6 +37,8 @@ let published: ReadonlyMap<string, Uint8Array> = new Map();
 let everPublished = false;
 let recheckTimer: NodeJS.Timeout | undefined;
 let lastProblems = "";
+/** Digest of the table that the guard holds back; "" while it holds none. */
+let unapproved = "";
 
 function post(message: FromWorker): void {
   parentPort?.postMessage(message);
@@ -61,7 +63,8 @@ async function start(): Promise<void> {
     running = true;
     try {
       const changed = await scanner.scan(library);
-      if (changed || dirty) {
+      const approved = unapproved !== "" && (await isApproved(unapproved));
+      if (changed || dirty || approved) {
         dirty = false;
         await publish(library, refreshSoon);
       }
@@ -155,18 +158,19 @@ async function publish(library: Library, refreshSoon: () => void): Promise<void>
     }
   }
   const { table } = result;
-  if (everPublished) {
-    const judgement = judge({ previous, next: table });
-    if (!judgement.publish && !(await isApproved(table.digest))) {
-      const mend = `if that is meant: echo ${table.digest} > ${join(options.directory, approvalFile)}`;
-      problems([
-        ...found,
-        { where: options.directory, text: `${judgement.why}; the table in force stays; ${mend}` },
-      ]);
-      if (published.size > 0) return;
-    } else previous = table;
-  } else previous = table;
-  await send({ library, incomplete, startedMs, credentials });
+  const judgement = everPublished ? judge({ previous, next: table }) : undefined;
+  const isHeld = judgement?.publish === false && !(await isApproved(table.digest));
+  unapproved = isHeld ? table.digest : "";
+  if (isHeld) {
+    const mend = `if that is meant: echo ${table.digest} > ${join(options.directory, approvalFile)}`;
+    const text = `${judgement.why}; the table in force stays; ${mend}`;
+    found.push({ where: options.directory, text });
+    // Kept from an earlier process, the table in force has not been given out yet.
+    if (published.size === 0) await send({ library, incomplete, startedMs, credentials });
+  } else {
+    previous = table;
+    await send({ library, incomplete, startedMs, credentials });
+  }
   problems(found);
 }
 
