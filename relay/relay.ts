@@ -312,7 +312,10 @@ function gaugesOf({ state, spool, tables }: Pick<Site, "state" | "spool" | "tabl
 
 async function firstTable(first: Promise<void>, log: Log): Promise<void> {
   for (;;) {
-    const done = await Promise.race([first.then(() => true), sleep(tableReminderMs, false)]);
+    const done = await Promise.race([
+      first.then(() => true),
+      sleep(tableReminderMs, false, { ref: false }),
+    ]);
     if (done) return;
     log.problem({
       where: "routes",
