@@ -164,7 +164,12 @@ function startSource(site: Site, metrics: Metrics): DirectorySource {
   const source = watchRoutes({
     directory: config.routes.directory,
     copyDirectory: join(config.spool.directory, "table"),
-    installation: { namespace: config.namespace, className: config.className, delegation },
+    installation: {
+      namespace: config.namespace,
+      className: config.className,
+      delegation,
+      deniedCIDRs: config.routes.deniedNetworks,
+    },
     tables,
     credentials,
     now: clock.now,
@@ -201,6 +206,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
     resolver,
     outboundPort: config.outbound.port,
     denyNetworks: config.outbound.denyNetworks,
+    deniedNetworks: config.routes.deniedNetworks,
     ownAddresses: () => ownAddresses(state.listeners),
     credentials,
     limits: deliveryLimits(config.delivery),

@@ -206,6 +206,13 @@ test("delegation: a relay learns which inner networks a route's names may turn o
   assert.deepEqual(reach("corp/a", [inside]), ["10.0.0.0/8"]);
 });
 
+test("delegation: where it is off every namespace reaches as far as the installation's own", () => {
+  const route = mailRoute("corp/a", { suffixes: ["corp.example"] });
+  const off = { namespace: "mail", className: "default", delegation: "off" } as const;
+  const { table } = compiled([route], { installation: off });
+  assert.equal(routeOf(table, "corp/a" as never)?.reach, "anywhere");
+});
+
 test("delegation: access Anyone needs a grant that allows it", () => {
   const route = mailRoute("corp/a", {
     suffixes: ["corp.example"],

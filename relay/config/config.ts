@@ -75,7 +75,16 @@ export const configSchema = z.strictObject({
     .default("mail")
     .describe("The installation's namespace: its MailRoutes may claim anything."),
   routes: z
-    .strictObject({ directory: path })
+    .strictObject({
+      directory: path,
+      deniedNetworks: z
+        .array(network)
+        .max(256)
+        .default([])
+        .describe(
+          "Networks that routes of other namespaces may not reach: API server, Services. Loopback and link-local never need naming; a MailGrant's targets.hosts may allow some of them.",
+        ),
+    })
     .describe("Directory of MailRoute YAML files, watched while running."),
   spool: z
     .strictObject({

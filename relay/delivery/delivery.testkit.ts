@@ -1,4 +1,4 @@
-/** Routes, jobs and a delivery with short times, for tests. */
+/** Routes of the installation's own namespace, jobs and a delivery with short times, for tests. */
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Host, Route, RouteId } from "../../routing/route.ts";
@@ -30,6 +30,7 @@ export function routeTo(hosts: readonly Partial<Host>[], overrides: Partial<Rout
     tls: { mode: "Disabled" },
     delivery: {},
     retry: { initialMs: 1, maxMs: 1, expireAfterMs: 1, delayWarningAfterMs: 1 },
+    reach: "anywhere",
     ...overrides,
   };
 }

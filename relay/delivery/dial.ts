@@ -4,7 +4,12 @@
  * allows; choosing among hosts, and keeping connections, is done elsewhere.
  */
 import { connect, type Socket } from "node:net";
-import { hostlessNetworks, networkSet } from "../../routing/network.ts";
+import {
+  alwaysDenied,
+  hostlessNetworks,
+  isDeniedAddress,
+  networkSet,
+} from "../../routing/network.ts";
 import { NextHop } from "./next-hop.ts";
 import type { DeliveryOptions, HopLimits } from "./options.ts";
 import { isOwn } from "./own.ts";
@@ -25,7 +30,8 @@ export function createDial(
   const { limits, now } = settings;
   const { random = Math.random, events = {} } = options;
   const secrets = new Secrets(options.credentials);
-  const denied = networkSet(options.denyNetworks ?? hostlessNetworks);
+  const noExchangers = networkSet(options.denyNetworks ?? hostlessNetworks);
+  const denied = networkSet([...alwaysDenied, ...(options.deniedNetworks ?? [])]);
 
   async function addressesOf(hop: Hop): Promise<Addresses> {
     if (options.dial !== undefined) return { addresses: [hop.host] };
@@ -40,12 +46,15 @@ export function createDial(
     if (foreign.length < answer.addresses.length) {
       return { trouble: failed(554, "5.4.6", `${hop.name} is this system itself: mail loops`) };
     }
-    const allowed =
-      hop.via === "hosts" ? foreign : foreign.filter((address) => !denied.has(address));
-    if (allowed.length === 0) {
+    const usable =
+      hop.via === "hosts" ? foreign : foreign.filter((address) => !noExchangers.has(address));
+    if (usable.length === 0) {
       const text = `${hop.host} has no address that mail may be sent to`;
       return { trouble: failed(550, "5.4.4", text) };
     }
+    const { reach } = hop.policy;
+    const allowed = usable.filter((address) => !isDeniedAddress(address, { denied, reach }));
+    if (allowed.length === 0) return { trouble: outOfReach(hop, usable) };
     return { addresses: rotated(allowed, random).slice(0, limits.addressesPerHostMax) };
   }
 
@@ -104,6 +113,13 @@ function nameless({ host, via }: Hop): Trouble {
   if (via === "hosts") return deferred("dns", "4.4.3", `the host ${host} has no address in DNS`);
   if (via === "mx") return failed(550, "5.4.4", `the mail host ${host} has no address in DNS`);
   return failed(550, "5.1.2", `the domain ${host} has neither a mail host nor an address in DNS`);
+}
+
+/** The rule's fault, never the sender's: an admin may name the network, or the host may move. */
+function outOfReach({ name }: Hop, addresses: readonly string[]): Trouble {
+  const where = addresses.slice(0, 3).join(", ");
+  const text = `${name} is at ${where}, in a network that this route may not reach (routes.deniedNetworks): use another host, or ask an admin to name the network in targets.hosts of the MailGrant`;
+  return deferred("unavailable", "4.3.5", text);
 }
 
 /** Any address may come first within its family; the families keep their order. */

@@ -11,6 +11,8 @@ export type Policy = {
   readonly auth?: Auth;
   readonly connectionsMax: number;
   readonly messagesMax: number;
+  /** Which inner networks its hosts may turn out to be in; absent: none. */
+  readonly reach?: Route["reach"];
   /** Equal for two routes whose connections are interchangeable; holds the credentials' versions. */
   readonly key: string;
 };
@@ -41,6 +43,8 @@ export function policyOf(
   defaults: PolicyDefaults,
 ): Policy {
   const { tls, auth, delivery } = route;
+  // The mail store is the installation's own choice, whoever's route leads to it.
+  const reach = route.target.kind === "inbound" ? "anywhere" : route.reach;
   const heloName = route.heloName ?? defaults.heloName;
   const credentials = [tls.ca, tls.clientCertificate, auth?.credential].map((ref) =>
     ref === undefined ? "" : `${ref.secret}@${ref.version}`,
@@ -52,12 +56,15 @@ export function policyOf(
     tls.serverName ?? "",
     auth?.kind ?? "",
     ...credentials,
+    // A connection that one route may have is not for a route that may not.
+    ...(reach === "anywhere" ? ["anywhere"] : (reach ?? [])),
   ];
   return {
     protocol,
     heloName,
     tls,
     ...(auth === undefined ? {} : { auth }),
+    ...(reach === undefined ? {} : { reach }),
     connectionsMax: delivery.maxConnections ?? defaults.connectionsMax,
     messagesMax: delivery.maxMessagesPerConnection ?? defaults.messagesMax,
     key: key.join("|"),

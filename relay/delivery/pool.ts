@@ -44,6 +44,9 @@ export type PoolOptions = {
 
 const raiseMs = 10_000;
 
+/** What kept us from a host and says nothing about it: it is not rested for that. */
+const notTheHosts: ReadonlySet<string> = new Set(["credentials", "unavailable", "shutdown"]);
+
 export class Pool {
   private readonly limits: HopLimits;
   private readonly dial: Dial;
@@ -262,7 +265,7 @@ export class Pool {
       return;
     }
     line.ceiling = 1;
-    if (cause !== "credentials" && cause !== "shutdown") this.rest(hop, trouble);
+    if (!notTheHosts.has(cause)) this.rest(hop, trouble);
     if (line.dialling === 0) this.answerAll(line, { trouble });
     this.refill(line);
   }
