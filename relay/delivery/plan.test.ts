@@ -28,6 +28,7 @@ test("plan: every recipient in one transaction, those of one next hop and no oth
       assert.deepEqual(all, list);
       for (const group of groups) {
         assert.ok(group.recipients.length <= max && group.recipients.length > 0);
+        assert.equal(group.key, group.route === mx ? `mail/mx|${group.domain}` : group.route.id);
         for (const { route, domain } of group.recipients) {
           assert.equal(route, group.route);
           if (route === mx) assert.equal(domain, group.domain);

@@ -1,5 +1,5 @@
 /** Which recipients of one message go together in one transaction: those that share next hop and policy. Pure. */
-import type { Route, RouteId } from "../../routing/route.ts";
+import type { Route } from "../../routing/route.ts";
 
 export type Planned = {
   /** The recipient's place in the message. */
@@ -10,7 +10,8 @@ export type Planned = {
 };
 
 export type Group = {
-  readonly routeId: RouteId;
+  /** Mail of one key goes to the same hosts under the same policy: it shares transactions, and waits in one lane. */
+  readonly key: string;
   readonly route: Route;
   /** The recipients' domain; that of the first where the target does not depend on it. */
   readonly domain: string;
@@ -28,24 +29,25 @@ export function planTransactions(
   options: PlanOptions = defaultPlanOptions,
 ): readonly Group[] {
   const [only] = recipients;
-  if (only !== undefined && recipients.length === 1) return [groupOf(recipients, only)];
+  if (only !== undefined && recipients.length === 1)
+    return [groupOf(keyOf(only), recipients, only)];
   const groups: Group[] = [];
-  for (const members of Map.groupBy(recipients, groupKey).values()) {
+  for (const [key, members] of Map.groupBy(recipients, keyOf)) {
     for (let at = 0; at < members.length; at += options.recipientsPerTransactionMax) {
       const part = members.slice(at, at + options.recipientsPerTransactionMax);
       const first = part[0];
-      if (first !== undefined) groups.push(groupOf(part, first));
+      if (first !== undefined) groups.push(groupOf(key, part, first));
     }
   }
   return groups;
 }
 
-function groupOf(recipients: readonly Planned[], first: Planned): Group {
-  return { routeId: first.route.id, route: first.route, domain: first.domain, recipients };
+function groupOf(key: string, recipients: readonly Planned[], first: Planned): Group {
+  return { key, route: first.route, domain: first.domain, recipients };
 }
 
 /** Only MX without a domain of its own depends on the recipient's; "|" is in no route id or domain. */
-function groupKey({ route, domain }: Planned): string {
+function keyOf({ route, domain }: Planned): string {
   const { target } = route;
   const byDomain = target.kind === "mx" && target.domain === undefined;
   return byDomain ? `${route.id}|${domain}` : route.id;

@@ -151,7 +151,7 @@ export class Queue {
     const groups = planTransactions(sends);
     entry.underWay = groups.length + (settled.length > 0 ? 1 : 0);
     for (const group of groups) {
-      this.#lanes.add(laneOf(group), () => this.#send(entry, group));
+      this.#lanes.add(group.key, () => this.#send(entry, group));
     }
     if (settled.length > 0) void this.#settle(entry, settled);
     else if (groups.length === 0) this.#schedule(entry);
@@ -344,11 +344,6 @@ export class Queue {
     this.#due.delete(entry.envelope.id);
     this.#attempt(entry.envelope.id);
   }
-}
-
-/** Mail of one lane waits for the same hosts. */
-function laneOf({ route, domain }: Group): string {
-  return route.target.kind === "mx" ? `${route.id}|${domain}` : route.id;
 }
 
 /** A reload makes new objects also for routes that did not change. */
