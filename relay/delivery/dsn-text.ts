@@ -21,6 +21,10 @@ const hints: ReadonlyMap<string, Hint> = new Map([
     "3.4",
     { what: "The message is too big for the next mail system.", todo: "Send a smaller message." },
   ],
+  [
+    "3.5",
+    { what: "A mail system on the way is not set up rightly.", todo: "Tell your postmaster." },
+  ],
   ["4.4", { what: "No mail host of the domain can be reached.", todo: resend }],
   ["4.6", { what: "The message goes round in circles.", todo: "Tell your postmaster." }],
   ["4.7", { what: "The message waited too long and has expired.", todo: "Send it again later." }],

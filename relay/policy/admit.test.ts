@@ -74,6 +74,31 @@ for (const { path, trusted = false, stale = false, dot = false, sender = "", wan
   });
 }
 
+test("admit: a route that lacks a Secret takes trusted mail, and tells a stranger nothing of the Secret", () => {
+  const table = tableOf({
+    lacking: {
+      suffixes: ["in.test"],
+      target: toHost("a.test"),
+      access: "Anyone",
+      tls: { mode: "Verified" },
+      auth: { secretRef: { name: "vault" } },
+    },
+  });
+  const asked = { table, stale: false, sender: undefined, path: "u@in.test", utf8: false };
+  const postmaster = "postmaster@in.test";
+  const stranger = admit({ ...asked, postmaster, trusted: false });
+  assert.deepEqual(stranger, {
+    ok: false,
+    reason: "unavailable",
+    reply: {
+      code: 451,
+      status: "4.3.5",
+      text: "this domain's route cannot be used now, try again",
+    },
+  });
+  assert.equal(told(admit({ ...asked, postmaster, trusted: true })), "suffix:in.test");
+});
+
 function told(admission: Admission): string {
   return admission.ok ? admission.key : `${admission.reply.code} ${admission.reply.status}`;
 }

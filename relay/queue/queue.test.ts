@@ -57,6 +57,7 @@ async function bench(
   tables.activate(active(routes));
   const jobs: Job[] = [];
   const told: string[] = [];
+  const logged: string[] = [];
   const delivery: Delivery = {
     async deliver(job) {
       jobs.push(job);
@@ -65,7 +66,10 @@ async function bench(
     async close() {},
   };
   const events: QueueEvents = {
-    attempted: ({ recipient, step }) => void told.push(`${step.kind} ${recipient.address}`),
+    attempted({ recipient, step, outcome }) {
+      told.push(`${step.kind} ${recipient.address}`);
+      logged.push(outcome.reply.text);
+    },
     reported: (dsn) => void told.push(`reported to ${dsn.recipients[0]?.address}`),
     unreported: (_, why) => void told.push(`unreported: ${why}`),
     unsaved: () => void told.push("unsaved"),
@@ -141,7 +145,7 @@ async function bench(
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   };
-  return { queue, spool, tables, jobs, told, accept, until, clock };
+  return { queue, spool, tables, jobs, told, logged, accept, until, clock };
 }
 
 test("queue: one transaction for each next hop, with exactly its recipients", async (context) => {
@@ -179,6 +183,31 @@ test("queue: a failure of mail from <> is told to nobody", async (context) => {
   await accept(["bad@a.test"], { sender: "" });
   await until(() => queue.size === 0);
   assert.deepEqual(told, ["bounce bad@a.test", "unreported: the sender is <>"]);
+});
+
+test("queue: what only we can mend is told to the log, and to the sender only that it is ours", async (context) => {
+  const text = "version 7 of Secret mail/vault is not here";
+  const reply = { code: 451, status: "4.3.5", text };
+  const { accept, until, jobs, logged } = await bench(context, (job) =>
+    job.sender === ""
+      ? ok("h")
+      : { kind: "deferred", cause: "credentials", reply, hop: "vault.test:25" },
+  );
+  const due = (address: string, key: string, expiresAtMs: number) => ({
+    recipients: [{ address, key, expiresAtMs, warnAtMs: 0 }],
+  });
+  await accept(["late@a.test"], due("late@a.test", "suffix:a.test", Date.now() + 60_000));
+  await accept(["gone@b.test"], due("gone@b.test", "suffix:b.test", 0));
+  const reports = () => jobs.filter(({ sender }) => sender === "");
+  await until(() => reports().length === 2);
+  for (const [index, about] of ["late@a.test", "gone@b.test"].entries()) {
+    const dsn = Buffer.from(reports()[index]?.body ?? []).toString();
+    assert.match(dsn, new RegExp(`^Final-Recipient: rfc822; ?${about}\r$`, "m"));
+    assert.match(dsn, /configuration problem of this relay; its postmaster has been told/);
+    assert.match(dsn, /^Diagnostic-Code: x-mailroute;/m);
+    assert.doesNotMatch(dsn, /Secret|vault|version 7/);
+  }
+  assert.deepEqual(logged.slice(0, 2), [text, text]);
 });
 
 test("queue: a deferred recipient is tried again, a delivered one never", async (context) => {

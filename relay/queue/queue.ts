@@ -17,6 +17,7 @@ import { Lanes } from "./lanes.ts";
 import { redecide } from "./redecide.ts";
 import type { Report, Reporter } from "./reports.ts";
 import { nextStep } from "./schedule.ts";
+import { toldOf } from "./told.ts";
 
 export type QueueOptions = {
   readonly spool: Spool;
@@ -226,18 +227,12 @@ export class Queue {
       });
       if (step.kind === "retry") {
         entry.pending[index] = step.pending;
-        if (step.warn && outcome.kind === "deferred") {
-          delayed.push({ recipient, reply: outcome.reply, hop: outcome.hop });
-        }
+        if (step.warn) delayed.push({ recipient, ...toldOf(outcome) });
         continue;
       }
       entry.pending[index] = null;
       if (step.kind === "bounce") {
-        failed.push({
-          recipient,
-          reply: step.reply,
-          hop: "hop" in outcome ? outcome.hop : undefined,
-        });
+        failed.push({ recipient, ...toldOf(outcome), reply: step.reply });
       }
     }
     await this.#save(entry, failed, delayed);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Outcome } from "../outcome.ts";
+import type { DeferCause, Outcome } from "../outcome.ts";
 import { type Attempt, nextStep } from "./schedule.ts";
 
 const minute = 60_000;
@@ -70,6 +70,29 @@ test("nextStep: a deferral at the expiry bounces with 5.4.7 and the last words o
     },
   });
 });
+
+const ours: readonly DeferCause[] = ["credentials", "unavailable", "auth", "tls"];
+
+for (const cause of ours) {
+  test(`nextStep: an expiry for ${cause} tells the sender nothing of how this relay is set up`, () => {
+    const reply = {
+      code: 451,
+      status: "4.3.5",
+      text: "version 7 of Secret mail/vault is not here",
+    };
+    const outcome: Outcome = { kind: "deferred", cause, reply, hop: "vault.test:25" };
+    const step = nextStep({ ...base, outcome, nowMs: 1000 * minute });
+    assert.deepEqual(step, {
+      kind: "bounce",
+      why: "expired",
+      reply: {
+        code: 554,
+        status: "5.4.7",
+        text: "delivery time expired; the next hop could not be used because of a configuration problem of this relay; its postmaster has been told",
+      },
+    });
+  });
+}
 
 test("nextStep: the last wait ends at the expiry, not after it", () => {
   const step = nextStep({

@@ -5,6 +5,7 @@
 import type { Retry } from "../../routing/route.ts";
 import { assertNever, type Outcome, type Reply } from "../outcome.ts";
 import type { Pending, StoredRecipient } from "../spool/records.ts";
+import { isOurs, toldOf } from "./told.ts";
 
 export type Step =
   | { readonly kind: "finished" }
@@ -36,7 +37,7 @@ export function nextStep(attempt: Attempt): Step {
       if (outcome.cause === "shutdown")
         return { kind: "retry", pending: attempt.pending, warn: false };
       if (nowMs >= recipient.expiresAtMs) {
-        return { kind: "bounce", reply: expired(outcome.reply), why: "expired" };
+        return { kind: "bounce", reply: expired(outcome), why: "expired" };
       }
       return later(attempt, outcome.reply);
     default:
@@ -63,10 +64,8 @@ function later(attempt: Attempt, reply: Reply): Step {
 }
 
 /** RFC 3463 4.4.7, delivery time expired; made permanent, as it is final. */
-function expired(last: Reply): Reply {
-  return {
-    code: 554,
-    status: "5.4.7",
-    text: `delivery time expired; last: ${last.code} ${last.text}`,
-  };
+function expired(outcome: Outcome): Reply {
+  const { code, text } = toldOf(outcome).reply;
+  const last = isOurs(outcome) ? text : `last: ${code} ${text}`;
+  return { code: 554, status: "5.4.7", text: `delivery time expired; ${last}` };
 }
