@@ -2,6 +2,7 @@
  * The relay's configuration file: its schema, defaults and errors. Pure: text in, Config or a list of
  * complaints out, each naming the field and what to write instead. Reading the file is main's work.
  */
+import { isIP } from "node:net";
 import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import { parseAddress } from "../../routing/address.ts";
@@ -54,9 +55,20 @@ const outbound = z.strictObject({
     .describe("Addresses to which an MX must not lead."),
 });
 
+const dnsServer = z.string().refine(isDnsServer, {
+  error: "is not an address: write it like 10.0.0.10, 127.0.0.1:5353 or [2001:db8::1]:53",
+});
+
+/** What c-ares takes: an address, or one with a port. */
+function isDnsServer(text: string): boolean {
+  const [, bracketed, plain, port = "53"] =
+    /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  return isIP(text) !== 0 || (isIP(bracketed ?? plain ?? "") !== 0 && Number(port) <= 65_535);
+}
+
 const dns = z.strictObject({
   servers: z
-    .array(z.string())
+    .array(dnsServer)
     .max(8)
     .default([])
     .describe("DNS servers as address or address:port; empty means those of the system."),
@@ -163,7 +175,7 @@ export function parseConfig(text: string): ParsedConfig {
 
 /** The same for a value that has been read already. */
 export function checkConfig(raw: unknown): ParsedConfig {
-  const result = configSchema.safeParse(raw);
+  const result = configSchema.safeParse(raw, { reportInput: true });
   if (!result.success) return { ok: false, complaints: result.error.issues.map(complaint) };
   const complaints = contradictions(result.data);
   return complaints.length > 0 ? { ok: false, complaints } : { ok: true, config: result.data };
