@@ -20,7 +20,8 @@ export type RelayProcess = {
   pid(): number;
   /** Resolves when it listens. Rejects with its last words where it ends instead. */
   start(): Promise<void>;
-  kill(signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<void>;
+  /** Where the signal ends it: waits for that; the answer is the exit code, null where it died of it. */
+  kill(signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<number | null>;
   /** Writes a route file whole, by rename; undefined deletes it. */
   routes(file: string, documents: readonly object[] | string | undefined): void;
   log(): readonly Record<string, unknown>[];
@@ -93,11 +94,12 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
     },
     async kill(signal) {
       const running = child;
-      if (running === undefined) return;
+      if (running === undefined) return null;
       const ends = signal === "SIGKILL" || signal === "SIGTERM";
       if (ends) child = undefined;
       running.kill(signal);
       if (ends && running.exitCode === null) await once(running, "exit");
+      return running.exitCode;
     },
     routes(file, documents) {
       const path = join(routesDirectory, file);
