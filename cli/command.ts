@@ -3,6 +3,7 @@ import { type Command, fail, print, UsageError } from "./console.ts";
 import { devCommand } from "./dev.ts";
 import { explainCommand } from "./explain.ts";
 import { lintCommand } from "./lint.ts";
+import { operatorCommand } from "./operator.ts";
 import { relayCommand } from "./relay.ts";
 import { sendCommand } from "./send.ts";
 import { version } from "./version.ts";
@@ -10,6 +11,7 @@ import { version } from "./version.ts";
 const commands: readonly Command[] = [
   devCommand,
   relayCommand,
+  operatorCommand,
   explainCommand,
   lintCommand,
   sendCommand,

@@ -1,6 +1,6 @@
 /**
  * The table in force and the last good resources, kept in a directory over restarts. Adapter: files only.
- * Shards are content-addressed and written before the manifest, which is swapped in by a rename.
+ * Shards are content-addressed and written before the index, which is swapped in by a rename.
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,12 +11,23 @@ export type WireTable = {
   readonly shards: ReadonlyMap<string, Uint8Array>;
 };
 
-export type TableCopy = {
-  load(): Promise<{ readonly wire: WireTable; readonly lastGood: LastGood } | undefined>;
-  save(wire: WireTable, lastGood: LastGood): Promise<void>;
+export type Keeping = {
+  readonly manifest: string;
+  /** Names of all shards of the manifest. */
+  readonly shards: readonly string[];
+  /** Those that may not have been kept before. */
+  readonly fresh: ReadonlyMap<string, Uint8Array>;
+  /** Of a directory of manifests; the operator's tables have none. */
+  readonly lastGood?: LastGood;
 };
 
-type Kept = {
+export type TableCopy = {
+  /** Undefined where none was kept, or it is damaged. The caller checks hashes. */
+  load(): Promise<{ readonly wire: WireTable; readonly lastGood: LastGood } | undefined>;
+  save(keeping: Keeping): Promise<void>;
+};
+
+type Index = {
   readonly manifest: string;
   readonly shards: readonly string[];
   readonly lastGood: LastGood;
@@ -27,27 +38,31 @@ export function tableCopy(directory: string): TableCopy {
   return {
     async load() {
       try {
-        const kept = JSON.parse(await readFile(index, "utf8")) as Kept;
+        const kept = JSON.parse(await readFile(index, "utf8")) as Index;
         const shards = new Map<string, Uint8Array>();
         for (const name of kept.shards) shards.set(name, await readFile(join(directory, name)));
         return { wire: { manifest: kept.manifest, shards }, lastGood: kept.lastGood };
       } catch {
-        return undefined; // none yet, or damaged: then there is none
+        return undefined;
       }
     },
-    async save(wire, lastGood) {
+    async save({ manifest, shards, fresh, lastGood = {} }) {
       await mkdir(directory, { recursive: true, mode: 0o700 });
       const there = new Set(await readdir(directory));
-      for (const [name, bytes] of wire.shards) {
-        if (!there.has(name)) await writeFile(join(directory, name), bytes);
+      for (const [name, bytes] of fresh) {
+        if (!there.has(name)) await writeWhole(join(directory, name), bytes);
       }
-      const kept: Kept = { manifest: wire.manifest, shards: [...wire.shards.keys()], lastGood };
-      await writeFile(`${index}.new`, JSON.stringify(kept));
-      await rename(`${index}.new`, index);
+      await writeWhole(index, JSON.stringify({ manifest, shards, lastGood } satisfies Index));
+      const wanted = new Set([...shards, "table.json"]);
       for (const name of there) {
-        const wanted = wire.shards.has(name) || name === "table.json";
-        if (!wanted) await rm(join(directory, name), { force: true });
+        if (!wanted.has(name)) await rm(join(directory, name), { force: true });
       }
     },
   };
+}
+
+/** By rename: a name is never there with half its content. */
+async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  await writeFile(`${path}.new`, content);
+  await rename(`${path}.new`, path);
 }

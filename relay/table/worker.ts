@@ -207,7 +207,12 @@ async function send({ library, incomplete, startedMs, credentials }: Sending): P
     ms: Date.now() - startedMs,
   });
   try {
-    await copy?.save({ manifest, shards: encoded.shards }, library.lastGood());
+    await copy?.save({
+      manifest,
+      shards: [...encoded.shards.keys()],
+      fresh: encoded.shards,
+      lastGood: library.lastGood(),
+    });
   } catch (error) {
     problems([
       {

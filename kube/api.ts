@@ -1,0 +1,156 @@
+/**
+ * The Kubernetes API over HTTP: requests with the credentials of @kubernetes/client-node's KubeConfig, one
+ * long-lived agent for all of them. Adapter: answers are values, also the API server's refusals; it only
+ * throws where no answer came. Watching is reflector.ts's matter.
+ */
+import type { Agent as HttpsAgent } from "node:https";
+import type { KubeConfig } from "@kubernetes/client-node";
+import { Agent, type Dispatcher, request } from "undici";
+
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** The media type says what kind of patch (RFC 7386, or server-side apply). */
+export type ContentType =
+  | "application/json"
+  | "application/merge-patch+json"
+  | "application/apply-patch+yaml";
+
+export type ApiRequest = {
+  readonly method?: Method;
+  /** From the root, as "/api/v1/namespaces/mail/configmaps". */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean>>;
+  readonly body?: object;
+  readonly contentType?: ContentType;
+  /** The media type wanted, where it is not plain JSON of the object. */
+  readonly accept?: string;
+  readonly signal?: AbortSignal;
+};
+
+export type ApiAnswer = {
+  /** HTTP status; 2xx is success. */
+  readonly status: number;
+  /** The object, or a Status of kind "Status" with `reason` and `message`. */
+  readonly body: KubeObject;
+  /** Seconds, where the server asks for patience (429). */
+  readonly retryAfter?: number;
+};
+
+export type KubeObject = {
+  readonly kind?: string;
+  readonly apiVersion?: string;
+  readonly metadata?: Readonly<Record<string, unknown>> & { readonly resourceVersion?: string };
+  readonly reason?: string;
+  readonly message?: string;
+  readonly [field: string]: unknown;
+};
+
+export type ApiOptions = {
+  readonly requestMsMax: number;
+  /** Called after each request, for metrics: verb, resource path without names, status, bytes received. */
+  readonly observe?: (request: { readonly method: Method; readonly path: string; readonly status: number; readonly bytes: number }) => void;
+};
+
+export type Api = {
+  request(options: ApiRequest): Promise<ApiAnswer>;
+  /** Bytes of a response as they come: for watches. Throws ApiError for other answers than 200. */
+  stream(options: ApiRequest & { readonly signal: AbortSignal }): Promise<AsyncIterable<Buffer>>;
+  close(): Promise<void>;
+};
+
+/** The API server answered, and not with what was asked for. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** How long the credentials of a KubeConfig (a token file, an exec plugin) are used before they are read again. */
+const credentialsMs = 30_000;
+const answerBytesMax = 256 * 1024 * 1024;
+
+export function createApi(config: KubeConfig, options: ApiOptions): Api {
+  const server = config.getCurrentCluster()?.server;
+  if (server === undefined) throw new TypeError("the kubeconfig names no cluster");
+  let agent: Agent | undefined;
+  let headers: Readonly<Record<string, string>> = {};
+  let readMs = Number.NEGATIVE_INFINITY;
+  const credentials = async (): Promise<{ dispatcher: Agent; headers: Readonly<Record<string, string>> }> => {
+    const nowMs = performance.now();
+    if (agent !== undefined && nowMs - readMs < credentialsMs) return { dispatcher: agent, headers };
+    const read: { headers?: Record<string, string>; agent?: HttpsAgent } & Record<string, unknown> = {};
+    await config.applyToHTTPSOptions(read as never);
+    headers = Object.fromEntries(Object.entries(read.headers ?? {}).map(([name, value]) => [name, String(value)]));
+    readMs = nowMs;
+    agent ??= new Agent({ connect: tlsOf(read), keepAliveTimeout: 60_000, bodyTimeout: 0, headersTimeout: options.requestMsMax });
+    return { dispatcher: agent, headers };
+  };
+  const send = async (asked: ApiRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> => {
+    const url = new URL(asked.path, server);
+    for (const [name, value] of Object.entries(asked.query ?? {})) url.searchParams.set(name, String(value));
+    const { dispatcher, headers: authorization } = await credentials();
+    const contentType = asked.contentType ?? "application/json";
+    return await request(url, {
+      method: asked.method ?? "GET",
+      dispatcher,
+      signal,
+      headers: { accept: asked.accept ?? "application/json", ...(asked.body !== undefined && { "content-type": contentType }), ...authorization },
+      ...(asked.body !== undefined && { body: JSON.stringify(asked.body) }),
+    });
+  };
+  return {
+    async request(asked) {
+      const timeout = AbortSignal.timeout(options.requestMsMax);
+      const signal = asked.signal === undefined ? timeout : AbortSignal.any([asked.signal, timeout]);
+      const response = await send(asked, signal);
+      const text = await readText(response.body);
+      const method = asked.method ?? "GET";
+      options.observe?.({ method, path: asked.path, status: response.statusCode, bytes: text.length });
+      const retryAfter = Number(response.headers["retry-after"]);
+      return {
+        status: response.statusCode,
+        body: parsed(text),
+        ...(retryAfter > 0 && { retryAfter }),
+      };
+    },
+    async stream(asked) {
+      const response = await send(asked, asked.signal);
+      if (response.statusCode === 200) return response.body;
+      const { message = "no words" } = parsed(await readText(response.body));
+      throw new ApiError(response.statusCode, message);
+    },
+    close: async () => await agent?.close(),
+  };
+}
+
+async function readText(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > answerBytesMax) throw new ApiError(0, `an answer of more than ${answerBytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** Proxies before the API server answer in HTML: that is a Status without an object. */
+function parsed(text: string): KubeObject {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value as KubeObject;
+  } catch {
+    // falls through
+  }
+  return { kind: "Status", message: text.slice(0, 500) };
+}
+
+function tlsOf(options: Readonly<Record<string, unknown>>): object {
+  const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
+  const all = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername, keepAlive: true };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}

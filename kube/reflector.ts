@@ -1,0 +1,172 @@
+/**
+ * List and watch of one kind of object: paged list, bookmarks, resume by resourceVersion, relist on 410, an
+ * inactivity timer, jittered back-off. Loop: owns time and order for one path; whoever uses it gets the whole
+ * state after a list, and each change after that. It never ends by itself, whatever the API server does.
+ */
+import type { Api, KubeObject } from "./api.ts";
+import { ApiError } from "./api.ts";
+import { lines } from "./lines.ts";
+
+export type Change =
+  /** The whole state, after each list. `complete` is never false here: a list is delivered whole or not at all. */
+  | { readonly type: "listed"; readonly objects: readonly KubeObject[] }
+  | { readonly type: "set"; readonly object: KubeObject }
+  | { readonly type: "deleted"; readonly object: KubeObject };
+
+export type ReflectorOptions = {
+  readonly api: Api;
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  /** Names, labels and annotations only: of Secrets nothing else is wanted. */
+  readonly metadataOnly?: boolean;
+  readonly changed: (change: Change) => void;
+  /** `ok` after each list and whenever a watch is open; else why it is not. For status, logs and metrics. */
+  readonly state?: (state: { readonly ok: boolean; readonly error?: string }) => void;
+  readonly random?: () => number;
+  readonly limits?: Partial<ReflectorLimits>;
+};
+
+export type ReflectorLimits = {
+  readonly pageSize: number;
+  /** The server ends a watch after 1 to 2 times this. */
+  readonly watchMsMin: number;
+  /** Bookmarks come about once a minute: silence beyond this is a dead connection. */
+  readonly silenceMsMax: number;
+  readonly backOffMsMin: number;
+  readonly backOffMsMax: number;
+};
+
+const defaults: ReflectorLimits = {
+  pageSize: 500,
+  watchMsMin: 300_000,
+  silenceMsMax: 150_000,
+  backOffMsMin: 500,
+  backOffMsMax: 30_000,
+};
+
+const metadataList = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const metadataObject = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/** HTTP 410: the resourceVersion or the list's page is too old. */
+const gone = 410;
+
+export type Reflector = { stop(): void };
+
+export function reflect(options: ReflectorOptions): Reflector {
+  const stop = new AbortController();
+  void run(options, stop.signal);
+  return { stop: () => stop.abort() };
+}
+
+async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void> {
+  const limits = { ...defaults, ...options.limits };
+  const random = options.random ?? Math.random;
+  let version: string | undefined;
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      if (version === undefined) {
+        version = await list(options, limits, signal);
+        options.state?.({ ok: true });
+      }
+      const ended = await watch({ options, limits, signal, version, random });
+      version = ended.version;
+      // A watch that ended in good order is simply resumed; one that never brought anything backs off.
+      failures = ended.alive ? 0 : failures + 1;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof ApiError && error.status === gone) version = undefined;
+      failures += 1;
+      options.state?.({ ok: false, error: error instanceof Error ? error.message : String(error) });
+    }
+    if (failures > 0) await pause(backOffMs(failures, limits, random), signal);
+  }
+}
+
+/** Doubles from the least to the most, half of it at random, so that a fleet does not return at once. */
+export function backOffMs(failures: number, limits: Pick<ReflectorLimits, "backOffMsMin" | "backOffMsMax">, random: () => number): number {
+  const whole = Math.min(limits.backOffMsMin * 2 ** Math.min(failures - 1, 20), limits.backOffMsMax);
+  return whole / 2 + (whole / 2) * random();
+}
+
+async function list(options: ReflectorOptions, limits: ReflectorLimits, signal: AbortSignal): Promise<string> {
+  const objects: KubeObject[] = [];
+  let next = "";
+  for (;;) {
+    const query = { ...options.query, limit: limits.pageSize, ...(next !== "" && { continue: next }) };
+    const { status, body } = await options.api.request({
+      path: options.path,
+      query,
+      signal,
+      ...(options.metadataOnly && { accept: metadataList }),
+    });
+    if (status !== 200) throw new ApiError(status, body.message ?? `list answered ${status}`);
+    // Items of a list carry neither kind nor apiVersion; those of a watch do.
+    const kind = body.kind?.replace(/List$/, "");
+    for (const item of (body["items"] ?? []) as KubeObject[]) {
+      objects.push({ ...item, ...(kind !== undefined && { kind }), ...(body.apiVersion !== undefined && { apiVersion: body.apiVersion }) });
+    }
+    next = String(body.metadata?.["continue"] ?? "");
+    if (next !== "") continue;
+    options.changed({ type: "listed", objects });
+    return body.metadata?.resourceVersion ?? "";
+  }
+}
+
+type Watching = {
+  readonly options: ReflectorOptions;
+  readonly limits: ReflectorLimits;
+  readonly signal: AbortSignal;
+  readonly version: string;
+  readonly random: () => number;
+};
+
+/** Until the server ends it or nothing comes for too long. Throws ApiError 410 where a relist is due. */
+async function watch(watching: Watching): Promise<{ version: string; alive: boolean }> {
+  const { options, limits, signal, random } = watching;
+  let { version } = watching;
+  let alive = false;
+  const silence = new AbortController();
+  let timer = setTimeout(() => silence.abort(), limits.silenceMsMax);
+  const timeoutSeconds = Math.round((limits.watchMsMin * (1 + random())) / 1000);
+  try {
+    const stream = await options.api.stream({
+      path: options.path,
+      query: { ...options.query, watch: true, allowWatchBookmarks: true, resourceVersion: version, timeoutSeconds },
+      signal: AbortSignal.any([signal, silence.signal]),
+      ...(options.metadataOnly && { accept: metadataObject }),
+    });
+    options.state?.({ ok: true });
+    for await (const line of lines(stream)) {
+      clearTimeout(timer);
+      timer = setTimeout(() => silence.abort(), limits.silenceMsMax);
+      const { type, object } = JSON.parse(line) as { type: string; object: KubeObject };
+      alive = true;
+      if (type === "ERROR") throw new ApiError(Number(object["code"] ?? 0), object.message ?? "the watch failed");
+      version = object.metadata?.resourceVersion ?? version;
+      if (type === "DELETED") options.changed({ type: "deleted", object });
+      else if (type !== "BOOKMARK") options.changed({ type: "set", object });
+    }
+    return { version, alive: true };
+  } catch (error) {
+    // Silence is not an error of ours: the watch goes on where it was.
+    if (silence.signal.aborted && !signal.aborted) return { version, alive };
+    if (error instanceof ApiError || signal.aborted) throw error;
+    options.state?.({ ok: false, error: error instanceof Error ? error.message : String(error) });
+    return { version, alive: false };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+    signal.addEventListener("abort", done);
+  });
+}

@@ -1,0 +1,264 @@
+/**
+ * The operator, put together: watch, lease, passes, statuses, probes. Loop: it owns when a pass runs and when
+ * relays are asked; reconcile.ts is what a pass does. Everyone watches; only the leader writes.
+ */
+import { KubeConfig } from "@kubernetes/client-node";
+import { createApi } from "../kube/api.ts";
+import { type Readiness, startProbes } from "../kube/probes.ts";
+import { type Reflector, reflect } from "../kube/reflector.ts";
+import type { RouteId } from "../routing/route.ts";
+import { LentSecrets } from "./credentials.ts";
+import { postEvent } from "./events.ts";
+import { HoldOff } from "./hold-off.ts";
+import { holdLease } from "./lease.ts";
+import { createOperatorLog, type OperatorLog } from "./log.ts";
+import { createOperatorMetrics } from "./metrics.ts";
+import type { OperatorSettings } from "./settings.ts";
+import { Programmed, type RelayAnswer } from "./programmed.ts";
+import { Publisher } from "./publish.ts";
+import { Reconciler } from "./reconcile.ts";
+import { askRelays } from "./relays.ts";
+import { StatusWriter } from "./status-writer.ts";
+import { type Kind, kinds, Store } from "./store.ts";
+
+export type OperatorOptions = {
+  readonly settings: OperatorSettings;
+  readonly kubeConfig?: KubeConfig;
+  readonly version: string;
+  readonly write: (text: string) => void;
+};
+
+export type Operator = {
+  /** Resolves, with the reason, when the lease is lost: the process is to end. */
+  readonly lost: Promise<string>;
+  readonly adminPort: number;
+  stop(): Promise<void>;
+};
+
+const requestMsMax = 30_000;
+const quietMs = 100;
+const waitMsMax = 1000;
+/** After a change relays are asked often, until all serve it; else now and then. */
+const askSoonMs = 200;
+const askLaterMs = 10_000;
+const againMs = 2000;
+const statusesAtOnceMax = 10;
+const approvalAnnotation = "mailroute.dev/approve";
+
+const paths: Readonly<Record<Kind, string>> = {
+  MailRoute: "/apis/mailroute.dev/v1alpha1/mailroutes",
+  MailGrant: "/apis/mailroute.dev/v1alpha1/mailgrants",
+  Namespace: "/api/v1/namespaces",
+  Secret: "/api/v1/secrets",
+};
+
+export async function startOperator(options: OperatorOptions): Promise<Operator> {
+  const { settings } = options;
+  const log = createOperatorLog({ write: options.write, now: Date.now });
+  const kubeConfig = options.kubeConfig ?? defaultConfig();
+  const metrics = createOperatorMetrics();
+  const api = createApi(kubeConfig, { requestMsMax, observe: metrics.request });
+  const lost = Promise.withResolvers<string>();
+  const session = new Session({ api, settings, log, metrics });
+  const lease = holdLease({
+    api,
+    namespace: settings.namespace,
+    name: `${settings.name}-operator`,
+    identity: settings.identity,
+    leading() {
+      log.leading();
+      session.lead();
+    },
+    lost(why) {
+      log.lost(why);
+      session.stop();
+      lost.resolve(why);
+    },
+  });
+  session.isLeader = () => lease.isLeader;
+  const probes = await startProbes({
+    host: settings.admin.host,
+    port: settings.admin.port,
+    metrics: async () => await metrics.registry.metrics(),
+    readiness: () => session.readiness(),
+    revision: () => session.revision(),
+  });
+  session.watch();
+  log.started({ version: options.version, installation: settings.name, identity: settings.identity, admin: probes.port });
+  return {
+    lost: lost.promise,
+    adminPort: probes.port,
+    async stop() {
+      session.stop();
+      await lease.release();
+      await probes.close();
+      await api.close();
+      log.stopped();
+    },
+  };
+}
+
+function defaultConfig(): KubeConfig {
+  const config = new KubeConfig();
+  config.loadFromDefault();
+  return config;
+}
+
+type SessionOptions = {
+  readonly api: ReturnType<typeof createApi>;
+  readonly settings: OperatorSettings;
+  readonly log: OperatorLog;
+  readonly metrics: ReturnType<typeof createOperatorMetrics>;
+};
+
+/** One process's time: watching from the start, passes once it leads. */
+class Session {
+  isLeader: () => boolean = () => false;
+  readonly #options: SessionOptions;
+  readonly #store = new Store();
+  readonly #holdOff: HoldOff;
+  readonly #programmed = new Programmed();
+  readonly #statuses: StatusWriter;
+  readonly #broken = new Map<Kind, string>();
+  readonly #reflectors: Reflector[] = [];
+  #publisher: Publisher;
+  #reconciler: Reconciler | undefined;
+  #leads = false;
+  #stopped = false;
+  #askTimer: NodeJS.Timeout | undefined;
+  #recheckTimer: NodeJS.Timeout | undefined;
+  #askUntilMs = 0;
+  #relays: readonly RelayAnswer[] = [];
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    const { api, log } = options;
+    this.#publisher = this.#newPublisher();
+    this.#statuses = new StatusWriter({ api, log, now: Date.now, concurrencyMax: statusesAtOnceMax });
+    this.#holdOff = new HoldOff({ quietMs, waitMsMax, run: async () => await this.#pass() });
+  }
+
+  watch(): void {
+    for (const kind of kinds) {
+      this.#reflectors.push(
+        reflect({
+          api: this.#options.api,
+          path: paths[kind],
+          metadataOnly: kind === "Secret",
+          changed: (change) => {
+            if (this.#store.apply(kind, change)) this.#holdOff.touch();
+          },
+          state: ({ ok, error }) => this.#watchState(kind, ok, error),
+        }),
+      );
+    }
+  }
+
+  #watchState(kind: Kind, ok: boolean, error: string | undefined): void {
+    const before = this.#broken.get(kind);
+    if (ok) this.#broken.delete(kind);
+    else this.#broken.set(kind, error ?? "unknown");
+    this.#options.metrics.watch(kind, ok);
+    if (before !== this.#broken.get(kind)) this.#options.log.watch({ kind, ok, error });
+  }
+
+  lead(): void {
+    this.#leads = true;
+    this.#holdOff.touch();
+    this.#askSoon(0);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#holdOff.stop();
+    clearTimeout(this.#askTimer);
+    clearTimeout(this.#recheckTimer);
+    for (const reflector of this.#reflectors) reflector.stop();
+  }
+
+  readiness(): Readiness {
+    const detail = [...this.#broken].map(([kind, error]) => `watching ${kind}: ${error}`);
+    if (!this.#store.isComplete) detail.unshift("not every kind has been listed yet");
+    detail.push(this.isLeader() ? "leader" : "standing by");
+    return { ready: this.#store.isComplete, detail };
+  }
+
+  revision(): object {
+    return { digest: this.#publisher.digest, leader: this.isLeader() };
+  }
+
+  #newPublisher(): Publisher {
+    const { api, settings } = this.#options;
+    return new Publisher({ api, namespace: settings.namespace, name: settings.name });
+  }
+
+  async #reconcilerNow(): Promise<Reconciler> {
+    if (this.#reconciler !== undefined) return this.#reconciler;
+    const { api, settings, log } = this.#options;
+    this.#publisher = this.#newPublisher();
+    const reconciler = new Reconciler({
+      store: this.#store,
+      secrets: new LentSecrets({ api, namespace: settings.namespace, name: `${settings.name}-credentials` }),
+      publisher: this.#publisher,
+      programmed: this.#programmed,
+      statuses: this.#statuses,
+      installation: settings.installation,
+      log,
+      approved: async () => await this.#publisher.annotation(approvalAnnotation),
+      event: (route, note) => this.#note(route, note),
+      now: Date.now,
+    });
+    await reconciler.restore();
+    this.#reconciler = reconciler;
+    return reconciler;
+  }
+
+  async #pass(): Promise<void> {
+    if (!this.#leads || this.#stopped || !this.#store.isComplete || !this.isLeader()) return;
+    try {
+      const reconciler = await this.#reconcilerNow();
+      const pass = await reconciler.publish(Math.max(this.#relays.length, 1));
+      this.#options.metrics.pass(pass);
+      clearTimeout(this.#recheckTimer);
+      if (pass.recheckAtMs !== undefined) {
+        const waitMs = Math.max(pass.recheckAtMs - Date.now(), 0) + 1;
+        this.#recheckTimer = setTimeout(() => this.#holdOff.touch(), waitMs);
+      }
+      this.#statuses.forget(this.#store.all("MailRoute"));
+      this.#askUntilMs = performance.now() + askLaterMs;
+      this.#askSoon(0);
+    } catch (error) {
+      // Whatever is known of the published state may be wrong now: it is read again.
+      this.#reconciler = undefined;
+      this.#options.log.problem({ where: "reconcile", text: error instanceof Error ? error.message : String(error) });
+      if (!this.#stopped) setTimeout(() => this.#holdOff.touch(), againMs);
+    }
+  }
+
+  #askSoon(ms: number): void {
+    clearTimeout(this.#askTimer);
+    if (!this.#stopped) this.#askTimer = setTimeout(() => void this.#ask(), ms);
+  }
+
+  async #ask(): Promise<void> {
+    const { api, settings, log } = this.#options;
+    try {
+      const relays = await askRelays({ api, namespace: settings.namespace, ...settings.relays });
+      const isResized = relays.length !== this.#relays.length;
+      this.#relays = relays;
+      if (isResized) this.#holdOff.touch(); // each relay's share of the limits is another now
+      if (this.isLeader()) await this.#reconciler?.report(relays);
+    } catch (error) {
+      log.problem({ where: "relays", text: error instanceof Error ? error.message : String(error) });
+    }
+    const isSettled = this.#relays.every(({ digest }) => digest === this.#publisher.digest);
+    this.#askSoon(!isSettled && performance.now() < this.#askUntilMs ? askSoonMs : this.#relays.length === 0 ? againMs : isSettled ? askLaterMs / 5 : againMs);
+  }
+
+  #note(route: RouteId, note: { readonly reason: string; readonly message: string }): void {
+    const object = this.#store.all("MailRoute").get(route);
+    if (object === undefined) return;
+    const { api, settings } = this.#options;
+    void postEvent(api, settings.identity, { object, type: "Warning", ...note });
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * The route table in ConfigMaps. Adapter: shards first, each immutable and named by its content, then the
+ * manifest under the resourceVersion that was last seen, so that a leader who was paused and goes on cannot
+ * put an old table back. Shards of the last three tables stay.
+ */
+import { createHash } from "node:crypto";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { emptyTable, type RouteTable } from "../routing/table.ts";
+import { assembleTable, decodeManifest, decodeShard, encode, type Manifest } from "../routing/wire.ts";
+import type { Api, KubeObject } from "../kube/api.ts";
+import { bytesOfShard, manifestOf, shardData } from "../kube/table-maps.ts";
+
+export type PublisherOptions = {
+  readonly api: Api;
+  readonly namespace: string;
+  /** The installation: names of all its objects begin with it. */
+  readonly name: string;
+};
+
+/** Another has written the manifest since we read it: whoever thought himself leader is not. */
+export class Overtaken extends Error {
+  override readonly name = "Overtaken";
+}
+
+const tablesKept = 3;
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  #version: string | undefined;
+  #manifest: Manifest | undefined;
+  /** Names of the shards of the last tables, the latest first. */
+  #history: readonly (readonly string[])[] = [];
+  #there = new Set<string>();
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+  }
+
+  get digest(): string {
+    return this.#manifest?.digest ?? "";
+  }
+
+  /** Digests of the tables before, the latest first. */
+  get parents(): readonly string[] {
+    return this.#manifest?.parents ?? [];
+  }
+
+  /** The table that relays have now; `emptyTable` where none was ever published. */
+  async restore(): Promise<RouteTable> {
+    const { body, status } = await this.#options.api.request({ path: this.#path(this.#manifestName) });
+    await this.#listShards();
+    if (status === 404) return emptyTable;
+    if (status !== 200) throw new Error(`reading the manifest answered ${status}: ${body.message ?? ""}`);
+    this.#version = body.metadata?.resourceVersion;
+    const manifest = manifestOf(body);
+    this.#manifest = decodeManifest(manifest.manifest);
+    this.#history = manifest.history;
+    const shards = new Map<string, ReturnType<typeof decodeShard>>();
+    for (const { name, sha256: wanted } of this.#manifest.shards) {
+      const answer = await this.#options.api.request({ path: this.#path(this.#shardName(name)) });
+      if (answer.status !== 200) throw new Error(`shard ${name} answered ${answer.status}`);
+      const bytes = bytesOfShard(answer.body);
+      if (sha256(bytes) !== wanted) throw new Error(`shard ${name} does not have the content that the manifest says`);
+      shards.set(name, decodeShard(bytes, { gunzip: gunzipSync }));
+    }
+    return assembleTable(this.#manifest, shards);
+  }
+
+  /** An annotation of the manifest as it stands now: how a person approves. */
+  async annotation(name: string): Promise<string | undefined> {
+    const { status, body } = await this.#options.api.request({ path: this.#path(this.#manifestName) });
+    if (status !== 200) return undefined;
+    // Whoever annotates it makes a new version of what we wrote: that one is ours to replace.
+    const isOurs = manifestOf(body).manifest === JSON.stringify(this.#manifest);
+    if (isOurs) this.#version = body.metadata?.resourceVersion;
+    return (body.metadata?.["annotations"] as Record<string, string> | undefined)?.[name];
+  }
+
+  /** True where something was written. Throws Overtaken, or an Error with the API server's words. */
+  async publish(table: RouteTable, relays: number): Promise<boolean> {
+    const before = this.#manifest;
+    const parents = before === undefined ? [] : [before.digest, ...before.parents];
+    const encoded = encode(table, {
+      sha256,
+      gzip: gzipSync,
+      previousShardCount: before?.shards.length ?? 1,
+      parents: parents.slice(0, 8),
+      relays,
+    });
+    if (before?.digest === encoded.manifest.digest && before.relays === relays) return false;
+    for (const [name, bytes] of encoded.shards) {
+      if (!this.#there.has(name)) await this.#writeShard(name, bytes);
+    }
+    // The same table for another number of relays has the same parents.
+    const manifest = before?.digest === encoded.manifest.digest ? { ...encoded.manifest, parents: before.parents } : encoded.manifest;
+    const names = [...encoded.shards.keys()];
+    const history = [names, ...this.#history.filter((each) => each.join() !== names.join())].slice(0, tablesKept);
+    await this.#writeManifest(manifest, history);
+    this.#manifest = manifest;
+    this.#history = history;
+    await this.#prune();
+    return true;
+  }
+
+  async #writeShard(name: string, bytes: Uint8Array): Promise<void> {
+    const body = this.#configMap(this.#shardName(name), { immutable: true, ...shardData(bytes) });
+    const { status, body: said } = await this.#options.api.request({ method: "POST", path: this.#path(), body });
+    // 409: it is there, from a write that was cut short; its name is its content.
+    if (status >= 300 && status !== 409) throw new Error(`writing shard ${name} answered ${status}: ${said.message ?? ""}`);
+    this.#there.add(name);
+  }
+
+  async #writeManifest(manifest: Manifest, history: readonly (readonly string[])[]): Promise<void> {
+    const data = { "manifest.json": JSON.stringify(manifest), "history.json": JSON.stringify(history) };
+    const version = this.#version;
+    const body = this.#configMap(this.#manifestName, { data }, version);
+    const { status, body: written } = await this.#options.api.request(
+      version === undefined
+        ? { method: "POST", path: this.#path(), body }
+        : { method: "PUT", path: this.#path(this.#manifestName), body },
+    );
+    if (status === 409) throw new Overtaken("the manifest was written by another: this process is not the leader");
+    if (status >= 300) throw new Error(`writing the manifest answered ${status}: ${written.message ?? ""}`);
+    this.#version = written.metadata?.resourceVersion;
+  }
+
+  /** Best effort: what is left over is found at the next start. */
+  async #prune(): Promise<void> {
+    const kept = new Set(this.#history.flat());
+    for (const name of this.#there) {
+      if (kept.has(name)) continue;
+      const { status } = await this.#options.api.request({ method: "DELETE", path: this.#path(this.#shardName(name)) });
+      if (status < 300 || status === 404) this.#there.delete(name);
+    }
+  }
+
+  async #listShards(): Promise<void> {
+    const query = { labelSelector: `${tableLabel}=${this.#options.name}` };
+    const { status, body } = await this.#options.api.request({ path: this.#path(), query });
+    if (status !== 200) throw new Error(`listing shards answered ${status}: ${body.message ?? ""}`);
+    const prefix = this.#shardName("");
+    const names = ((body["items"] ?? []) as KubeObject[]).map((item) => String(item.metadata?.["name"]));
+    this.#there = new Set(names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)));
+  }
+
+  get #manifestName(): string {
+    return `${this.#options.name}-routes`;
+  }
+
+  #shardName(shard: string): string {
+    return `${this.#options.name}-routes-${shard}`;
+  }
+
+  #path(name?: string): string {
+    const base = `/api/v1/namespaces/${this.#options.namespace}/configmaps`;
+    return name === undefined ? base : `${base}/${name}`;
+  }
+
+  #configMap(name: string, content: object, resourceVersion?: string): object {
+    const labels = { [tableLabel]: this.#options.name };
+    const metadata = { name, namespace: this.#options.namespace, labels, ...(resourceVersion !== undefined && { resourceVersion }) };
+    return { apiVersion: "v1", kind: "ConfigMap", metadata, ...content };
+  }
+}
+
+/** No label of Helm's or a GitOps tool's: nobody but the operator may prune these. */
+const tableLabel = "mailroute.dev/table";

@@ -1,0 +1,34 @@
+/** From the store to what `compile` takes. Pure. Of Secrets it knows names, keys and versions, no contents. */
+import type { CompileInput } from "../routing/compile.ts";
+import { hostsAnnotation, type SecretFacts } from "../routing/references.ts";
+import type { RouteId } from "../routing/route.ts";
+import type { Store } from "./store.ts";
+
+/** The facts of those Secrets that are lent to anybody; by "namespace/name". */
+export type SecretContents = ReadonlyMap<string, { readonly version: string; readonly keys: readonly string[] }>;
+
+export type Snapshot = Pick<CompileInput, "routes" | "grants" | "references">;
+
+export function snapshotOf(store: Store, contents: SecretContents): Snapshot {
+  const routes = [...store.all("MailRoute")].map(([id, resource]) => ({ id: id as RouteId, resource }));
+  const grants = [...store.all("MailGrant")].map(([name, resource]) => ({ name, resource }));
+  const namespaces = new Map<string, ReadonlyMap<string, string>>();
+  for (const [name, { metadata }] of store.all("Namespace")) {
+    namespaces.set(name, new Map(Object.entries((metadata?.["labels"] ?? {}) as Record<string, string>)));
+  }
+  const secrets = new Map<string, SecretFacts>();
+  for (const [id, { metadata }] of store.all("Secret")) {
+    const content = contents.get(id);
+    // Not lent, or not read yet: it is there, and shown to nobody.
+    const { version = "", keys = [] } = content ?? {};
+    secrets.set(id, { version, keys, hosts: hostsOf(metadata) });
+  }
+  return { routes, grants, references: { secrets, namespaces } };
+}
+
+/** Whom a Secret may be shown to, by its annotation. */
+export function hostsOf(metadata: Readonly<Record<string, unknown>> | undefined): readonly string[] {
+  const annotations = (metadata?.["annotations"] ?? {}) as Record<string, string>;
+  const text = annotations[hostsAnnotation] ?? "";
+  return text.split(/[\s,]+/).filter((host) => host !== "");
+}

@@ -1,0 +1,91 @@
+/**
+ * Putting a table in force: every shard must be what the manifest says and every entry must parse, else the
+ * one in force stays. Loop: takes one table after the other, the latest last, in slices that never block the
+ * relay for long. Where manifest and shards come from is the sources' matter.
+ */
+import { createHash } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
+import { gunzipSync } from "node:zlib";
+import { keyCount } from "../../routing/table.ts";
+import { assembleSteps, decodeManifest, decodeShard } from "../../routing/wire.ts";
+import type { TableHolder } from "./holder.ts";
+
+export type Offer = {
+  /** The manifest's text. */
+  readonly manifest: string;
+  /** A shard that no table before had. May reject: then nothing of the offer counts. */
+  readonly shard: (name: string) => Promise<Uint8Array>;
+  readonly stale: boolean;
+  /** Rejected where a table is in force by the time that this one could be. */
+  readonly onlyFirst?: true;
+  /** Called right before the table counts: credentials that its routes name are there by then. */
+  readonly ready?: () => void;
+};
+
+export type Activated = { readonly digest: string; readonly keys: number; readonly ms: number };
+
+type DecodedShard = ReturnType<typeof decodeShard>;
+
+const sliceMsMax = 2;
+
+export class Activation {
+  readonly #tables: TableHolder;
+  readonly #now: () => number;
+  #shards: ReadonlyMap<string, DecodedShard> = new Map();
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(tables: TableHolder, now: () => number) {
+    this.#tables = tables;
+    this.#now = now;
+  }
+
+  /** Rejects with what is wrong with the offer. Offers are taken in order, one at a time. */
+  async take(offer: Offer): Promise<Activated> {
+    const done = this.#last.then(async () => await this.#activate(offer));
+    this.#last = done.catch(() => undefined);
+    return await done;
+  }
+
+  async #activate(offer: Offer): Promise<Activated> {
+    const startedMs = this.#now();
+    const manifest = decodeManifest(offer.manifest);
+    const shards = new Map<string, DecodedShard>();
+    for (const { name, sha256 } of manifest.shards) {
+      const known = this.#shards.get(name);
+      shards.set(name, known ?? decodeChecked(name, await offer.shard(name), sha256));
+      if (known === undefined) await turn(); // other work between two shards
+    }
+    const table = await inSlices(assembleSteps(manifest, shards));
+    if (offer.onlyFirst === true && this.#tables.current !== undefined) {
+      throw new Error("a newer table is in force already");
+    }
+    offer.ready?.();
+    const { digest } = manifest;
+    const nowMs = this.#now();
+    this.#shards = shards;
+    const relays = Math.max(1, manifest.relays);
+    this.#tables.activate({ table, digest, activatedAtMs: nowMs, stale: offer.stale, relays });
+    return { digest, keys: keyCount(table), ms: nowMs - startedMs };
+  }
+}
+
+/** Throws where the bytes are not what the manifest says. */
+function decodeChecked(name: string, bytes: Uint8Array, sha256: string): DecodedShard {
+  const found = createHash("sha256").update(bytes).digest("hex");
+  if (found !== sha256) {
+    throw new Error(`route table: shard ${name} does not have the content that the manifest says`);
+  }
+  return decodeShard(bytes, { gunzip: gunzipSync });
+}
+
+/** Runs the steps, letting others in whenever a slice is used up. */
+async function inSlices<T>(steps: Generator<undefined, T, undefined>): Promise<T> {
+  for (;;) {
+    const endMs = performance.now() + sliceMsMax;
+    while (performance.now() < endMs) {
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
+    await turn();
+  }
+}

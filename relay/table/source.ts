@@ -1,0 +1,18 @@
+/** What every table source is and tells: a directory of files, or the operator's ConfigMaps. */
+import type { Activated } from "./activation.ts";
+import type { Problem } from "./worker-messages.ts";
+
+export type SourceEvents = {
+  activated(table: Activated): void;
+  /** The whole list of what a person must mend now; empty when all is well. */
+  problems(problems: readonly Problem[]): void;
+  /** Credentials have changed: mail that waits for them may go. */
+  credentials?(): void;
+  failed(error: unknown): void;
+};
+
+export interface TableSource {
+  /** Resolves with the first table in force. */
+  readonly first: Promise<void>;
+  stop(): Promise<void>;
+}
