@@ -20,6 +20,8 @@ export type Status = {
   readonly observedGeneration: number;
   readonly conditions: readonly Condition[];
   readonly keys: { readonly claimed: number; readonly held: number };
+  /** Where its mail goes, for people: a printer column. */
+  readonly targets: string;
 };
 
 /** What the ready relays serve of one generation of a route. */
@@ -40,13 +42,16 @@ export function nextStatus(options: {
   const before = (object["status"] ?? {}) as Partial<Status>;
   const conditions = drafts(verdict, served).map((draft): Condition => {
     const old = before.conditions?.find(({ type }) => type === draft.type);
-    const lastTransitionTime = old?.status === draft.status ? old.lastTransitionTime : now;
+    // The CRD's default is from 1970: that was nobody's transition.
+    const stands = old?.status === draft.status && !old.lastTransitionTime.startsWith("1970");
+    const lastTransitionTime = stands ? old.lastTransitionTime : now;
     return { ...draft, observedGeneration, lastTransitionTime };
   });
   // Conditions that others have written stay.
   const known = new Set(conditions.map(({ type }) => type));
   const foreign = before.conditions?.filter(({ type }) => !known.has(type)) ?? [];
-  const next: Status = { observedGeneration, conditions: [...conditions, ...foreign], keys: verdict.keys };
+  const targets = targetsOf(object);
+  const next: Status = { observedGeneration, conditions: [...conditions, ...foreign], keys: verdict.keys, targets };
   return isSame(before, next) ? undefined : next;
 }
 
@@ -80,11 +85,24 @@ function stalled(parts: readonly Draft[]): Draft {
     : { type: "Stalled", status: "True", reason: bad.reason, message: bad.message };
 }
 
+const targetsCharsMax = 200;
+
+/** "mx1.corp.example:25,mx2.corp.example:25", or the word of another target. */
+function targetsOf(object: KubeObject): string {
+  const { target } = (object["spec"] ?? {}) as { target?: Record<string, unknown> };
+  const [kind = "none"] = Object.keys(target ?? {});
+  if (kind !== "hosts") return kind;
+  const hosts = target?.["hosts"] as readonly { host?: unknown; port?: unknown }[];
+  const shown = hosts.map(({ host, port }) => (port === undefined ? String(host) : `${String(host)}:${String(port)}`));
+  return shown.join(",").slice(0, targetsCharsMax);
+}
+
 function isSame(before: Partial<Status>, next: Status): boolean {
   return (
     before.observedGeneration === next.observedGeneration &&
     before.keys?.claimed === next.keys.claimed &&
     before.keys.held === next.keys.held &&
+    before.targets === next.targets &&
     before.conditions?.length === next.conditions.length &&
     next.conditions.every((condition) => {
       const old = before.conditions?.find(({ type }) => type === condition.type);
