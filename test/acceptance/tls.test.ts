@@ -297,8 +297,8 @@ const untrusted: readonly (readonly [
     { auth: false, tls: { mode: "Verified" } },
   ],
   [
-    "that breaks the handshake",
-    { tls: good, handshake: "garbage", logins: ["user:pass word"] },
+    "that wants another client certificate than ours",
+    { tls: { ...good, clientCa: hopFile("ca.pem") }, logins: ["user:pass word"] },
     {},
   ],
   ["that refuses STARTTLS", { tls: good, startTls: "temp-454", logins: ["user:pass word"] }, {}],
@@ -324,7 +324,7 @@ for (const [what, options, lending] of untrusted) {
 const clear: readonly (readonly [what: string, options: MisbehavingOptions, secure: boolean])[] = [
   ["encrypts where it can, whatever the certificate", { tls: good }, true],
   ["goes in the clear where there is no STARTTLS", {}, false],
-  ["goes in the clear where the handshake breaks", { tls: good, handshake: "garbage" }, false],
+  ["goes in the clear where STARTTLS is refused", { tls: good, startTls: "temp-454" }, false],
 ];
 for (const [what, options, secure] of clear) {
   test(`TLS: Opportunistic ${what}`, bounded, async (context) => {
