@@ -209,6 +209,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
     deniedNetworks: config.routes.deniedNetworks,
     ownAddresses: () => ownAddresses(state.listeners),
     credentials,
+    relays: () => tables.current?.relays ?? 1,
     limits: deliveryLimits(config.delivery),
     events: observed.delivery,
   });

@@ -13,13 +13,17 @@ export type Hops = { readonly hops: readonly Hop[] } | { readonly trouble: Troub
 
 export type HopFinderOptions = {
   readonly delivery: DeliveryOptions;
-  readonly defaults: PolicyDefaults;
+  readonly defaults: Omit<PolicyDefaults, "relays">;
   readonly isRested: (key: string) => boolean;
   readonly random: () => number;
 };
 
-/** A route's policy and the hops of its own hosts, worked out once. */
-type Known = { readonly policy: Policy; readonly hops: Map<Host, Hop> };
+/** A route's policy and the hops of its own hosts, worked out once for each number of relays. */
+type Known = {
+  readonly policy: Policy;
+  readonly hops: Map<Host, Hop>;
+  readonly relays: number;
+};
 
 export class HopFinder {
   private readonly options: HopFinderOptions;
@@ -55,10 +59,12 @@ export class HopFinder {
   }
 
   private knownOf(route: Route): Known {
+    const { delivery, defaults } = this.options;
+    const relays = delivery.relays?.() ?? 1;
     let known = this.known.get(route);
-    if (known === undefined) {
-      const policy = policyOf(route, this.protocolOf(route), this.options.defaults);
-      known = { policy, hops: new Map() };
+    if (known?.relays !== relays) {
+      const policy = policyOf(route, this.protocolOf(route), { ...defaults, relays });
+      known = { policy, hops: new Map(), relays };
       this.known.set(route, known);
     }
     return known;

@@ -104,6 +104,8 @@ export type DeliveryOptions = {
   /** Our own listeners: a host that turns out to be one of them is a loop (5.4.6). */
   readonly ownAddresses?: () => readonly { readonly address: string; readonly port: number }[];
   readonly credentials: Credentials;
+  /** How many relays share a route's `maxConnections`, itself included: 1. */
+  readonly relays?: () => number;
   readonly limits?: Partial<HopLimits>;
   readonly events?: DeliveryEvents;
   /** Milliseconds, for durations, deadlines and rests. */

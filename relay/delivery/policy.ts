@@ -35,6 +35,8 @@ export type PolicyDefaults = {
   readonly heloName: string;
   readonly connectionsMax: number;
   readonly messagesMax: number;
+  /** Among how many relays a route's own `maxConnections` is shared out. */
+  readonly relays: number;
 };
 
 export function policyOf(
@@ -65,7 +67,10 @@ export function policyOf(
     tls,
     ...(auth === undefined ? {} : { auth }),
     ...(reach === undefined ? {} : { reach }),
-    connectionsMax: delivery.maxConnections ?? defaults.connectionsMax,
+    connectionsMax:
+      delivery.maxConnections === undefined
+        ? defaults.connectionsMax
+        : Math.max(1, Math.floor(delivery.maxConnections / defaults.relays)),
     messagesMax: delivery.maxMessagesPerConnection ?? defaults.messagesMax,
     key: key.join("|"),
   };

@@ -233,3 +233,25 @@ test("pool: no host is starved by another that always has mail", { timeout: 5000
   await busy.close();
   await other.close();
 });
+
+test("pool: a route's own limit is shared out among the relays, and each has at least one", async () => {
+  const next = await misbehaving();
+  let relays = 2;
+  const delivery = deliveryFor({ relays: () => relays });
+  const route = routeTo([{ port: next.port }], { delivery: { maxConnections: 5 } });
+  const burst = async (): Promise<number> => {
+    const before = next.sessions();
+    const jobs = Array.from({ length: 8 }, (_, at) => jobTo(route, [`slow+${at}@to.test`]));
+    await Promise.all(jobs.map((job) => delivery.deliver(job, never)));
+    next.dropAll();
+    await pause(50);
+    return next.sessions() - before;
+  };
+  assert.equal(await burst(), 2);
+  relays = 1;
+  assert.equal(await burst(), 5);
+  relays = 9;
+  assert.equal(await burst(), 1);
+  await delivery.close({ graceMs: 0 });
+  await next.close();
+});

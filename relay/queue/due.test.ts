@@ -1,34 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Clock, DueTimes } from "./due.ts";
-
-/** A clock that stands still until it is told to go on. */
-function manualClock(): Clock & { advance(ms: number): void } {
-  let now = 0;
-  let timers: { atMs: number; callback: () => void }[] = [];
-  return {
-    now: () => now,
-    wait(ms, callback) {
-      const timer = { atMs: now + ms, callback };
-      timers.push(timer);
-      return () => {
-        timers = timers.filter((each) => each !== timer);
-      };
-    },
-    advance(ms) {
-      const end = now + ms;
-      for (;;) {
-        const next = timers.filter(({ atMs }) => atMs <= end).sort((a, b) => a.atMs - b.atMs)[0];
-        if (next === undefined) break;
-        timers = timers.filter((each) => each !== next);
-        now = Math.max(now, next.atMs);
-        next.callback();
-      }
-      now = end;
-    },
-  };
-}
+import { manualClock } from "./clock.testkit.ts";
+import { DueTimes } from "./due.ts";
 
 test("due times: ids come out in order of time, each once", () => {
   const clock = manualClock();

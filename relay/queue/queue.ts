@@ -14,6 +14,7 @@ import type { TableHolder } from "../table/holder.ts";
 import { type Clock, DueTimes } from "./due.ts";
 import type { QueueEvents } from "./events.ts";
 import { Lanes } from "./lanes.ts";
+import { Pace } from "./pace.ts";
 import { redecide } from "./redecide.ts";
 import type { Report, Reporter } from "./reports.ts";
 import { nextStep } from "./schedule.ts";
@@ -42,6 +43,8 @@ type Entry = {
   /** The route that each recipient was last given, to see on a reload whether it changed. */
   readonly routes: (Route | undefined)[];
   body: Buffer | undefined;
+  /** Recipients that are due and wait for their route's turn (`maxMessagesPerSecond`). */
+  readonly paced: Set<number>;
   /** Transactions under way; the entry is not due again before they end. */
   underWay: number;
 };
@@ -58,6 +61,7 @@ export class Queue {
   readonly #entries = new Map<string, Entry>();
   readonly #due: DueTimes;
   readonly #lanes: Lanes;
+  readonly #pace: Pace;
   readonly #stop = new AbortController();
   #bodyBytes = 0;
   #unsaved = 0;
@@ -65,6 +69,7 @@ export class Queue {
   constructor(options: QueueOptions) {
     this.#options = options;
     this.#due = new DueTimes(options.clock, (id) => this.#attempt(id));
+    this.#pace = new Pace(options.clock, (id) => this.#attempt(id));
     this.#lanes = new Lanes({
       activeMax: options.limits.activeMax,
       activePerLaneMax: options.limits.activePerDestinationMax,
@@ -91,7 +96,7 @@ export class Queue {
 
   #take(envelope: Envelope, pending: (Pending | null)[], body: Buffer | undefined): void {
     const routes = pending.map(() => undefined);
-    const entry: Entry = { envelope, pending, routes, body, underWay: 0 };
+    const entry: Entry = { envelope, pending, routes, body, paced: new Set(), underWay: 0 };
     if (body !== undefined) this.#bodyBytes += body.length;
     this.#entries.set(envelope.id, entry);
     this.#schedule(entry);
@@ -115,6 +120,7 @@ export class Queue {
   async stop(options: { readonly graceMs: number }): Promise<void> {
     this.#lanes.stop();
     this.#due.stop();
+    this.#pace.stop();
     const deadline = this.#options.clock.now() + options.graceMs;
     while ((this.#lanes.active > 0 || this.#unsaved > 0) && this.#options.clock.now() < deadline) {
       await new Promise<void>((resolve) => this.#options.clock.wait(20, resolve));
@@ -124,16 +130,19 @@ export class Queue {
 
   #schedule(entry: Entry): void {
     let earliest = Number.POSITIVE_INFINITY;
-    for (const pending of entry.pending) {
-      if (pending !== null && pending.dueAtMs < earliest) earliest = pending.dueAtMs;
+    for (const [index, pending] of entry.pending.entries()) {
+      if (pending === null || entry.paced.has(index)) continue;
+      if (pending.dueAtMs < earliest) earliest = pending.dueAtMs;
     }
     if (earliest <= this.#options.clock.now()) this.#attempt(entry.envelope.id);
-    else this.#due.set(entry.envelope.id, earliest);
+    else if (earliest < Number.POSITIVE_INFINITY) this.#due.set(entry.envelope.id, earliest);
   }
 
   #attempt(id: string): void {
     const entry = this.#entries.get(id);
-    if (entry === undefined || entry.underWay > 0 || this.#stop.signal.aborted) return;
+    if (entry === undefined || this.#stop.signal.aborted) return;
+    entry.paced.clear(); // they ask for their turn again, below or when what is under way has ended
+    if (entry.underWay > 0) return;
     const table = this.#options.tables.current;
     if (table === undefined) return; // not before the first table: subscribe wakes us
     const dueBefore = this.#options.clock.now() + togetherMs;
@@ -158,7 +167,20 @@ export class Queue {
     else if (groups.length === 0) this.#schedule(entry);
   }
 
+  /** Asked when the lane has room, so that what starts is what counts. */
+  #mayGo({ envelope }: Entry, { route }: Group): boolean {
+    const max = route.delivery.maxMessagesPerSecond;
+    if (max === undefined) return true;
+    const perSecond = max / (this.#options.tables.current?.relays ?? 1);
+    return this.#pace.mayGo({ route: route.id, perSecond, id: envelope.id });
+  }
+
   async #send(entry: Entry, group: Group): Promise<void> {
+    if (!this.#mayGo(entry, group)) {
+      for (const { index } of group.recipients) entry.paced.add(index);
+      this.#ended(entry);
+      return;
+    }
     const { envelope } = entry;
     const body = entry.body ?? this.#options.spool.body(envelope);
     const { recipients } = group;
@@ -236,6 +258,11 @@ export class Queue {
       }
     }
     await this.#save(entry, failed, delayed);
+    this.#ended(entry);
+  }
+
+  /** One of the transactions of an attempt; after the last one the entry is let go. */
+  #ended(entry: Entry): void {
     entry.underWay -= 1;
     if (entry.underWay > 0) return;
     if (entry.pending.every((pending) => pending === null)) this.#forget(entry);

@@ -105,7 +105,9 @@ async function activate(
   options.credentials.replace(message.credentials);
   const nowMs = options.now();
   const { digest } = manifest;
-  options.tables.activate({ table, digest, activatedAtMs: nowMs, stale: message.incomplete });
+  const relays = Math.max(1, manifest.relays);
+  const stale = message.incomplete;
+  options.tables.activate({ table, digest, activatedAtMs: nowMs, stale, relays });
   options.events.activated({ digest, keys: message.keys, ms: message.ms + nowMs - startedMs });
   return shards;
 }

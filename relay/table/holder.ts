@@ -10,6 +10,8 @@ export type ActiveTable = {
   readonly activatedAtMs: number;
   /** It may be old: no source has confirmed it. Recipients without an explicit key are deferred. */
   readonly stale: boolean;
+  /** How many relays share what a route allows the whole installation; at least 1. */
+  readonly relays: number;
 };
 
 export class TableHolder {

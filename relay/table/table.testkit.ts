@@ -38,7 +38,7 @@ export function active(
   specs: Readonly<Record<string, object>>,
   more: Partial<ActiveTable> = {},
 ): ActiveTable {
-  return { table: tableOf(specs), digest: "d", activatedAtMs: 0, stale: false, ...more };
+  return { table: tableOf(specs), digest: "d", activatedAtMs: 0, stale: false, relays: 1, ...more };
 }
 
 export const toHost = (host: string) => ({ hosts: [{ host }] });
