@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
-import { compiled, way } from "../routing/fixtures.ts";
+import { compiled, way } from "../routing/compile.testkit.ts";
 import { parseMailGrant, property } from "../routing/grants.ts";
 import { type ParsedMailRoute, parseMailRoute, routeIdOf } from "../routing/parse-route.ts";
 import { definitions, editorSchemas } from "./custom-resource.ts";

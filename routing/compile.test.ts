@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { compiled, hosts, mailGrant, mailRoute, matched, way } from "./compile.testkit.ts";
 import type { CompileInput } from "./compile.ts";
-import { compiled, hosts, mailGrant, mailRoute, matched, way } from "./fixtures.ts";
 import { keyOf } from "./key.ts";
 import { holderOf, keyCount, routeOf } from "./table.ts";
 import type { Verdict } from "./verdict.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { compiled, hosts, mailGrant, mailRoute, way } from "./fixtures.ts";
+import { compiled, hosts, mailGrant, mailRoute, way } from "./compile.testkit.ts";
 import { keyCount, routeOf } from "./table.ts";
 
 const corp = mailGrant("corp", { namespaces: { names: ["corp"] }, suffixes: ["corp.example"] });

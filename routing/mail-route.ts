@@ -264,4 +264,3 @@ export const mailRouteSchema = z.strictObject({
 export type MailRoute = z.output<typeof mailRouteSchema>;
 export type MailRouteSpec = MailRoute["spec"];
 export type MailRouteLists = Lists;
-export const mailRouteNames = { kind: "MailRoute", plural: "mailroutes", singular: "mailroute" };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { address, compiled, hosts, mailRoute, matched, way } from "./fixtures.ts";
+import { address, compiled, hosts, mailRoute, matched, way } from "./compile.testkit.ts";
 import { explain } from "./match.ts";
 
 const golden = compiled([

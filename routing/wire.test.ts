@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { compiled, hosts, mailRoute, way } from "./fixtures.ts";
+import { compiled, hosts, mailRoute, way } from "./compile.testkit.ts";
 import { keyOf } from "./key.ts";
 import { routeIdOf } from "./parse-route.ts";
 import { type RouteTable, routesOf, tableEntries } from "./table.ts";

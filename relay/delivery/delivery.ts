@@ -27,7 +27,7 @@ import type { Hop } from "./policy.ts";
 import { Pool } from "./pool.ts";
 import { deferred, failed, type Trouble } from "./reply.ts";
 
-export type { Credential, Credentials, DeliveryEvents, DeliveryOptions } from "./options.ts";
+export type { Credential, DeliveryOptions } from "./options.ts";
 
 export type Job = {
   /** The message's id, for logs. */
