@@ -56,13 +56,3 @@ test("due times: any sets and deletes give the same as sorting what is left", ()
     }),
   );
 });
-
-test("due times: wake makes everything due at once", () => {
-  const clock = manualClock();
-  const out: string[] = [];
-  const due = new DueTimes(clock, (id) => out.push(id));
-  due.set("a", 1e9);
-  due.set("b", 2e9);
-  due.wake();
-  assert.deepEqual(out.sort(), ["a", "b"]);
-});

@@ -42,14 +42,6 @@ export class DueTimes {
     this.#current.delete(id); // its item stays in the heap and is passed over
   }
 
-  /** Makes everything due now, as after a change of the routes. */
-  wake(): void {
-    const ids = [...this.#current.keys()];
-    this.#heap.length = 0;
-    this.#current.clear();
-    for (const id of ids) this.#due(id);
-  }
-
   stop(): void {
     this.#cancel?.();
     this.#cancel = undefined;
