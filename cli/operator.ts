@@ -55,10 +55,15 @@ of the pod, or of KUBECONFIG.
       adminHost: values["admin-host"],
       adminPort: values["admin-port"],
     });
-    if (!parsed.ok) return fail([...parsed.complaints, "mailroute operator --help lists the flags"]);
+    if (!parsed.ok)
+      return fail([...parsed.complaints, "mailroute operator --help lists the flags"]);
     const output = bufferedWriter((line) => process.stdout.write(line));
     try {
-      const operator = await startOperator({ settings: parsed.settings, version, write: output.write });
+      const operator = await startOperator({
+        settings: parsed.settings,
+        version,
+        write: output.write,
+      });
       const ended = await Promise.race([untilSignal(), operator.lost]);
       await operator.stop();
       output.flush();

@@ -48,7 +48,12 @@ export type KubeObject = {
 export type ApiOptions = {
   readonly requestMsMax: number;
   /** Called after each request, for metrics: verb, resource path without names, status, bytes received. */
-  readonly observe?: (request: { readonly method: Method; readonly path: string; readonly status: number; readonly bytes: number }) => void;
+  readonly observe?: (request: {
+    readonly method: Method;
+    readonly path: string;
+    readonly status: number;
+    readonly bytes: number;
+  }) => void;
 };
 
 export type Api = {
@@ -79,37 +84,60 @@ export function createApi(config: KubeConfig, options: ApiOptions): Api {
   let agent: Agent | undefined;
   let headers: Readonly<Record<string, string>> = {};
   let readMs = Number.NEGATIVE_INFINITY;
-  const credentials = async (): Promise<{ dispatcher: Agent; headers: Readonly<Record<string, string>> }> => {
+  const credentials = async (): Promise<{
+    dispatcher: Agent;
+    headers: Readonly<Record<string, string>>;
+  }> => {
     const nowMs = performance.now();
-    if (agent !== undefined && nowMs - readMs < credentialsMs) return { dispatcher: agent, headers };
-    const read: { headers?: Record<string, string>; agent?: HttpsAgent } & Record<string, unknown> = {};
+    if (agent !== undefined && nowMs - readMs < credentialsMs)
+      return { dispatcher: agent, headers };
+    const read: { headers?: Record<string, string>; agent?: HttpsAgent } & Record<string, unknown> =
+      {};
     await config.applyToHTTPSOptions(read as never);
-    headers = Object.fromEntries(Object.entries(read.headers ?? {}).map(([name, value]) => [name, String(value)]));
+    headers = Object.fromEntries(
+      Object.entries(read.headers ?? {}).map(([name, value]) => [name, String(value)]),
+    );
     readMs = nowMs;
-    agent ??= new Agent({ connect: tlsOf(read), keepAliveTimeout: 60_000, bodyTimeout: 0, headersTimeout: options.requestMsMax });
+    agent ??= new Agent({
+      connect: tlsOf(read),
+      keepAliveTimeout: 60_000,
+      bodyTimeout: 0,
+      headersTimeout: options.requestMsMax,
+    });
     return { dispatcher: agent, headers };
   };
   const send = async (asked: ApiRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> => {
     const url = new URL(asked.path, server);
-    for (const [name, value] of Object.entries(asked.query ?? {})) url.searchParams.set(name, String(value));
+    for (const [name, value] of Object.entries(asked.query ?? {}))
+      url.searchParams.set(name, String(value));
     const { dispatcher, headers: authorization } = await credentials();
     const contentType = asked.contentType ?? "application/json";
     return await request(url, {
       method: asked.method ?? "GET",
       dispatcher,
       signal,
-      headers: { accept: asked.accept ?? "application/json", ...(asked.body !== undefined && { "content-type": contentType }), ...authorization },
+      headers: {
+        accept: asked.accept ?? "application/json",
+        ...(asked.body !== undefined && { "content-type": contentType }),
+        ...authorization,
+      },
       ...(asked.body !== undefined && { body: JSON.stringify(asked.body) }),
     });
   };
   return {
     async request(asked) {
       const timeout = AbortSignal.timeout(options.requestMsMax);
-      const signal = asked.signal === undefined ? timeout : AbortSignal.any([asked.signal, timeout]);
+      const signal =
+        asked.signal === undefined ? timeout : AbortSignal.any([asked.signal, timeout]);
       const response = await send(asked, signal);
       const text = await readText(response.body);
       const method = asked.method ?? "GET";
-      options.observe?.({ method, path: asked.path, status: response.statusCode, bytes: text.length });
+      options.observe?.({
+        method,
+        path: asked.path,
+        status: response.statusCode,
+        bytes: text.length,
+      });
       const retryAfter = Number(response.headers["retry-after"]);
       return {
         status: response.statusCode,
@@ -132,7 +160,8 @@ async function readText(body: AsyncIterable<Buffer>): Promise<string> {
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.length;
-    if (bytes > answerBytesMax) throw new ApiError(0, `an answer of more than ${answerBytesMax} bytes`);
+    if (bytes > answerBytesMax)
+      throw new ApiError(0, `an answer of more than ${answerBytesMax} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();

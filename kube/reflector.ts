@@ -84,16 +84,31 @@ async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void
 }
 
 /** Doubles from the least to the most, half of it at random, so that a fleet does not return at once. */
-export function backOffMs(failures: number, limits: Pick<ReflectorLimits, "backOffMsMin" | "backOffMsMax">, random: () => number): number {
-  const whole = Math.min(limits.backOffMsMin * 2 ** Math.min(failures - 1, 20), limits.backOffMsMax);
+export function backOffMs(
+  failures: number,
+  limits: Pick<ReflectorLimits, "backOffMsMin" | "backOffMsMax">,
+  random: () => number,
+): number {
+  const whole = Math.min(
+    limits.backOffMsMin * 2 ** Math.min(failures - 1, 20),
+    limits.backOffMsMax,
+  );
   return whole / 2 + (whole / 2) * random();
 }
 
-async function list(options: ReflectorOptions, limits: ReflectorLimits, signal: AbortSignal): Promise<string> {
+async function list(
+  options: ReflectorOptions,
+  limits: ReflectorLimits,
+  signal: AbortSignal,
+): Promise<string> {
   const objects: KubeObject[] = [];
   let next = "";
   for (;;) {
-    const query = { ...options.query, limit: limits.pageSize, ...(next !== "" && { continue: next }) };
+    const query = {
+      ...options.query,
+      limit: limits.pageSize,
+      ...(next !== "" && { continue: next }),
+    };
     const { status, body } = await options.api.request({
       path: options.path,
       query,
@@ -104,7 +119,11 @@ async function list(options: ReflectorOptions, limits: ReflectorLimits, signal: 
     // Items of a list carry neither kind nor apiVersion; those of a watch do.
     const kind = body.kind?.replace(/List$/, "");
     for (const item of (body["items"] ?? []) as KubeObject[]) {
-      objects.push({ ...item, ...(kind !== undefined && { kind }), ...(body.apiVersion !== undefined && { apiVersion: body.apiVersion }) });
+      objects.push({
+        ...item,
+        ...(kind !== undefined && { kind }),
+        ...(body.apiVersion !== undefined && { apiVersion: body.apiVersion }),
+      });
     }
     next = String(body.metadata?.["continue"] ?? "");
     if (next !== "") continue;
@@ -132,7 +151,13 @@ async function watch(watching: Watching): Promise<{ version: string; alive: bool
   try {
     const stream = await options.api.stream({
       path: options.path,
-      query: { ...options.query, watch: true, allowWatchBookmarks: true, resourceVersion: version, timeoutSeconds },
+      query: {
+        ...options.query,
+        watch: true,
+        allowWatchBookmarks: true,
+        resourceVersion: version,
+        timeoutSeconds,
+      },
       signal: AbortSignal.any([signal, silence.signal]),
       ...(options.metadataOnly && { accept: metadataObject }),
     });
@@ -142,7 +167,8 @@ async function watch(watching: Watching): Promise<{ version: string; alive: bool
       timer = setTimeout(() => silence.abort(), limits.silenceMsMax);
       const { type, object } = JSON.parse(line) as { type: string; object: KubeObject };
       alive = true;
-      if (type === "ERROR") throw new ApiError(Number(object["code"] ?? 0), object.message ?? "the watch failed");
+      if (type === "ERROR")
+        throw new ApiError(Number(object["code"] ?? 0), object.message ?? "the watch failed");
       version = object.metadata?.resourceVersion ?? version;
       if (type === "DELETED") options.changed({ type: "deleted", object });
       else if (type !== "BOOKMARK") options.changed({ type: "set", object });

@@ -5,7 +5,9 @@ import type { KubeObject } from "./api.ts";
 export function shardData(bytes: Uint8Array): object {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const isGzip = buffer[0] === 0x1f && buffer[1] === 0x8b;
-  return isGzip ? { binaryData: { "shard.json.gz": buffer.toString("base64") } } : { data: { "shard.json": buffer.toString() } };
+  return isGzip
+    ? { binaryData: { "shard.json.gz": buffer.toString("base64") } }
+    : { data: { "shard.json": buffer.toString() } };
 }
 
 /** Empty where the ConfigMap is not a shard: its hash then fits no manifest. */
@@ -15,7 +17,10 @@ export function bytesOfShard(configMap: KubeObject): Uint8Array {
   return packed === undefined ? Buffer.from(plain ?? "") : Buffer.from(packed, "base64");
 }
 
-export type ManifestMap = { readonly manifest: string; readonly history: readonly (readonly string[])[] };
+export type ManifestMap = {
+  readonly manifest: string;
+  readonly history: readonly (readonly string[])[];
+};
 
 export function manifestOf(configMap: KubeObject): ManifestMap {
   const data = (configMap["data"] ?? {}) as Record<string, string>;
@@ -26,7 +31,9 @@ export function manifestOf(configMap: KubeObject): ManifestMap {
 function historyOf(text = "[]"): readonly (readonly string[])[] {
   try {
     const lists: unknown = JSON.parse(text);
-    return Array.isArray(lists) ? lists.filter((list) => Array.isArray(list)).map((list) => list.map(String)) : [];
+    return Array.isArray(lists)
+      ? lists.filter((list) => Array.isArray(list)).map((list) => list.map(String))
+      : [];
   } catch {
     return [];
   }

@@ -16,7 +16,11 @@ type Held = {
 };
 
 /** One entry of the relays' Secret, as JSON under its version. */
-export type LentCredential = { readonly secret: string; readonly version: string; readonly values: Readonly<Record<string, string>> };
+export type LentCredential = {
+  readonly secret: string;
+  readonly version: string;
+  readonly values: Readonly<Record<string, string>>;
+};
 
 export type CredentialsOptions = {
   readonly api: Api;
@@ -41,14 +45,22 @@ export class LentSecrets {
 
   /** What an earlier leader handed out keeps its version while its content is the same. */
   async restore(): Promise<void> {
-    const { status, body } = await this.#options.api.request({ path: this.#path(this.#options.name) });
+    const { status, body } = await this.#options.api.request({
+      path: this.#path(this.#options.name),
+    });
     if (status === 404) return;
-    if (status !== 200) throw new Error(`reading the relays' credentials answered ${status}: ${body.message ?? ""}`);
+    if (status !== 200)
+      throw new Error(`reading the relays' credentials answered ${status}: ${body.message ?? ""}`);
     const entries = valuesOf(body);
     this.#written = new Map(Object.entries(entries));
     for (const text of Object.values(entries)) {
       const { secret, version, values } = JSON.parse(text) as LentCredential;
-      this.#held.set(secret, { resourceVersion: "", version, content: contentOf(values), keys: Object.keys(values) });
+      this.#held.set(secret, {
+        resourceVersion: "",
+        version,
+        content: contentOf(values),
+        keys: Object.keys(values),
+      });
     }
   }
 
@@ -56,18 +68,28 @@ export class LentSecrets {
   async refresh(secrets: ReadonlyMap<string, KubeObject>): Promise<void> {
     for (const id of this.#held.keys()) if (!secrets.has(id)) this.#held.delete(id);
     const due = [...secrets].filter(([id, { metadata }]) => {
-      return hostsOf(metadata).length > 0 && this.#held.get(id)?.resourceVersion !== metadata?.resourceVersion;
+      return (
+        hostsOf(metadata).length > 0 &&
+        this.#held.get(id)?.resourceVersion !== metadata?.resourceVersion
+      );
     });
     for (const [id] of due) {
       const [namespace, name] = id.split("/");
-      const { status, body } = await this.#options.api.request({ path: `/api/v1/namespaces/${namespace}/secrets/${name}` });
+      const { status, body } = await this.#options.api.request({
+        path: `/api/v1/namespaces/${namespace}/secrets/${name}`,
+      });
       if (status === 404) this.#held.delete(id);
       if (status !== 200) continue;
       const values = valuesOf(body);
       const content = contentOf(values);
       const known = this.#held.get(id);
       const version = known?.content === content ? known.version : randomBytes(9).toString("hex");
-      this.#held.set(id, { resourceVersion: body.metadata?.resourceVersion ?? "", version, content, keys: Object.keys(values) });
+      this.#held.set(id, {
+        resourceVersion: body.metadata?.resourceVersion ?? "",
+        version,
+        content,
+        keys: Object.keys(values),
+      });
     }
   }
 
@@ -75,7 +97,11 @@ export class LentSecrets {
   async write(used: ReadonlySet<string>): Promise<boolean> {
     const now = new Map<string, string>();
     for (const [secret, { version, content }] of this.#held) {
-      if (used.has(secret)) now.set(version, JSON.stringify({ secret, version, values: JSON.parse(content) as unknown }));
+      if (used.has(secret))
+        now.set(
+          version,
+          JSON.stringify({ secret, version, values: JSON.parse(content) as unknown }),
+        );
     }
     const isSame = [...now].every(([version, text]) => this.#written.get(version) === text);
     if (isSame) return false;
@@ -86,13 +112,26 @@ export class LentSecrets {
 
   async #put(stringData: Readonly<Record<string, string>>): Promise<void> {
     const { api, namespace, name } = this.#options;
-    const data = Object.fromEntries(Object.entries(stringData).map(([key, text]) => [key, Buffer.from(text).toString("base64")]));
-    const body = { apiVersion: "v1", kind: "Secret", metadata: { name, namespace }, type: "Opaque", data };
+    const data = Object.fromEntries(
+      Object.entries(stringData).map(([key, text]) => [key, Buffer.from(text).toString("base64")]),
+    );
+    const body = {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name, namespace },
+      type: "Opaque",
+      data,
+    };
     const replaced = await api.request({ method: "PUT", path: this.#path(name), body });
     if (replaced.status < 300) return;
-    const created = replaced.status === 404 ? await api.request({ method: "POST", path: this.#path(), body }) : replaced;
+    const created =
+      replaced.status === 404
+        ? await api.request({ method: "POST", path: this.#path(), body })
+        : replaced;
     if (created.status >= 300) {
-      throw new Error(`writing the relays' credentials answered ${created.status}: ${created.body.message ?? ""}`);
+      throw new Error(
+        `writing the relays' credentials answered ${created.status}: ${created.body.message ?? ""}`,
+      );
     }
   }
 
@@ -103,5 +142,7 @@ export class LentSecrets {
 }
 
 function contentOf(values: Readonly<Record<string, string>>): string {
-  return JSON.stringify(Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))));
+  return JSON.stringify(
+    Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))),
+  );
 }

@@ -32,93 +32,123 @@ export type Lease = {
   release(): Promise<void>;
 };
 
+/** Begins to try for the lease at once, and goes on until it is released. */
 export function holdLease(options: LeaseOptions): Lease {
-  const times = { ...defaults, ...options.times };
-  const path = `/apis/coordination.k8s.io/v1/namespaces/${options.namespace}/leases`;
-  let seen: { readonly version: string; readonly atMs: number } | undefined;
-  let renewedMs = 0;
-  let isLeader = false;
-  let isStopped = false;
-  let timer: NodeJS.Timeout | undefined;
+  const holder = new Holder(options);
+  void holder.turn();
+  return holder;
+}
 
-  const attempt = async (): Promise<boolean> => {
-    const { status, body } = await options.api.request({ path: `${path}/${options.name}` });
-    if (status === 404) return await put("POST", path, {});
-    if (status !== 200) throw new Error(`reading the lease answered ${status} ${body.message ?? ""}`);
-    const spec = (body["spec"] ?? {}) as Record<string, unknown>;
-    const version = body.metadata?.resourceVersion ?? "";
-    if (seen?.version !== version) seen = { version, atMs: performance.now() };
-    const holder = String(spec["holderIdentity"] ?? "");
-    const isOurs = holder === options.identity;
-    const heldMs = Number(spec["leaseDurationSeconds"] ?? 0) * 1000;
-    if (!isOurs && holder !== "" && performance.now() - seen.atMs < heldMs) return false;
-    return await put("PUT", `${path}/${options.name}`, body);
-  };
+type Spec = Readonly<Record<string, unknown>>;
 
-  const put = async (method: "POST" | "PUT", where: string, before: KubeObject): Promise<boolean> => {
-    const old = (before["spec"] ?? {}) as Record<string, unknown>;
-    const isOurs = old["holderIdentity"] === options.identity;
-    const now = microTime(new Date());
-    const transitions = Number(old["leaseTransitions"] ?? 0) + (isOurs || method === "POST" ? 0 : 1);
-    const { status, body } = await options.api.request({
-      method,
-      path: where,
-      body: {
-        apiVersion: "coordination.k8s.io/v1",
-        kind: "Lease",
-        metadata: { name: options.name, namespace: options.namespace, ...(method === "PUT" && { resourceVersion: before.metadata?.resourceVersion }) },
-        spec: {
-          holderIdentity: options.identity,
-          leaseDurationSeconds: Math.round(times.durationMs / 1000),
-          acquireTime: isOurs ? (old["acquireTime"] ?? now) : now,
-          renewTime: now,
-          leaseTransitions: transitions,
-        },
-      },
-    });
-    if (status === 409) return false; // another was first
-    if (status >= 300) throw new Error(`writing the lease answered ${status} ${body.message ?? ""}`);
-    seen = { version: body.metadata?.resourceVersion ?? "", atMs: performance.now() };
-    return true;
-  };
+class Holder implements Lease {
+  readonly #options: LeaseOptions;
+  readonly #times: LeaseTimes;
+  readonly #path: string;
+  /** The lease as last seen, and since when by our own clock. */
+  #seen: { readonly version: string; readonly atMs: number } | undefined;
+  #renewedMs = 0;
+  #holds = false;
+  #isStopped = false;
+  #timer: NodeJS.Timeout | undefined;
 
-  const turn = async (): Promise<void> => {
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#times = { ...defaults, ...options.times };
+    this.#path = `/apis/coordination.k8s.io/v1/namespaces/${options.namespace}/leases`;
+  }
+
+  /** A process that was stopped and goes on is not leader until it has renewed. */
+  get isLeader(): boolean {
+    return this.#holds && performance.now() - this.#renewedMs <= this.#times.deadlineMs;
+  }
+
+  async turn(): Promise<void> {
     const startedMs = performance.now();
     let why = "another holds the lease";
-    const held = await attempt().catch((error: unknown) => {
+    const held = await this.#attempt().catch((error: unknown) => {
       why = error instanceof Error ? error.message : String(error);
       return undefined;
     });
-    if (isStopped) return;
+    if (this.#isStopped) return;
     if (held === true) {
-      renewedMs = startedMs;
-      if (!isLeader) {
-        isLeader = true;
-        options.leading();
+      this.#renewedMs = startedMs;
+      if (!this.#holds) {
+        this.#holds = true;
+        this.#options.leading();
       }
-    } else if (isLeader && (held === false || performance.now() - renewedMs > times.deadlineMs)) {
-      isLeader = false;
-      options.lost(why);
+    } else if (this.#holds && (held === false || !this.isLeader)) {
+      this.#holds = false;
+      this.#options.lost(why);
     }
-    timer = setTimeout(() => void turn(), times.retryMs);
-  };
-  void turn();
-  return {
-    get isLeader() {
-      // A process that was stopped and goes on is not leader until it has renewed.
-      return isLeader && performance.now() - renewedMs <= times.deadlineMs;
-    },
-    async release() {
-      isStopped = true;
-      clearTimeout(timer);
-      if (!isLeader) return;
-      isLeader = false;
-      const body = { spec: { holderIdentity: "", leaseDurationSeconds: 1 } };
-      await options.api
-        .request({ method: "PATCH", path: `${path}/${options.name}`, contentType: "application/merge-patch+json", body })
-        .catch(() => undefined);
-    },
-  };
+    this.#timer = setTimeout(() => void this.turn(), this.#times.retryMs);
+  }
+
+  async release(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    if (!this.#holds) return;
+    this.#holds = false;
+    await this.#options.api
+      .request({
+        method: "PATCH",
+        path: `${this.#path}/${this.#options.name}`,
+        contentType: "application/merge-patch+json",
+        body: { spec: { holderIdentity: "", leaseDurationSeconds: 1 } },
+      })
+      .catch(() => undefined);
+  }
+
+  /** True: ours for another while; false: another's. Throws where the API server did not say. */
+  async #attempt(): Promise<boolean> {
+    const { api, name, identity } = this.#options;
+    const { status, body } = await api.request({ path: `${this.#path}/${name}` });
+    if (status === 404) return await this.#write(undefined);
+    if (status !== 200) {
+      throw new Error(`reading the lease answered ${status} ${body.message ?? ""}`);
+    }
+    const version = body.metadata?.resourceVersion ?? "";
+    if (this.#seen?.version !== version) this.#seen = { version, atMs: performance.now() };
+    const spec = (body["spec"] ?? {}) as Spec;
+    const holder = String(spec["holderIdentity"] ?? "");
+    const heldMs = Number(spec["leaseDurationSeconds"] ?? 0) * 1000;
+    const isHeld = holder !== "" && performance.now() - this.#seen.atMs < heldMs;
+    if (isHeld && holder !== identity) return false;
+    return await this.#write(body);
+  }
+
+  async #write(before: KubeObject | undefined): Promise<boolean> {
+    const { api, namespace, name } = this.#options;
+    const resourceVersion = before?.metadata?.resourceVersion;
+    const { status, body } = await api.request({
+      method: before === undefined ? "POST" : "PUT",
+      path: before === undefined ? this.#path : `${this.#path}/${name}`,
+      body: {
+        apiVersion: "coordination.k8s.io/v1",
+        kind: "Lease",
+        metadata: { name, namespace, ...(resourceVersion !== undefined && { resourceVersion }) },
+        spec: this.#nextSpec((before?.["spec"] ?? {}) as Spec),
+      },
+    });
+    if (status === 409) return false; // another was first
+    if (status >= 300)
+      throw new Error(`writing the lease answered ${status} ${body.message ?? ""}`);
+    this.#seen = { version: body.metadata?.resourceVersion ?? "", atMs: performance.now() };
+    return true;
+  }
+
+  #nextSpec(before: Spec): Spec {
+    const { identity } = this.#options;
+    const now = microTime(new Date());
+    const isOurs = before["holderIdentity"] === identity;
+    return {
+      holderIdentity: identity,
+      leaseDurationSeconds: Math.round(this.#times.durationMs / 1000),
+      acquireTime: isOurs ? (before["acquireTime"] ?? now) : now,
+      renewTime: now,
+      leaseTransitions: Number(before["leaseTransitions"] ?? 0) + (isOurs ? 0 : 1),
+    };
+  }
 }
 
 /** Kubernetes' MicroTime: exactly six fractional digits. */

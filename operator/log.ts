@@ -3,24 +3,43 @@ type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export type OperatorLog = ReturnType<typeof createOperatorLog>;
 
-export function createOperatorLog(options: { readonly write: (text: string) => void; readonly now: () => number }) {
+export function createOperatorLog(options: {
+  readonly write: (text: string) => void;
+  readonly now: () => number;
+}) {
   const line = (level: "info" | "warn" | "error", event: string, fields: Fields): void => {
     const time = new Date(options.now()).toISOString();
     options.write(`${JSON.stringify({ time, level, event, ...fields })}\n`);
   };
   return {
-    started: (fields: { readonly version: string; readonly installation: string; readonly identity: string; readonly admin: number }): void =>
-      line("info", "started", fields),
+    started: (fields: {
+      readonly version: string;
+      readonly installation: string;
+      readonly identity: string;
+      readonly admin: number;
+    }): void => line("info", "started", fields),
     leading: (): void => line("info", "leading", {}),
     lost: (why: string): void => line("warn", "lost", { why }),
     stopped: (): void => line("info", "stopped", {}),
-    published: (fields: { readonly digest: string; readonly keys: number; readonly compileMs: number; readonly credentials: boolean }): void =>
-      line("info", "published", fields),
-    heldBack: (fields: { readonly why: string; readonly digest: string }): void => line("error", "held-back", fields),
-    event: (fields: { readonly route: string; readonly reason: string; readonly message: string }): void =>
-      line("warn", "event", fields),
-    watch: (fields: { readonly kind: string; readonly ok: boolean; readonly error?: string | undefined }): void =>
-      line(fields.ok ? "info" : "warn", "watch", fields),
-    problem: (fields: { readonly where: string; readonly text: string }): void => line("warn", "problem", fields),
+    published: (fields: {
+      readonly digest: string;
+      readonly keys: number;
+      readonly compileMs: number;
+      readonly credentials: boolean;
+    }): void => line("info", "published", fields),
+    heldBack: (fields: { readonly why: string; readonly digest: string }): void =>
+      line("error", "held-back", fields),
+    event: (fields: {
+      readonly route: string;
+      readonly reason: string;
+      readonly message: string;
+    }): void => line("warn", "event", fields),
+    watch: (fields: {
+      readonly kind: string;
+      readonly ok: boolean;
+      readonly error?: string | undefined;
+    }): void => line(fields.ok ? "info" : "warn", "watch", fields),
+    problem: (fields: { readonly where: string; readonly text: string }): void =>
+      line("warn", "problem", fields),
   };
 }

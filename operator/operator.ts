@@ -13,11 +13,11 @@ import { HoldOff } from "./hold-off.ts";
 import { holdLease } from "./lease.ts";
 import { createOperatorLog, type OperatorLog } from "./log.ts";
 import { createOperatorMetrics } from "./metrics.ts";
-import type { OperatorSettings } from "./settings.ts";
 import { Programmed, type RelayAnswer } from "./programmed.ts";
 import { Publisher } from "./publish.ts";
 import { Reconciler } from "./reconcile.ts";
 import { askRelays } from "./relays.ts";
+import type { OperatorSettings } from "./settings.ts";
 import { StatusWriter } from "./status-writer.ts";
 import { type Kind, kinds, Store } from "./store.ts";
 
@@ -84,7 +84,12 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     revision: () => session.revision(),
   });
   session.watch();
-  log.started({ version: options.version, installation: settings.name, identity: settings.identity, admin: probes.port });
+  log.started({
+    version: options.version,
+    installation: settings.name,
+    identity: settings.identity,
+    admin: probes.port,
+  });
   return {
     lost: lost.promise,
     adminPort: probes.port,
@@ -134,7 +139,12 @@ class Session {
     this.#options = options;
     const { api, log } = options;
     this.#publisher = this.#newPublisher();
-    this.#statuses = new StatusWriter({ api, log, now: Date.now, concurrencyMax: statusesAtOnceMax });
+    this.#statuses = new StatusWriter({
+      api,
+      log,
+      now: Date.now,
+      concurrencyMax: statusesAtOnceMax,
+    });
     this.#holdOff = new HoldOff({ quietMs, waitMsMax, run: async () => await this.#pass() });
   }
 
@@ -198,7 +208,11 @@ class Session {
     this.#publisher = this.#newPublisher();
     const reconciler = new Reconciler({
       store: this.#store,
-      secrets: new LentSecrets({ api, namespace: settings.namespace, name: `${settings.name}-credentials` }),
+      secrets: new LentSecrets({
+        api,
+        namespace: settings.namespace,
+        name: `${settings.name}-credentials`,
+      }),
       publisher: this.#publisher,
       programmed: this.#programmed,
       statuses: this.#statuses,
@@ -230,7 +244,10 @@ class Session {
     } catch (error) {
       // Whatever is known of the published state may be wrong now: it is read again.
       this.#reconciler = undefined;
-      this.#options.log.problem({ where: "reconcile", text: error instanceof Error ? error.message : String(error) });
+      this.#options.log.problem({
+        where: "reconcile",
+        text: error instanceof Error ? error.message : String(error),
+      });
       if (!this.#stopped) setTimeout(() => this.#holdOff.touch(), againMs);
     }
   }
@@ -249,10 +266,21 @@ class Session {
       if (isResized) this.#holdOff.touch(); // each relay's share of the limits is another now
       if (this.isLeader()) await this.#reconciler?.report(relays);
     } catch (error) {
-      log.problem({ where: "relays", text: error instanceof Error ? error.message : String(error) });
+      log.problem({
+        where: "relays",
+        text: error instanceof Error ? error.message : String(error),
+      });
     }
     const isSettled = this.#relays.every(({ digest }) => digest === this.#publisher.digest);
-    this.#askSoon(!isSettled && performance.now() < this.#askUntilMs ? askSoonMs : this.#relays.length === 0 ? againMs : isSettled ? askLaterMs / 5 : againMs);
+    this.#askSoon(
+      !isSettled && performance.now() < this.#askUntilMs
+        ? askSoonMs
+        : this.#relays.length === 0
+          ? againMs
+          : isSettled
+            ? askLaterMs / 5
+            : againMs,
+    );
   }
 
   #note(route: RouteId, note: { readonly reason: string; readonly message: string }): void {

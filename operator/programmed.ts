@@ -24,7 +24,8 @@ export class Programmed {
     this.#order.delete(digest);
     this.#order.set(digest, this.#count);
     for (const [id, generation] of generations) {
-      if (this.#first.get(id)?.generation !== generation) this.#first.set(id, { generation, table: this.#count });
+      if (this.#first.get(id)?.generation !== generation)
+        this.#first.set(id, { generation, table: this.#count });
     }
     for (const id of this.#first.keys()) if (!generations.has(id)) this.#first.delete(id);
     for (const oldest of this.#order.keys()) {
@@ -36,16 +37,31 @@ export class Programmed {
   /** `generation` is the one that the verdict is about. */
   served(id: RouteId, generation: number, relays: readonly RelayAnswer[]): Served {
     if (relays.length === 0) {
-      return { status: "Unknown", reason: "NoRelays", message: "no relay is ready, so none can be asked" };
+      return {
+        status: "Unknown",
+        reason: "NoRelays",
+        message: "no relay is ready, so none can be asked",
+      };
     }
     const first = this.#first.get(id);
     if (first === undefined || first.generation !== generation) {
-      return { status: "False", reason: "NotPublished", message: "not in the published route table yet" };
+      return {
+        status: "False",
+        reason: "NotPublished",
+        message: "not in the published route table yet",
+      };
     }
-    const behind = relays.filter(({ digest }) => (this.#order.get(digest ?? "") ?? 0) < first.table);
-    if (behind.length === 0) return { status: "True", reason: "Programmed", message: "every ready relay serves it" };
+    const behind = relays.filter(
+      ({ digest }) => (this.#order.get(digest ?? "") ?? 0) < first.table,
+    );
+    if (behind.length === 0)
+      return { status: "True", reason: "Programmed", message: "every ready relay serves it" };
     const names = behind.slice(0, 3).map(({ pod }) => pod);
     const more = behind.length > names.length ? " and others" : "";
-    return { status: "False", reason: "RelaysBehind", message: `not served yet by ${names.join(", ")}${more}` };
+    return {
+      status: "False",
+      reason: "RelaysBehind",
+      message: `not served yet by ${names.join(", ")}${more}`,
+    };
   }
 }

@@ -5,10 +5,16 @@
  */
 import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { emptyTable, type RouteTable } from "../routing/table.ts";
-import { assembleTable, decodeManifest, decodeShard, encode, type Manifest } from "../routing/wire.ts";
 import type { Api, KubeObject } from "../kube/api.ts";
 import { bytesOfShard, manifestOf, shardData } from "../kube/table-maps.ts";
+import { emptyTable, type RouteTable } from "../routing/table.ts";
+import {
+  assembleTable,
+  decodeManifest,
+  decodeShard,
+  encode,
+  type Manifest,
+} from "../routing/wire.ts";
 
 export type PublisherOptions = {
   readonly api: Api;
@@ -48,10 +54,13 @@ export class Publisher {
 
   /** The table that relays have now; `emptyTable` where none was ever published. */
   async restore(): Promise<RouteTable> {
-    const { body, status } = await this.#options.api.request({ path: this.#path(this.#manifestName) });
+    const { body, status } = await this.#options.api.request({
+      path: this.#path(this.#manifestName),
+    });
     await this.#listShards();
     if (status === 404) return emptyTable;
-    if (status !== 200) throw new Error(`reading the manifest answered ${status}: ${body.message ?? ""}`);
+    if (status !== 200)
+      throw new Error(`reading the manifest answered ${status}: ${body.message ?? ""}`);
     this.#version = body.metadata?.resourceVersion;
     const manifest = manifestOf(body);
     this.#manifest = decodeManifest(manifest.manifest);
@@ -61,7 +70,8 @@ export class Publisher {
       const answer = await this.#options.api.request({ path: this.#path(this.#shardName(name)) });
       if (answer.status !== 200) throw new Error(`shard ${name} answered ${answer.status}`);
       const bytes = bytesOfShard(answer.body);
-      if (sha256(bytes) !== wanted) throw new Error(`shard ${name} does not have the content that the manifest says`);
+      if (sha256(bytes) !== wanted)
+        throw new Error(`shard ${name} does not have the content that the manifest says`);
       shards.set(name, decodeShard(bytes, { gunzip: gunzipSync }));
     }
     return assembleTable(this.#manifest, shards);
@@ -69,7 +79,9 @@ export class Publisher {
 
   /** An annotation of the manifest as it stands now: how a person approves. */
   async annotation(name: string): Promise<string | undefined> {
-    const { status, body } = await this.#options.api.request({ path: this.#path(this.#manifestName) });
+    const { status, body } = await this.#options.api.request({
+      path: this.#path(this.#manifestName),
+    });
     if (status !== 200) return undefined;
     // Whoever annotates it makes a new version of what we wrote: that one is ours to replace.
     const isOurs = manifestOf(body).manifest === JSON.stringify(this.#manifest);
@@ -93,9 +105,15 @@ export class Publisher {
       if (!this.#there.has(name)) await this.#writeShard(name, bytes);
     }
     // The same table for another number of relays has the same parents.
-    const manifest = before?.digest === encoded.manifest.digest ? { ...encoded.manifest, parents: before.parents } : encoded.manifest;
+    const manifest =
+      before?.digest === encoded.manifest.digest
+        ? { ...encoded.manifest, parents: before.parents }
+        : encoded.manifest;
     const names = [...encoded.shards.keys()];
-    const history = [names, ...this.#history.filter((each) => each.join() !== names.join())].slice(0, tablesKept);
+    const history = [names, ...this.#history.filter((each) => each.join() !== names.join())].slice(
+      0,
+      tablesKept,
+    );
     await this.#writeManifest(manifest, history);
     this.#manifest = manifest;
     this.#history = history;
@@ -105,14 +123,22 @@ export class Publisher {
 
   async #writeShard(name: string, bytes: Uint8Array): Promise<void> {
     const body = this.#configMap(this.#shardName(name), { immutable: true, ...shardData(bytes) });
-    const { status, body: said } = await this.#options.api.request({ method: "POST", path: this.#path(), body });
+    const { status, body: said } = await this.#options.api.request({
+      method: "POST",
+      path: this.#path(),
+      body,
+    });
     // 409: it is there, from a write that was cut short; its name is its content.
-    if (status >= 300 && status !== 409) throw new Error(`writing shard ${name} answered ${status}: ${said.message ?? ""}`);
+    if (status >= 300 && status !== 409)
+      throw new Error(`writing shard ${name} answered ${status}: ${said.message ?? ""}`);
     this.#there.add(name);
   }
 
   async #writeManifest(manifest: Manifest, history: readonly (readonly string[])[]): Promise<void> {
-    const data = { "manifest.json": JSON.stringify(manifest), "history.json": JSON.stringify(history) };
+    const data = {
+      "manifest.json": JSON.stringify(manifest),
+      "history.json": JSON.stringify(history),
+    };
     const version = this.#version;
     const body = this.#configMap(this.#manifestName, { data }, version);
     const { status, body: written } = await this.#options.api.request(
@@ -120,8 +146,10 @@ export class Publisher {
         ? { method: "POST", path: this.#path(), body }
         : { method: "PUT", path: this.#path(this.#manifestName), body },
     );
-    if (status === 409) throw new Overtaken("the manifest was written by another: this process is not the leader");
-    if (status >= 300) throw new Error(`writing the manifest answered ${status}: ${written.message ?? ""}`);
+    if (status === 409)
+      throw new Overtaken("the manifest was written by another: this process is not the leader");
+    if (status >= 300)
+      throw new Error(`writing the manifest answered ${status}: ${written.message ?? ""}`);
     this.#version = written.metadata?.resourceVersion;
   }
 
@@ -130,7 +158,10 @@ export class Publisher {
     const kept = new Set(this.#history.flat());
     for (const name of this.#there) {
       if (kept.has(name)) continue;
-      const { status } = await this.#options.api.request({ method: "DELETE", path: this.#path(this.#shardName(name)) });
+      const { status } = await this.#options.api.request({
+        method: "DELETE",
+        path: this.#path(this.#shardName(name)),
+      });
       if (status < 300 || status === 404) this.#there.delete(name);
     }
   }
@@ -140,8 +171,12 @@ export class Publisher {
     const { status, body } = await this.#options.api.request({ path: this.#path(), query });
     if (status !== 200) throw new Error(`listing shards answered ${status}: ${body.message ?? ""}`);
     const prefix = this.#shardName("");
-    const names = ((body["items"] ?? []) as KubeObject[]).map((item) => String(item.metadata?.["name"]));
-    this.#there = new Set(names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)));
+    const names = ((body["items"] ?? []) as KubeObject[]).map((item) =>
+      String(item.metadata?.["name"]),
+    );
+    this.#there = new Set(
+      names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)),
+    );
   }
 
   get #manifestName(): string {
@@ -159,7 +194,12 @@ export class Publisher {
 
   #configMap(name: string, content: object, resourceVersion?: string): object {
     const labels = { [tableLabel]: this.#options.name };
-    const metadata = { name, namespace: this.#options.namespace, labels, ...(resourceVersion !== undefined && { resourceVersion }) };
+    const metadata = {
+      name,
+      namespace: this.#options.namespace,
+      labels,
+      ...(resourceVersion !== undefined && { resourceVersion }),
+    };
     return { apiVersion: "v1", kind: "ConfigMap", metadata, ...content };
   }
 }

@@ -27,7 +27,10 @@ export type ReconcilerOptions = {
   /** The digest that a person has approved beyond the guard, from the manifest's annotation. */
   readonly approved: () => Promise<string | undefined>;
   /** A warning about a route that its owner should see. */
-  readonly event: (route: RouteId, note: { readonly reason: string; readonly message: string }) => void;
+  readonly event: (
+    route: RouteId,
+    note: { readonly reason: string; readonly message: string },
+  ) => void;
   readonly now: () => number;
 };
 
@@ -79,7 +82,13 @@ export class Reconciler {
     const changed = await publisher.publish(compiled.table, relays);
     this.#table = compiled.table;
     programmed.published(publisher.digest, generationsOf(compiled.table));
-    if (changed) log.published({ digest: publisher.digest, keys, compileMs: Math.round(compileMs), credentials: changedSecrets });
+    if (changed)
+      log.published({
+        digest: publisher.digest,
+        keys,
+        compileMs: Math.round(compileMs),
+        credentials: changedSecrets,
+      });
     for (const { route, reason, message } of compiled.events) {
       log.event({ route, reason, message });
       this.#options.event(route, { reason, message });

@@ -18,7 +18,8 @@ export async function askRelays(options: RelaysOptions): Promise<readonly RelayA
     path: `/api/v1/namespaces/${options.namespace}/pods`,
     query: { labelSelector: options.selector },
   });
-  if (status !== 200) throw new Error(`listing the relay pods answered ${status}: ${body.message ?? ""}`);
+  if (status !== 200)
+    throw new Error(`listing the relay pods answered ${status}: ${body.message ?? ""}`);
   const ready = ((body["items"] ?? []) as KubeObject[]).filter(isReady);
   return await Promise.all(ready.map(async (pod) => await ask(pod, options.adminPort)));
 }
@@ -28,7 +29,9 @@ async function ask(pod: KubeObject, port: number): Promise<RelayAnswer> {
   const address = String((pod["status"] as Record<string, unknown>)["podIP"]);
   const host = address.includes(":") ? `[${address}]` : address;
   try {
-    const answer = await fetch(`http://${host}:${port}/revision`, { signal: AbortSignal.timeout(askMsMax) });
+    const answer = await fetch(`http://${host}:${port}/revision`, {
+      signal: AbortSignal.timeout(askMsMax),
+    });
     const { digest } = (await answer.json()) as { digest?: unknown };
     return { pod: name, digest: typeof digest === "string" ? digest : undefined };
   } catch {
@@ -39,6 +42,8 @@ async function ask(pod: KubeObject, port: number): Promise<RelayAnswer> {
 /** Ready, and not on its way out. */
 function isReady(pod: KubeObject): boolean {
   if (pod.metadata?.["deletionTimestamp"] !== undefined) return false;
-  const { conditions = [] } = (pod["status"] ?? {}) as { conditions?: { type: string; status: string }[] };
+  const { conditions = [] } = (pod["status"] ?? {}) as {
+    conditions?: { type: string; status: string }[];
+  };
   return conditions.some(({ type, status }) => type === "Ready" && status === "True");
 }

@@ -8,11 +8,20 @@ const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$/, {
 
 export const settingsSchema = z.strictObject({
   name: label.describe("The installation's name: those of all its objects begin with it."),
-  namespace: label.describe("Where the installation lives, and whose MailRoutes may claim anything."),
+  namespace: label.describe(
+    "Where the installation lives, and whose MailRoutes may claim anything.",
+  ),
   identity: z.string().min(1).max(253).describe("Who this process is: the pod's name."),
   className: label.default("default").describe("Serves MailRoutes of this className."),
-  delegation: z.enum(["required", "off"]).default("required").describe("off: every namespace may claim everything."),
-  deniedCIDRs: z.array(z.string().max(50)).max(64).default([]).describe("Networks that tenants' routes may not reach: API server, Services."),
+  delegation: z
+    .enum(["required", "off"])
+    .default("required")
+    .describe("off: every namespace may claim everything."),
+  deniedCIDRs: z
+    .array(z.string().max(50))
+    .max(64)
+    .default([])
+    .describe("Networks that tenants' routes may not reach: API server, Services."),
   relaySelector: z.string().min(1).max(1000).describe("Label selector of the relay pods."),
   relayAdminPort: z.coerce.number().int().min(1).max(65_535).default(9090),
   adminHost: z.string().default("::"),
@@ -35,7 +44,10 @@ export type ParsedSettings =
 export function parseSettings(raw: unknown): ParsedSettings {
   const result = settingsSchema.safeParse(raw);
   if (!result.success) {
-    return { ok: false, complaints: result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`) };
+    return {
+      ok: false,
+      complaints: result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`),
+    };
   }
   const { name, namespace, identity, className, delegation, deniedCIDRs, ...rest } = result.data;
   return {

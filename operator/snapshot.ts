@@ -5,16 +5,25 @@ import type { RouteId } from "../routing/route.ts";
 import type { Store } from "./store.ts";
 
 /** The facts of those Secrets that are lent to anybody; by "namespace/name". */
-export type SecretContents = ReadonlyMap<string, { readonly version: string; readonly keys: readonly string[] }>;
+export type SecretContents = ReadonlyMap<
+  string,
+  { readonly version: string; readonly keys: readonly string[] }
+>;
 
 export type Snapshot = Pick<CompileInput, "routes" | "grants" | "references">;
 
 export function snapshotOf(store: Store, contents: SecretContents): Snapshot {
-  const routes = [...store.all("MailRoute")].map(([id, resource]) => ({ id: id as RouteId, resource }));
+  const routes = [...store.all("MailRoute")].map(([id, resource]) => ({
+    id: id as RouteId,
+    resource,
+  }));
   const grants = [...store.all("MailGrant")].map(([name, resource]) => ({ name, resource }));
   const namespaces = new Map<string, ReadonlyMap<string, string>>();
   for (const [name, { metadata }] of store.all("Namespace")) {
-    namespaces.set(name, new Map(Object.entries((metadata?.["labels"] ?? {}) as Record<string, string>)));
+    namespaces.set(
+      name,
+      new Map(Object.entries((metadata?.["labels"] ?? {}) as Record<string, string>)),
+    );
   }
   const secrets = new Map<string, SecretFacts>();
   for (const [id, { metadata }] of store.all("Secret")) {
@@ -27,7 +36,9 @@ export function snapshotOf(store: Store, contents: SecretContents): Snapshot {
 }
 
 /** Whom a Secret may be shown to, by its annotation. */
-export function hostsOf(metadata: Readonly<Record<string, unknown>> | undefined): readonly string[] {
+export function hostsOf(
+  metadata: Readonly<Record<string, unknown>> | undefined,
+): readonly string[] {
   const annotations = (metadata?.["annotations"] ?? {}) as Record<string, string>;
   const text = annotations[hostsAnnotation] ?? "";
   return text.split(/[\s,]+/).filter((host) => host !== "");

@@ -1,6 +1,7 @@
 /** Writes statuses, so many at a time, only those that differ from what stands. Adapter. */
-import type { Verdict } from "../routing/verdict.ts";
+
 import type { Api, KubeObject } from "../kube/api.ts";
+import type { Verdict } from "../routing/verdict.ts";
 import type { OperatorLog } from "./log.ts";
 import { nextStatus, type Served, type Status } from "./status.ts";
 import { idOf } from "./store.ts";
@@ -24,7 +25,10 @@ export class StatusWriter {
   #active = 0;
   #idle: (() => void)[] = [];
   /** What we wrote last upon which version, until the watch brings another: no status is written twice. */
-  readonly #written = new Map<string, { readonly upon: string | undefined; readonly status: Status }>();
+  readonly #written = new Map<
+    string,
+    { readonly upon: string | undefined; readonly status: Status }
+  >();
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
@@ -34,8 +38,14 @@ export class StatusWriter {
     const id = idOf(object);
     const last = this.#written.get(id);
     const upon = object.metadata?.resourceVersion;
-    const standing = last !== undefined && last.upon === upon ? { ...object, status: last.status } : object;
-    const status = nextStatus({ object: standing, verdict, served, now: new Date(this.#options.now()).toISOString() });
+    const standing =
+      last !== undefined && last.upon === upon ? { ...object, status: last.status } : object;
+    const status = nextStatus({
+      object: standing,
+      verdict,
+      served,
+      now: new Date(this.#options.now()).toISOString(),
+    });
     if (status === undefined) return;
     this.#written.set(id, { upon, status });
     this.#waiting.push(async () => await this.#put(object, status));
@@ -80,11 +90,17 @@ export class StatusWriter {
       if (answer.status < 300) return;
       this.#written.delete(id);
       if (answer.status !== 404 && answer.status !== 409) {
-        this.#options.log.problem({ where: id, text: `writing its status answered ${answer.status}: ${answer.body.message ?? ""}` });
+        this.#options.log.problem({
+          where: id,
+          text: `writing its status answered ${answer.status}: ${answer.body.message ?? ""}`,
+        });
       }
     } catch (error) {
       this.#written.delete(id);
-      this.#options.log.problem({ where: id, text: `writing its status: ${error instanceof Error ? error.message : String(error)}` });
+      this.#options.log.problem({
+        where: id,
+        text: `writing its status: ${error instanceof Error ? error.message : String(error)}`,
+      });
     }
   }
 }

@@ -20,13 +20,26 @@ const lost: Judged = {
   ...good,
   kind: "conflicted",
   conditions: [
-    { type: "Accepted", status: "False", reason: "Conflicted", message: "suffix:a.test is held by mail/other" },
+    {
+      type: "Accepted",
+      status: "False",
+      reason: "Conflicted",
+      message: "suffix:a.test is held by mail/other",
+    },
     { type: "ResolvedRefs", status: "True", reason: "ResolvedRefs", message: "" },
   ],
   keys: { claimed: 2, held: 0 },
 };
-const yes: Served = { status: "True", reason: "Programmed", message: "every ready relay serves it" };
-const behind: Served = { status: "False", reason: "RelaysBehind", message: "not served yet by relay-0" };
+const yes: Served = {
+  status: "True",
+  reason: "Programmed",
+  message: "every ready relay serves it",
+};
+const behind: Served = {
+  status: "False",
+  reason: "RelaysBehind",
+  message: "not served yet by relay-0",
+};
 const none: Served = { status: "Unknown", reason: "NoRelays", message: "no relay is ready" };
 
 function object(status?: object) {
@@ -40,11 +53,36 @@ function truths(status: Status | undefined): Record<string, string> {
   return Object.fromEntries((status?.conditions ?? []).map((each) => [each.type, each.status]));
 }
 
-const cases: readonly { name: string; verdict: Judged; served: Served; want: Record<string, string> }[] = [
-  { name: "in force everywhere", verdict: good, served: yes, want: { Programmed: "True", Ready: "True", Stalled: "False" } },
-  { name: "a relay is behind", verdict: good, served: behind, want: { Programmed: "False", Ready: "False", Stalled: "False" } },
-  { name: "no relay is ready", verdict: good, served: none, want: { Programmed: "Unknown", Ready: "Unknown", Stalled: "False" } },
-  { name: "its keys are another's", verdict: lost, served: yes, want: { Accepted: "False", Programmed: "False", Ready: "False", Stalled: "True" } },
+const cases: readonly {
+  name: string;
+  verdict: Judged;
+  served: Served;
+  want: Record<string, string>;
+}[] = [
+  {
+    name: "in force everywhere",
+    verdict: good,
+    served: yes,
+    want: { Programmed: "True", Ready: "True", Stalled: "False" },
+  },
+  {
+    name: "a relay is behind",
+    verdict: good,
+    served: behind,
+    want: { Programmed: "False", Ready: "False", Stalled: "False" },
+  },
+  {
+    name: "no relay is ready",
+    verdict: good,
+    served: none,
+    want: { Programmed: "Unknown", Ready: "Unknown", Stalled: "False" },
+  },
+  {
+    name: "its keys are another's",
+    verdict: lost,
+    served: yes,
+    want: { Accepted: "False", Programmed: "False", Ready: "False", Stalled: "True" },
+  },
 ];
 
 for (const { name, verdict, served, want } of cases) {
@@ -56,25 +94,53 @@ for (const { name, verdict, served, want } of cases) {
 
 test("status: what stands is not written again", () => {
   const first = nextStatus({ object: object(), verdict: good, served: yes, now });
-  assert.equal(nextStatus({ object: object(first), verdict: good, served: yes, now: "2027-01-01T00:00:00Z" }), undefined);
+  assert.equal(
+    nextStatus({ object: object(first), verdict: good, served: yes, now: "2027-01-01T00:00:00Z" }),
+    undefined,
+  );
 });
 
 test("status: only the condition that changed has a new transition time", () => {
   const first = nextStatus({ object: object(), verdict: good, served: behind, now });
   const later = "2026-02-02T00:00:00.000Z";
   const second = nextStatus({ object: object(first), verdict: good, served: yes, now: later });
-  const times = Object.fromEntries((second?.conditions ?? []).map((each) => [each.type, each.lastTransitionTime]));
+  const times = Object.fromEntries(
+    (second?.conditions ?? []).map((each) => [each.type, each.lastTransitionTime]),
+  );
   assert.deepEqual([times["Accepted"], times["Programmed"], times["Ready"]], [now, later, later]);
 });
 
 test("status: conditions of others stay, and the CRD's defaults of 1970 do not", () => {
-  const foreign = { type: "Delivering", status: "True", reason: "r", message: "", observedGeneration: 1, lastTransitionTime: now };
-  const pending = { ...foreign, type: "Programmed", status: "Unknown", lastTransitionTime: "1970-01-01T00:00:00Z" };
-  const next = nextStatus({ object: object({ conditions: [foreign, pending] }), verdict: good, served: none, now });
-  assert.deepEqual(next?.conditions.find(({ type }) => type === "Delivering"), foreign);
+  const foreign = {
+    type: "Delivering",
+    status: "True",
+    reason: "r",
+    message: "",
+    observedGeneration: 1,
+    lastTransitionTime: now,
+  };
+  const pending = {
+    ...foreign,
+    type: "Programmed",
+    status: "Unknown",
+    lastTransitionTime: "1970-01-01T00:00:00Z",
+  };
+  const next = nextStatus({
+    object: object({ conditions: [foreign, pending] }),
+    verdict: good,
+    served: none,
+    now,
+  });
+  assert.deepEqual(
+    next?.conditions.find(({ type }) => type === "Delivering"),
+    foreign,
+  );
   assert.equal(next?.conditions.find(({ type }) => type === "Programmed")?.lastTransitionTime, now);
 });
 
 test("status: says where the mail goes", () => {
-  assert.equal(nextStatus({ object: object(), verdict: good, served: yes, now })?.targets, "mx.test:25");
+  assert.equal(
+    nextStatus({ object: object(), verdict: good, served: yes, now })?.targets,
+    "mx.test:25",
+  );
 });

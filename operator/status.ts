@@ -2,8 +2,9 @@
  * A MailRoute's status: pure. From compile's verdict and what the relays serve to the conditions of section 2
  * of the design, and whether they differ from those that stand: a status is written on transitions only.
  */
-import type { Condition as Verdicted, Verdict } from "../routing/verdict.ts";
+
 import type { KubeObject } from "../kube/api.ts";
+import type { Verdict, Condition as Verdicted } from "../routing/verdict.ts";
 
 export type Truth = "True" | "False" | "Unknown";
 
@@ -51,7 +52,12 @@ export function nextStatus(options: {
   const known = new Set(conditions.map(({ type }) => type));
   const foreign = before.conditions?.filter(({ type }) => !known.has(type)) ?? [];
   const targets = targetsOf(object);
-  const next: Status = { observedGeneration, conditions: [...conditions, ...foreign], keys: verdict.keys, targets };
+  const next: Status = {
+    observedGeneration,
+    conditions: [...conditions, ...foreign],
+    keys: verdict.keys,
+    targets,
+  };
   return isSame(before, next) ? undefined : next;
 }
 
@@ -60,9 +66,20 @@ function drafts(verdict: Judged, served: Served): readonly Draft[] {
   const resolved = ofType(verdict.conditions, "ResolvedRefs");
   const programmed: Draft =
     verdict.keys.held === 0
-      ? { type: "Programmed", status: "False", reason: "NoKeys", message: "no key of this MailRoute is in the route table" }
+      ? {
+          type: "Programmed",
+          status: "False",
+          reason: "NoKeys",
+          message: "no key of this MailRoute is in the route table",
+        }
       : { type: "Programmed", ...served };
-  return [accepted, resolved, programmed, ready([accepted, resolved, programmed]), stalled([accepted, resolved])];
+  return [
+    accepted,
+    resolved,
+    programmed,
+    ready([accepted, resolved, programmed]),
+    stalled([accepted, resolved]),
+  ];
 }
 
 function ofType(conditions: readonly Verdicted[], type: Verdicted["type"]): Draft {
@@ -72,8 +89,16 @@ function ofType(conditions: readonly Verdicted[], type: Verdicted["type"]): Draf
 
 /** kstatus waits for it: True only when everything before it is. */
 function ready(parts: readonly Draft[]): Draft {
-  const bad = parts.find(({ status }) => status === "False") ?? parts.find(({ status }) => status === "Unknown");
-  if (bad === undefined) return { type: "Ready", status: "True", reason: "Programmed", message: "in force on every ready relay" };
+  const bad =
+    parts.find(({ status }) => status === "False") ??
+    parts.find(({ status }) => status === "Unknown");
+  if (bad === undefined)
+    return {
+      type: "Ready",
+      status: "True",
+      reason: "Programmed",
+      message: "in force on every ready relay",
+    };
   return { type: "Ready", status: bad.status, reason: bad.reason, message: bad.message };
 }
 
@@ -93,7 +118,9 @@ function targetsOf(object: KubeObject): string {
   const [kind = "none"] = Object.keys(target ?? {});
   if (kind !== "hosts") return kind;
   const hosts = target?.["hosts"] as readonly { host?: unknown; port?: unknown }[];
-  const shown = hosts.map(({ host, port }) => (port === undefined ? String(host) : `${String(host)}:${String(port)}`));
+  const shown = hosts.map(({ host, port }) =>
+    port === undefined ? String(host) : `${String(host)}:${String(port)}`,
+  );
   return shown.join(",").slice(0, targetsCharsMax);
 }
 

@@ -44,7 +44,8 @@ export function idOf({ metadata }: KubeObject): string {
 
 /** Everything of an object that compile looks at; Secrets and Namespaces have no generation. */
 function markOf(object: KubeObject): string {
-  const { generation, labels, annotations, resourceVersion, uid, deletionTimestamp } = object.metadata ?? {};
+  const { generation, labels, annotations, resourceVersion, uid, deletionTimestamp } =
+    object.metadata ?? {};
   const revision = generation ?? resourceVersion;
   return JSON.stringify([revision, labels, annotations, uid, deletionTimestamp]);
 }

@@ -6,6 +6,8 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Readiness, startProbes } from "../kube/probes.ts";
+import { formatAddress, parseAddress } from "../routing/address.ts";
 import type { Installation } from "../routing/delegation.ts";
 import { networkSet } from "../routing/network.ts";
 import type { Config } from "./config/config.ts";
@@ -14,7 +16,6 @@ import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/
 import { createResolver } from "./delivery/resolver.ts";
 import { ReceivingBytes } from "./listener/limits.ts";
 import { createListener, type Listener } from "./listener/server.ts";
-import { type Readiness, startAdmin } from "./observe/http.ts";
 import { createLog, errorText, type Log } from "./observe/log.ts";
 import { createMetrics, type Gauges, type Metrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
@@ -119,7 +120,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
   const certificate = await certificateOf(site);
   const source = startSource(site, metrics);
-  const admin = await startAdmin({
+  const admin = await startProbes({
     ...config.admin,
     metrics: async () => await metrics.registry.metrics(),
     readiness: () => readiness(site),
@@ -234,6 +235,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
     clock,
     random,
     outbound,
+    postmaster: postmasterOf(config),
     limits,
   });
   state.queue = queue;
@@ -297,8 +299,11 @@ async function startListeners(
   return addresses;
 }
 
+/** The configuration has checked that it is an address. */
 function postmasterOf(config: Config): string {
-  return config.postmaster ?? `postmaster@${config.hostname}`;
+  const text = config.postmaster ?? `postmaster@${config.hostname}`;
+  const address = parseAddress(text);
+  return address === undefined ? text : formatAddress(address);
 }
 
 function gaugesOf({ state, spool, tables }: Pick<Site, "state" | "spool" | "tables">): Gauges {

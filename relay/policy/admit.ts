@@ -55,7 +55,8 @@ export type Applicant = {
 
 export function admit(applicant: Applicant): Admission {
   const bare = withoutSourceRoute(applicant.path);
-  const text = bare.toLowerCase() === "postmaster" ? applicant.postmaster : bare;
+  const isPostmaster = bare.toLowerCase() === "postmaster";
+  const text = isPostmaster ? applicant.postmaster : bare;
   const address = parseAddress(text, { utf8: applicant.utf8 });
   if (address === undefined) {
     return refuse("syntax", 501, "5.1.3", "bad recipient address syntax");
@@ -65,11 +66,11 @@ export function admit(applicant: Applicant): Admission {
     case "unlisted-literal":
       return refuse("unlisted-literal", 550, "5.1.2", "no route names this address literal");
     case "outbound":
-      if (!applicant.trusted) return relayingDenied(applicant.stale);
+      if (!applicant.trusted && !isPostmaster) return relayingDenied(applicant.stale);
       if (applicant.stale) return staleTable();
       return { ok: true, address: formatAddress(address), key: outboundKey, route: undefined };
     case "route": {
-      const refusal = refusedByRoute(found.route, applicant);
+      const refusal = refusedByRoute(found.route, { ...applicant, isPostmaster });
       if (refusal !== undefined) return refusal;
       if (applicant.stale && found.key === "suffix:.") return staleTable();
       return { ok: true, address: formatAddress(address), key: found.key, route: found.route };
@@ -79,13 +80,17 @@ export function admit(applicant: Applicant): Admission {
   }
 }
 
-function refusedByRoute(route: Route, applicant: Applicant): Admission | undefined {
+/** <postmaster> is for everybody (RFC 5321 section 4.5.1), to the one mailbox that the operator has named. */
+function refusedByRoute(
+  route: Route,
+  applicant: Applicant & { readonly isPostmaster: boolean },
+): Admission | undefined {
   if (route.target.kind === "reject") {
     const { code, status, message } = route.target;
     return refuse("rejected", code, status, message);
   }
   if (applicant.trusted) return undefined;
-  if (route.access !== "Anyone") return relayingDenied(applicant.stale);
+  if (route.access !== "Anyone" && !applicant.isPostmaster) return relayingDenied(applicant.stale);
   if (route.unavailable !== undefined) {
     return refuse("unavailable", 451, "4.3.5", "this domain's route cannot be used now, try again");
   }

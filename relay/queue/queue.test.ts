@@ -106,6 +106,7 @@ async function bench(
     clock,
     random: () => 0,
     outbound,
+    postmaster: "postmaster@relay.test",
     limits,
   });
   context.after(async () => {

@@ -29,6 +29,8 @@ export type QueueOptions = {
   readonly clock: Clock;
   readonly random: () => number;
   readonly outbound: Route;
+  /** As formatAddress writes it. */
+  readonly postmaster: string;
   readonly limits: {
     readonly activeMax: number;
     readonly activePerDestinationMax: number;
@@ -152,8 +154,8 @@ export class Queue {
     for (const [index, recipient] of envelope.recipients.entries()) {
       const pending = entry.pending[index];
       if (pending === null || pending === undefined || pending.dueAtMs > dueBefore) continue;
-      const { outbound } = this.#options;
-      const way = redecide({ ...table, envelope, recipient, outbound });
+      const { outbound, postmaster } = this.#options;
+      const way = redecide({ ...table, envelope, recipient, outbound, postmaster });
       entry.routes[index] = way.route;
       if (way.kind === "settled") settled.push({ index, outcome: way.outcome });
       else sends.push({ index, address: recipient.address, domain: way.domain, route: way.route });
@@ -350,10 +352,10 @@ export class Queue {
 
   #changed(entry: Entry, table: NonNullable<TableHolder["current"]>): boolean {
     const { envelope } = entry;
-    const { outbound } = this.#options;
+    const { outbound, postmaster } = this.#options;
     return envelope.recipients.some((recipient, index) => {
       if (entry.pending[index] === null) return false;
-      const { route } = redecide({ ...table, envelope, recipient, outbound });
+      const { route } = redecide({ ...table, envelope, recipient, outbound, postmaster });
       return !isSameRoute(route, entry.routes[index]);
     });
   }

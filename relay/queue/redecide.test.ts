@@ -105,6 +105,14 @@ const cases: readonly Case[] = [
     want: "4.4.4",
   },
   {
+    name: "but what came for <postmaster> stays with its mailbox",
+    specs: { a },
+    to: "postmaster@a.test",
+    key: "suffix:a.test",
+    trusted: false,
+    want: "send mail/a",
+  },
+  {
     name: "and goes where one is",
     specs: { anyone },
     key: "suffix:a.test",
@@ -146,6 +154,7 @@ for (const each of cases) {
       envelope: { sender: "s@sender.test", trusted: each.trusted ?? true },
       recipient: { address: each.to ?? "u@a.test", key: each.key, expiresAtMs: 0, warnAtMs: 0 },
       outbound,
+      postmaster: "postmaster@a.test",
     });
     assert.equal(told(way), each.want);
   });

@@ -26,6 +26,8 @@ export type Question = {
   readonly recipient: StoredRecipient;
   /** What rule 5 means in this installation. */
   readonly outbound: Route;
+  /** The mailbox of <postmaster>, which strangers may write to by that name. */
+  readonly postmaster: string;
 };
 
 export function redecide(question: Question): Way {
@@ -52,6 +54,7 @@ export function redecide(question: Question): Way {
       if (
         !envelope.trusted &&
         found.route.access !== "Anyone" &&
+        recipient.address !== question.postmaster &&
         found.route.target.kind !== "reject"
       ) {
         return withdrawn(

@@ -57,19 +57,27 @@ class ConfigMapSource implements TableSource {
 
   start(): void {
     const { api, namespace, name } = this.#options;
-    const watchOne = (kind: string, object: string, changed: (found: KubeObject | undefined) => void): void => {
+    const watchOne = (
+      kind: string,
+      object: string,
+      changed: (found: KubeObject | undefined) => void,
+    ): void => {
       const reflector = reflect({
         api,
         path: `/api/v1/namespaces/${namespace}/${kind}`,
         query: { fieldSelector: `metadata.name=${object}` },
         changed: (change) => changed(only(change)),
-        state: ({ ok, error }) => this.#problem(`watching ${object}`, ok ? undefined : (error ?? "no answer")),
+        state: ({ ok, error }) =>
+          this.#problem(`watching ${object}`, ok ? undefined : (error ?? "no answer")),
       });
       this.#stops.push(() => reflector.stop());
     };
     watchOne("secrets", `${name}-credentials`, (secret) => this.#lend(secret));
     watchOne("configmaps", `${name}-routes`, (map) => void this.#offer(map));
-    const timer = setTimeout(() => void this.#fromCopy(), this.#options.patienceMs ?? patienceMsDefault);
+    const timer = setTimeout(
+      () => void this.#fromCopy(),
+      this.#options.patienceMs ?? patienceMsDefault,
+    );
     this.#stops.push(() => clearTimeout(timer));
   }
 
@@ -83,7 +91,11 @@ class ConfigMapSource implements TableSource {
     const lent: VersionedCredential[] = [];
     for (const text of Object.values(valuesOf(secret))) {
       try {
-        const { secret: from, version, values } = JSON.parse(text) as { secret: string; version: string; values: Record<string, string> };
+        const {
+          secret: from,
+          version,
+          values,
+        } = JSON.parse(text) as { secret: string; version: string; values: Record<string, string> };
         lent.push({ secret: from, version, credential: credentialOf(values) });
       } catch {
         this.#problem("credentials", "an entry of the credentials is not what the operator writes");
@@ -128,7 +140,9 @@ class ConfigMapSource implements TableSource {
 
   async #fetch(shard: string): Promise<Uint8Array> {
     const { api, namespace, name } = this.#options;
-    const { status, body } = await api.request({ path: `/api/v1/namespaces/${namespace}/configmaps/${name}-routes-${shard}` });
+    const { status, body } = await api.request({
+      path: `/api/v1/namespaces/${namespace}/configmaps/${name}-routes-${shard}`,
+    });
     if (status !== 200) throw new Error(`shard ${shard} answered ${status}: ${body.message ?? ""}`);
     return bytesOfShard(body);
   }
@@ -139,7 +153,10 @@ class ConfigMapSource implements TableSource {
       await this.#options.copy.save({ manifest, shards, fresh: fetched });
       this.#problem("table copy", undefined);
     } catch (error) {
-      this.#problem("table copy", `the route table could not be kept for a restart: ${String(error)}`);
+      this.#problem(
+        "table copy",
+        `the route table could not be kept for a restart: ${String(error)}`,
+      );
     }
   }
 
@@ -150,8 +167,11 @@ class ConfigMapSource implements TableSource {
     if (kept === undefined) return;
     try {
       const { manifest, shards } = kept.wire;
-      const shard = async (name: string): Promise<Uint8Array> => shards.get(name) ?? new Uint8Array();
-      this.#options.events.activated(await this.#activation.take({ manifest, shard, stale: true, onlyFirst: true }));
+      const shard = async (name: string): Promise<Uint8Array> =>
+        shards.get(name) ?? new Uint8Array();
+      this.#options.events.activated(
+        await this.#activation.take({ manifest, shard, stale: true, onlyFirst: true }),
+      );
       this.#firstTable.resolve();
     } catch (error) {
       this.#problem("table copy", `the kept route table is damaged and not used: ${String(error)}`);
@@ -162,7 +182,9 @@ class ConfigMapSource implements TableSource {
     if (this.#problems.get(where) === text) return;
     if (text === undefined) this.#problems.delete(where);
     else this.#problems.set(where, text);
-    this.#options.events.problems([...this.#problems].map(([at, words]) => ({ where: at, text: words })));
+    this.#options.events.problems(
+      [...this.#problems].map(([at, words]) => ({ where: at, text: words })),
+    );
   }
 }
 

@@ -133,3 +133,14 @@ test("library: documents of other kinds are left alone", () => {
   );
   assert.deepEqual(shelf.view(), { resources: [], complaints: [], incomplete: false });
 });
+
+test("library: the items of a List count like documents of their own, with their lines", () => {
+  const shelf = library();
+  const item = route("a", "no spaces allowed").trimEnd().replaceAll("\n", "\n  ");
+  shelf.read(
+    "a.yaml",
+    `kind: List\napiVersion: v1\nitems:\n- ${item}\n- ${item.replace("no spaces allowed", "b.test").replace("name: a", "name: b")}\n`,
+  );
+  assert.deepEqual(ids(shelf), ["mail/b"]);
+  assert.equal(shelf.view().complaints[0]?.line, 8);
+});

@@ -59,9 +59,9 @@ export function parseManifests({ file, text, namespace }: ManifestSource): Parse
       });
       continue;
     }
-    const manifest = asManifest({ file, document, resource, lineCounter, namespace });
-    if (manifest !== undefined) manifests.push(manifest);
-    else if (resource !== null) strays.push(lineAt(document, [], lineCounter));
+    const found = manifestsIn({ file, document, resource, lineCounter, namespace, at: [] });
+    manifests.push(...found);
+    if (found.length === 0 && resource !== null) strays.push(lineAt(document, [], lineCounter));
   }
   return { manifests, complaints, strays };
 }
@@ -81,18 +81,29 @@ type Parts = {
   readonly resource: unknown;
   readonly lineCounter: LineCounter;
   readonly namespace: string;
+  /** Where in the document the resource stands: [] unless it is an item of a List. */
+  readonly at: readonly (string | number)[];
 };
 
-function asManifest({
-  file,
-  document,
-  resource,
-  lineCounter,
-  namespace,
-}: Parts): Manifest | undefined {
-  if (!isRecord(resource)) return undefined;
+/** One resource, or those of a `kind: List`, as `kubectl get -o yaml` prints them. */
+function manifestsIn(parts: Parts): Manifest[] {
+  const { resource } = parts;
+  if (!isRecord(resource) || typeof resource["kind"] !== "string") return [];
+  const { kind, items } = resource;
+  if (!kind.endsWith("List") || !Array.isArray(items))
+    return [asManifest(parts, { ...resource, kind })];
+  return items.flatMap((item: unknown, index) =>
+    manifestsIn({ ...parts, resource: item, at: [...parts.at, "items", index] }),
+  );
+}
+
+type Kinded = Readonly<Record<string, unknown>> & { readonly kind: string };
+
+function asManifest(
+  { file, document, lineCounter, namespace, at }: Parts,
+  resource: Kinded,
+): Manifest {
   const { kind, metadata } = resource;
-  if (typeof kind !== "string") return undefined;
   const named = isRecord(metadata) ? metadata : {};
   const { name } = named;
   const clusterScoped = kind === "MailGrant" || kind === "Namespace";
@@ -104,11 +115,11 @@ function asManifest({
       : { ...resource, metadata: { ...metadata, namespace: space } };
   return {
     file,
-    line: lineAt(document, ["kind"], lineCounter),
+    line: lineAt(document, [...at, "kind"], lineCounter),
     kind,
     id: id === undefined || clusterScoped ? id : `${space}/${id}`,
     resource: complete,
-    lineOf: (path) => lineAt(document, path, lineCounter),
+    lineOf: (path) => lineAt(document, [...at, ...path], lineCounter),
   };
 }
 
