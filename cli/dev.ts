@@ -59,6 +59,7 @@ Then, in another terminal:  npx mailroute send --to user@sales.ms.example`,
     };
     return await runDev({
       config,
+      directory: resolve(directory),
       pagePort: portOf("--page-port", values["page-port"]),
       json: values.json,
     });
@@ -72,7 +73,12 @@ function portOf(flag: string, text: string): number {
   return port;
 }
 
-type Dev = { readonly config: ConfigInput; readonly pagePort: number; readonly json: boolean };
+type Dev = {
+  readonly config: ConfigInput;
+  readonly directory: string;
+  readonly pagePort: number;
+  readonly json: boolean;
+};
 
 async function runDev(dev: Dev): Promise<number> {
   const parsed = checkConfig(dev.config);
@@ -93,8 +99,7 @@ async function runDev(dev: Dev): Promise<number> {
       delivery,
     });
     const port = relay.addresses[0]?.port ?? 0;
-    if (!dev.json)
-      print(welcome({ directory: parsed.config.routes.directory, port, page: page.url }));
+    if (!dev.json) print(welcome({ directory: dev.directory, port, page: page.url }));
     await untilSignal();
     await relay.stop({ graceMs: 2000 });
     await page.close();

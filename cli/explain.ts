@@ -61,6 +61,9 @@ async function placeOf(
   const parsed = parseConfig(await readFile(file, "utf8"));
   if (!parsed.ok) throw new UsageError(`${file}: ${parsed.complaints.join("; ")}`);
   const { routes, namespace, className } = parsed.config;
+  if (routes.directory === undefined) {
+    throw new UsageError(`${file} takes its routes from a cluster: give --dir DIR`);
+  }
   return { directory: routes.directory, namespace, className };
 }
 

@@ -1,5 +1,6 @@
 /** `mailroute operator`: MailRoutes of a cluster to route tables in ConfigMaps, until a signal stops it. */
 import { parseArgs } from "node:util";
+import { connectCluster } from "../kube/cluster.ts";
 import { startOperator } from "../operator/operator.ts";
 import { parseSettings } from "../operator/settings.ts";
 import { bufferedWriter, errorText } from "../relay/observe/log.ts";
@@ -61,6 +62,7 @@ of the pod, or of KUBECONFIG.
     try {
       const operator = await startOperator({
         settings: parsed.settings,
+        connect: connectCluster,
         version,
         write: output.write,
       });

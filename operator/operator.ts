@@ -2,8 +2,7 @@
  * The operator, put together: watch, lease, passes, statuses, probes. Loop: it owns when a pass runs and when
  * relays are asked; reconcile.ts is what a pass does. Everyone watches; only the leader writes.
  */
-import { KubeConfig } from "@kubernetes/client-node";
-import { createApi } from "../kube/api.ts";
+import type { Api, ApiOptions } from "../kube/api.ts";
 import { type Readiness, startProbes } from "../kube/probes.ts";
 import { type Reflector, reflect } from "../kube/reflector.ts";
 import type { RouteId } from "../routing/route.ts";
@@ -23,7 +22,8 @@ import { type Kind, kinds, Store } from "./store.ts";
 
 export type OperatorOptions = {
   readonly settings: OperatorSettings;
-  readonly kubeConfig?: KubeConfig;
+  /** Opens the API server; connectCluster, or a test's own. */
+  readonly connect: (options: ApiOptions) => Api;
   readonly version: string;
   readonly write: (text: string) => void;
 };
@@ -55,9 +55,8 @@ const paths: Readonly<Record<Kind, string>> = {
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
   const { settings } = options;
   const log = createOperatorLog({ write: options.write, now: Date.now });
-  const kubeConfig = options.kubeConfig ?? defaultConfig();
   const metrics = createOperatorMetrics();
-  const api = createApi(kubeConfig, { requestMsMax, observe: metrics.request });
+  const api = options.connect({ requestMsMax, observe: metrics.request });
   const lost = Promise.withResolvers<string>();
   const session = new Session({ api, settings, log, metrics });
   const lease = holdLease({
@@ -103,14 +102,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   };
 }
 
-function defaultConfig(): KubeConfig {
-  const config = new KubeConfig();
-  config.loadFromDefault();
-  return config;
-}
-
 type SessionOptions = {
-  readonly api: ReturnType<typeof createApi>;
+  readonly api: Api;
   readonly settings: OperatorSettings;
   readonly log: OperatorLog;
   readonly metrics: ReturnType<typeof createOperatorMetrics>;

@@ -6,7 +6,8 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Readiness, startProbes } from "../kube/probes.ts";
+import type { Api } from "../kube/api.ts";
+import { startProbes } from "../kube/probes.ts";
 import { formatAddress, parseAddress } from "../routing/address.ts";
 import type { Installation } from "../routing/delegation.ts";
 import { networkSet } from "../routing/network.ts";
@@ -14,19 +15,24 @@ import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
 import { createResolver } from "./delivery/resolver.ts";
+import { gaugesOf, type RelayState, readiness, reportProblems, revisionOf } from "./facts.ts";
 import { ReceivingBytes } from "./listener/limits.ts";
 import { createListener, type Listener } from "./listener/server.ts";
 import { createLog, errorText, type Log } from "./observe/log.ts";
-import { createMetrics, type Gauges, type Metrics } from "./observe/metrics.ts";
+import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
 import { createIds } from "./reception/ids.ts";
 import { createReception } from "./reception/reception.ts";
 import { Spool } from "./spool/spool.ts";
+import type { Activated } from "./table/activation.ts";
+import { watchConfigMaps } from "./table/config-maps.ts";
+import { tableCopy } from "./table/copy.ts";
 import { CredentialStore } from "./table/credentials.ts";
-import { type DirectorySource, watchRoutes } from "./table/directory.ts";
+import { watchRoutes } from "./table/directory.ts";
 import { TableHolder } from "./table/holder.ts";
+import type { TableSource } from "./table/source.ts";
 import type { Problem } from "./table/worker-messages.ts";
 import { type Certificate, watchCertificate } from "./tls/certificate.ts";
 
@@ -46,6 +52,8 @@ export type Relay = {
   /** Stops taking mail, finishes what is under way within `graceMs`, leaves the rest on disk. */
   stop(options: { readonly graceMs: number }): Promise<void>;
 };
+
+const apiRequestMsMax = 30_000;
 
 /** Connections to next hops that are in use when everything else has stopped. */
 const closeConnectionsMs = 1000;
@@ -69,18 +77,8 @@ type Site = {
   readonly tables: TableHolder;
   readonly credentials: CredentialStore;
   readonly spool: Spool;
-  readonly state: State;
+  readonly state: RelayState;
   readonly observed: Observed;
-};
-
-/** What changes while the relay runs. */
-type State = {
-  queue: Queue | undefined;
-  readonly listeners: Listener[];
-  problems: readonly Problem[];
-  keys: number;
-  stopping: boolean;
-  graceMs: number;
 };
 
 /** Throws where it cannot start, with words for whoever started it; nothing is then left running. */
@@ -104,7 +102,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     limits,
   });
   closers.defer(() => spool.close());
-  const state: State = {
+  const state: RelayState = {
     queue: undefined,
     listeners: [],
     problems: [],
@@ -119,7 +117,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const credentials = new CredentialStore();
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
   const certificate = await certificateOf(site);
-  const source = startSource(site, metrics);
+  const source = await startSource(site, metrics);
   const admin = await startProbes({
     ...config.admin,
     metrics: async () => await metrics.registry.metrics(),
@@ -159,36 +157,57 @@ async function certificateOf({ options, closers, log }: Site): Promise<Certifica
   return certificate;
 }
 
-function startSource(site: Site, metrics: Metrics): DirectorySource {
-  const { options, tables, credentials, log, state } = site;
-  const { config, delegation } = options;
-  const source = watchRoutes({
-    directory: config.routes.directory,
-    copyDirectory: join(config.spool.directory, "table"),
-    installation: {
-      namespace: config.namespace,
-      className: config.className,
-      delegation,
-      deniedCIDRs: config.routes.deniedNetworks,
-    },
+async function startSource(site: Site, metrics: Metrics): Promise<TableSource> {
+  const { tables, credentials, log, state } = site;
+  const common = {
     tables,
     credentials,
     now: clock.now,
     events: {
-      activated(table) {
+      activated(table: Activated) {
         state.keys = table.keys;
         log.table(table);
       },
-      problems(list) {
+      problems(list: readonly Problem[]) {
         reportProblems(state.problems, list, log);
         state.problems = list;
         metrics.problems(list.length);
       },
-      failed: (error) => log.problem({ where: "routes", text: errorText(error) }),
+      failed: (error: unknown) => log.problem({ where: "routes", text: errorText(error) }),
     },
-  });
+  };
+  const { config, delegation } = site.options;
+  const { directory, installation, deniedNetworks } = config.routes;
+  const copyDirectory = join(config.spool.directory, "table");
+  const source =
+    installation === undefined
+      ? watchRoutes({
+          ...common,
+          directory: directory ?? "",
+          copyDirectory,
+          installation: {
+            namespace: config.namespace,
+            className: config.className,
+            delegation,
+            deniedCIDRs: deniedNetworks,
+          },
+        })
+      : watchConfigMaps({
+          ...common,
+          ...installation,
+          copy: tableCopy(copyDirectory),
+          api: await clusterApi(site),
+        });
   site.closers.defer(() => source.stop());
   return source;
+}
+
+/** Loaded only where it is needed: a relay without a cluster does not carry a Kubernetes client. */
+async function clusterApi({ closers }: Site): Promise<Api> {
+  const { connectCluster } = await import("../kube/cluster.ts");
+  const api = connectCluster({ requestMsMax: apiRequestMsMax });
+  closers.defer(() => api.close());
+  return api;
 }
 
 function startQueue(site: Site, nextId: () => string): Queue {
@@ -306,22 +325,6 @@ function postmasterOf(config: Config): string {
   return address === undefined ? text : formatAddress(address);
 }
 
-function gaugesOf({ state, spool, tables }: Pick<Site, "state" | "spool" | "tables">): Gauges {
-  return {
-    queued: () => state.queue?.size ?? 0,
-    active: () => state.queue?.active ?? 0,
-    oldestSeconds: () => (clock.now() - (state.queue?.oldestMs ?? clock.now())) / 1000,
-    spoolBytes: () => spool.bytes,
-    connections: () => state.listeners.reduce((sum, each) => sum + each.connections, 0),
-    table() {
-      const table = tables.current;
-      if (table === undefined) return undefined;
-      const ageSeconds = (clock.now() - table.activatedAtMs) / 1000;
-      return { digest: table.digest, ageSeconds, stale: table.stale, keys: state.keys };
-    },
-  };
-}
-
 async function firstTable(first: Promise<void>, log: Log): Promise<void> {
   for (;;) {
     const done = await Promise.race([
@@ -334,30 +337,6 @@ async function firstTable(first: Promise<void>, log: Log): Promise<void> {
       text: "no route table yet: nothing is accepted before there is one",
     });
   }
-}
-
-function readiness({ tables, state }: Site): Readiness {
-  const detail = state.problems.map(({ where, text }) => `${where}: ${text}`);
-  if (tables.current === undefined) detail.unshift("no route table yet");
-  if (tables.current?.stale === true) detail.unshift("the route table may be old or incomplete");
-  const ready = tables.current !== undefined && state.listeners.length > 0 && !state.stopping;
-  return { ready, detail };
-}
-
-function revisionOf(tables: TableHolder): object {
-  const table = tables.current;
-  if (table === undefined) return { digest: null, stale: true };
-  const { digest, activatedAtMs, stale } = table;
-  return { digest, format: 1, activatedAt: new Date(activatedAtMs).toISOString(), stale };
-}
-
-function reportProblems(before: readonly Problem[], now: readonly Problem[], log: Log): void {
-  const known = new Set(before.map(({ where, text }) => `${where} ${text}`));
-  const still = new Set(now.map(({ where }) => where));
-  for (const problem of now)
-    if (!known.has(`${problem.where} ${problem.text}`)) log.problem(problem);
-  for (const where of new Set(before.map((each) => each.where)))
-    if (!still.has(where)) log.mended({ where });
 }
 
 /** Every address at which somebody could reach our own listeners. */

@@ -25,6 +25,9 @@ const mailbox = z.string().refine((text) => parseAddress(text) !== undefined, {
   error: "is not a mail address: write it like postmaster@corp.example",
 });
 const port = z.int().min(0, "must be 0 to 65535").max(65_535, "must be 0 to 65535");
+const dnsLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, {
+  error: "must be lower-case letters, digits and hyphens",
+});
 const path = z.string().min(1, "must name a path").max(4096);
 
 const listener = z.strictObject({
@@ -88,7 +91,13 @@ export const configSchema = z.strictObject({
     .describe("The installation's namespace: its MailRoutes may claim anything."),
   routes: z
     .strictObject({
-      directory: path,
+      directory: path
+        .optional()
+        .describe("A directory of MailRoute YAML files, watched while running."),
+      installation: z
+        .strictObject({ name: dnsLabel, namespace: dnsLabel })
+        .optional()
+        .describe("The operator's installation whose ConfigMaps hold the table, in a cluster."),
       deniedNetworks: z
         .array(network)
         .max(256)
@@ -97,7 +106,7 @@ export const configSchema = z.strictObject({
           "Networks that routes of other namespaces may not reach: API server, Services. Loopback and link-local never need naming; a MailGrant's targets.hosts may allow some of them.",
         ),
     })
-    .describe("Directory of MailRoute YAML files, watched while running."),
+    .describe("Where the route table comes from: one of directory and installation."),
   spool: z
     .strictObject({
       directory: path,
@@ -202,6 +211,10 @@ function contradictions(config: Config): string[] {
     if (each.implicitTls && config.tls === undefined) {
       found.push(`listeners.${index}.implicitTls: needs a certificate; set tls.certificateFile`);
     }
+  }
+  const { directory, installation } = config.routes;
+  if ((directory === undefined) === (installation === undefined)) {
+    found.push("routes: needs one of directory and installation; set routes.directory");
   }
   if (config.retry.initialMs > config.retry.maxMs) {
     found.push("retry.initialMs: is larger than retry.maxMs; lower it");

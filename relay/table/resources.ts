@@ -3,6 +3,7 @@
  * for the versions of Secrets, which are drawn at random whenever a content is new.
  */
 
+import { credentialOf, valuesOf } from "../../kube/secret-values.ts";
 import type { CompileInput } from "../../routing/compile.ts";
 import { parseMailGrant } from "../../routing/grants.ts";
 import { parseMailRoute } from "../../routing/parse-route.ts";
@@ -86,32 +87,8 @@ function labelsOf(namespace: Dictionary): ReadonlyMap<string, string> {
   return new Map(Object.entries(dictionary(labels)).map(([key, value]) => [key, String(value)]));
 }
 
-/** `data` is base64, `stringData` is plain and wins, as the API server has it. */
-function valuesOf(secret: Dictionary): Record<string, string> {
-  const values: Record<string, string> = {};
-  for (const [key, value] of Object.entries(dictionary(secret["data"]))) {
-    values[key] = Buffer.from(String(value), "base64").toString();
-  }
-  for (const [key, value] of Object.entries(dictionary(secret["stringData"])))
-    values[key] = String(value);
-  return values;
-}
-
 function lentTo(secret: Dictionary): string[] {
   const { annotations } = dictionary(secret["metadata"]);
   const text = dictionary(annotations)[hostsAnnotation];
   return typeof text === "string" ? text.split(/[\s,]+/).filter((host) => host !== "") : [];
-}
-
-/** The keys of the Secret types kubernetes.io/basic-auth and kubernetes.io/tls, and ca.crt. */
-function credentialOf(values: Readonly<Record<string, string>>): Credential {
-  const { username, password } = values;
-  const { "ca.crt": ca, "tls.crt": cert, "tls.key": key } = values;
-  return {
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    ...(ca !== undefined && { ca }),
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
-  };
 }

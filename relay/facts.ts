@@ -1,0 +1,72 @@
+/**
+ * What the relay says of itself: gauges, readiness, the revision it serves, what a person should mend. Reads
+ * the state of the parts and changes none.
+ */
+import type { Readiness } from "../kube/probes.ts";
+import type { Listener } from "./listener/server.ts";
+import type { Log } from "./observe/log.ts";
+import type { Gauges } from "./observe/metrics.ts";
+import type { Queue } from "./queue/queue.ts";
+import type { Spool } from "./spool/spool.ts";
+import type { TableHolder } from "./table/holder.ts";
+import type { Problem } from "./table/worker-messages.ts";
+
+/** What changes while the relay runs. */
+export type RelayState = {
+  queue: Queue | undefined;
+  readonly listeners: Listener[];
+  problems: readonly Problem[];
+  keys: number;
+  stopping: boolean;
+  graceMs: number;
+};
+
+export type Facts = {
+  readonly state: RelayState;
+  readonly spool: Spool;
+  readonly tables: TableHolder;
+};
+
+export function gaugesOf({ state, spool, tables }: Facts): Gauges {
+  return {
+    queued: () => state.queue?.size ?? 0,
+    active: () => state.queue?.active ?? 0,
+    oldestSeconds: () => (Date.now() - (state.queue?.oldestMs ?? Date.now())) / 1000,
+    spoolBytes: () => spool.bytes,
+    connections: () => state.listeners.reduce((sum, each) => sum + each.connections, 0),
+    table() {
+      const table = tables.current;
+      if (table === undefined) return undefined;
+      const ageSeconds = (Date.now() - table.activatedAtMs) / 1000;
+      return { digest: table.digest, ageSeconds, stale: table.stale, keys: state.keys };
+    },
+  };
+}
+
+export function readiness({ tables, state }: Pick<Facts, "tables" | "state">): Readiness {
+  const detail = state.problems.map(({ where, text }) => `${where}: ${text}`);
+  if (tables.current === undefined) detail.unshift("no route table yet");
+  if (tables.current?.stale === true) detail.unshift("the route table may be old or incomplete");
+  const ready = tables.current !== undefined && state.listeners.length > 0 && !state.stopping;
+  return { ready, detail };
+}
+
+export function revisionOf(tables: TableHolder): object {
+  const table = tables.current;
+  if (table === undefined) return { digest: null, stale: true };
+  const { digest, activatedAtMs, stale } = table;
+  return { digest, format: 1, activatedAt: new Date(activatedAtMs).toISOString(), stale };
+}
+
+export function reportProblems(
+  before: readonly Problem[],
+  now: readonly Problem[],
+  log: Log,
+): void {
+  const known = new Set(before.map(({ where, text }) => `${where} ${text}`));
+  const still = new Set(now.map(({ where }) => where));
+  for (const problem of now)
+    if (!known.has(`${problem.where} ${problem.text}`)) log.problem(problem);
+  for (const where of new Set(before.map((each) => each.where)))
+    if (!still.has(where)) log.mended({ where });
+}
