@@ -206,7 +206,7 @@ test("compile: a Secret that is missing, incomplete or not lent makes the keys u
     [
       [
         ["mail/ca", ca],
-        ["mail/login", { ...login, keys: ["username"] }],
+        ["mail/login", { ...login, hosts: ca.hosts, keys: ["username"] }],
       ],
       "SecretIncomplete",
       /no password/,

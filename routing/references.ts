@@ -55,17 +55,18 @@ function refusalOf(
 ): ResolvedSecrets | undefined {
   if (facts === undefined) return undefined;
   const path = `spec.${need.field}.name`;
-  const lacking = need.keys.filter((key) => !facts.keys.includes(key));
-  if (lacking.length > 0) {
-    const message = `Secret ${namespace}/${need.name} has no ${lacking.join(" and no ")}: add it`;
-    return { ok: false, reason: "SecretIncomplete", issue: { path, message } };
-  }
   const lent = new Set(facts.hosts.map(canonicalHostPort));
   const absent = need.hosts.filter((host) => !lent.has(host));
-  if (absent.length === 0) return undefined;
-  const command = annotateCommand(namespace, need, lent);
-  const message = `Secret ${namespace}/${need.name} is not lent to ${absent.join(", ")}: ${command}`;
-  return { ok: false, reason: "SecretNotLent", issue: { path, message } };
+  if (absent.length > 0) {
+    const command = annotateCommand(namespace, need, lent);
+    const message = `Secret ${namespace}/${need.name} is not lent to ${absent.join(", ")}: ${command}`;
+    return { ok: false, reason: "SecretNotLent", issue: { path, message } };
+  }
+  // Second, because nobody looks into a Secret that is not lent.
+  const lacking = need.keys.filter((key) => !facts.keys.includes(key));
+  if (lacking.length === 0) return undefined;
+  const message = `Secret ${namespace}/${need.name} has no ${lacking.join(" and no ")}: add it`;
+  return { ok: false, reason: "SecretIncomplete", issue: { path, message } };
 }
 
 /** Names what the Secret is lent to already as well, so that it takes nothing from other routes. */

@@ -5,6 +5,8 @@ const args = process.argv.slice(2);
 const files = [
   "routing/**/*.test.ts",
   "relay/**/*.test.ts",
+  "operator/**/*.test.ts",
+  "kube/**/*.test.ts",
   "cli/**/*.test.ts",
   "crds/**/*.test.ts",
   "test/**/*.test.ts",

@@ -8,6 +8,8 @@ import { dial, greeted, hand, idIn, say, send, sendBody, stranger } from "./clie
 import { admin, drained, type Hosts, logged, metric, startHosts, untilLogged } from "./hosts.ts";
 import { type Spelling, spellings } from "./spellings.ts";
 
+/** Without a domain, after whatever source route: for everybody (RFC 5321 section 4.5.1). */
+const isPostmaster = ({ path = "" }: Spelling): boolean => /^(?:@.*:)?postmaster$/i.test(path);
 const shown = ({ path, line }: Spelling): string => JSON.stringify(line ?? path);
 
 describe("who may send", { timeout: 120_000 }, () => {
@@ -62,7 +64,7 @@ describe("who may send", { timeout: 120_000 }, () => {
   test(`stranger: is refused in each of ${spellings.length} spellings, nothing arrives and DNS is not asked`, async () => {
     assert.ok(spellings.length >= 60);
     const let_in: string[] = [];
-    for (const spelling of spellings) {
+    for (const spelling of spellings.filter((each) => !isPostmaster(each))) {
       const { reply } = await offer(spelling, stranger);
       if (!/^[45]\d\d \d\.\d\.\d+ /.test(reply))
         let_in.push(`${shown(spelling)}: ${reply || "no answer"}`);
@@ -74,12 +76,30 @@ describe("who may send", { timeout: 120_000 }, () => {
   });
 
   test("stranger: what is an address is 550, 5.7.1 for domains and 5.1.2 for literals", async () => {
-    for (const spelling of spellings.filter(({ leaves }) => leaves !== "refused")) {
+    const addresses = spellings.filter(({ leaves }) => leaves !== "refused");
+    for (const spelling of addresses.filter((each) => !isPostmaster(each))) {
       const { reply } = await offer(spelling, stranger);
       assert.equal(reply, "550 5.7.1 relaying denied", shown(spelling));
     }
     const { reply } = await offer({ path: "a@[192.0.2.1]", leaves: "refused" }, stranger);
     assert.equal(reply, "550 5.1.2 no route names this address literal");
+  });
+
+  test("stranger: <postmaster> without a domain is taken, and goes to the named mailbox only", async () => {
+    for (const { path = "" } of spellings.filter(isPostmaster)) {
+      const subject = `to ${path}`;
+      const answers = await send(
+        relay.port(),
+        { from: "a@away.test", to: [path], subject },
+        stranger,
+      );
+      assert.deepEqual(answers.rcpt, ["250 2.1.5 recipient ok"], path);
+      await drained(relay);
+      assert.deepEqual(
+        hosts.subject(subject).map(({ host, recipients }) => [host, ...recipients]),
+        [["trusted", "postmaster@trusted.test"]],
+      );
+    }
   });
 
   test("stranger: a sender of a trusted domain, EHLO as ourselves and earlier good recipients give no trust", async () => {
