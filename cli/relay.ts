@@ -17,21 +17,27 @@ Accepts mail and sends every recipient of every message where the most specific 
 MailRoute says. Runs until it is stopped (SIGTERM, SIGINT): it then takes no more mail,
 finishes what is under way, and leaves the rest in the spool for the next start.
 
-  --config FILE   the configuration, YAML; docs/configuration.md lists every setting
-  --check         only check the configuration, say what is wrong, and exit
+  --config FILE        the configuration, YAML; docs/configuration.md lists every setting
+  --spool-owner NAME   whose spool it is, in place of spool.owner: a pod's own name, where
+                       many relays share one configuration
+  --check              only check the configuration, say what is wrong, and exit
 
 The log goes to standard output, one JSON object a line. /metrics, /healthz, /readyz and
 /revision answer on admin.host:admin.port.`,
   async run(args) {
     const { values } = parseArgs({
       args,
-      options: { config: { type: "string" }, check: { type: "boolean" } },
+      options: {
+        config: { type: "string" },
+        "spool-owner": { type: "string" },
+        check: { type: "boolean" },
+      },
     });
     if (values.config === undefined) throw new UsageError("--config FILE is missing");
     const text = await readFile(values.config, "utf8").catch((error: unknown) => {
       throw new UsageError(`cannot read --config ${values.config}: ${errorText(error)}`);
     });
-    const parsed = parseConfig(text);
+    const parsed = parseConfig(text, { spoolOwner: values["spool-owner"] });
     if (!parsed.ok)
       return fail(parsed.complaints.map((complaint) => `${values.config}: ${complaint}`));
     if (values.check === true) return 0;

@@ -17,6 +17,14 @@ test("config: four settings are enough, everything else has a default", () => {
   assert.equal(parsed.config.listeners[0]?.host, "::");
 });
 
+test("config: the command line names the owner of the spool, where many relays share a file", () => {
+  const parsed = parseConfig(minimal, { spoolOwner: "relay-1" });
+  assert.equal(parsed.ok && parsed.config.spool.owner, "relay-1");
+  assert.equal(parsed.ok && parsed.config.spool.directory, "/spool");
+  const empty = parseConfig(minimal, { spoolOwner: "" });
+  assert.match(empty.ok ? "" : empty.complaints.join(), /^spool\.owner: /);
+});
+
 const bad: readonly { name: string; text: string; complaint: RegExp }[] = [
   { name: "an empty file", text: "", complaint: /^hostname: is missing/ },
   { name: "not YAML", text: "a: [", complaint: /line 1/ },

@@ -170,8 +170,11 @@ export type ParsedConfig =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly complaints: readonly string[] };
 
+/** What the command line says in place of the file. */
+export type ConfigOverrides = { readonly spoolOwner?: string | undefined };
+
 /** Parses the text of a configuration file; every complaint reads "field: what is wrong and the mend". */
-export function parseConfig(text: string): ParsedConfig {
+export function parseConfig(text: string, overrides: ConfigOverrides = {}): ParsedConfig {
   let raw: unknown;
   try {
     raw = parse(text);
@@ -179,7 +182,14 @@ export function parseConfig(text: string): ParsedConfig {
     if (error instanceof YAMLParseError) return { ok: false, complaints: [error.message] };
     throw error;
   }
-  return checkConfig(raw ?? {});
+  return checkConfig(overridden(raw ?? {}, overrides));
+}
+
+/** What is no mapping stays as it is, for the schema to complain of. */
+function overridden(raw: unknown, { spoolOwner }: ConfigOverrides): unknown {
+  const { spool } = raw as { readonly spool?: unknown };
+  if (spoolOwner === undefined || typeof spool !== "object" || spool === null) return raw;
+  return { ...(raw as object), spool: { ...spool, owner: spoolOwner } };
 }
 
 /** The same for a value that has been read already. */
