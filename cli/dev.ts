@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { errorText } from "../kube/error-text.ts";
 import { type ConfigInput, checkConfig } from "../relay/config/config.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "../relay/delivery/delivery.ts";
-import { errorText } from "../relay/observe/log.ts";
 import { startRelay } from "../relay/relay.ts";
 import type { Route } from "../routing/route.ts";
 import { type Command, fail, print, UsageError } from "./console.ts";

@@ -1,9 +1,10 @@
 /** `mailroute operator`: MailRoutes of a cluster to route tables in ConfigMaps, until a signal stops it. */
 import { parseArgs } from "node:util";
 import { connectCluster } from "../kube/cluster.ts";
+import { errorText } from "../kube/error-text.ts";
 import { startOperator } from "../operator/operator.ts";
 import { parseSettings } from "../operator/settings.ts";
-import { bufferedWriter, errorText } from "../relay/observe/log.ts";
+import { bufferedWriter } from "./buffered-writer.ts";
 import { type Command, fail } from "./console.ts";
 import { untilSignal } from "./signals.ts";
 import { version } from "./version.ts";

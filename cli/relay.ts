@@ -1,9 +1,10 @@
 /** `mailroute relay`: the relay with a configuration file, until a signal stops it. */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { errorText } from "../kube/error-text.ts";
 import { parseConfig } from "../relay/config/config.ts";
-import { bufferedWriter, errorText } from "../relay/observe/log.ts";
 import { type RelayOptions, startRelay } from "../relay/relay.ts";
+import { bufferedWriter } from "./buffered-writer.ts";
 import { type Command, fail, UsageError } from "./console.ts";
 import { untilSignal } from "./signals.ts";
 import { version } from "./version.ts";

@@ -32,8 +32,6 @@ export type ApiAnswer = {
   readonly status: number;
   /** The object, or a Status of kind "Status" with `reason` and `message`. */
   readonly body: KubeObject;
-  /** Seconds, where the server asks for patience (429). */
-  readonly retryAfter?: number;
 };
 
 export type KubeObject = {
@@ -47,10 +45,9 @@ export type KubeObject = {
 
 export type ApiOptions = {
   readonly requestMsMax: number;
-  /** Called after each request, for metrics: verb, resource path without names, status, bytes received. */
+  /** Called after each answered request, for metrics. */
   readonly observe?: (request: {
     readonly method: Method;
-    readonly path: string;
     readonly status: number;
     readonly bytes: number;
   }) => void;
@@ -76,41 +73,18 @@ export class ApiError extends Error {
 
 /** How long the credentials of a KubeConfig (a token file, an exec plugin) are used before they are read again. */
 const credentialsMs = 30_000;
+const keepAliveMs = 60_000;
 const answerBytesMax = 256 * 1024 * 1024;
 
 export function createApi(config: KubeConfig, options: ApiOptions): Api {
   const server = config.getCurrentCluster()?.server;
   if (server === undefined) throw new TypeError("the kubeconfig names no cluster");
-  let agent: Agent | undefined;
-  let headers: Readonly<Record<string, string>> = {};
-  let readMs = Number.NEGATIVE_INFINITY;
-  const credentials = async (): Promise<{
-    dispatcher: Agent;
-    headers: Readonly<Record<string, string>>;
-  }> => {
-    const nowMs = performance.now();
-    if (agent !== undefined && nowMs - readMs < credentialsMs)
-      return { dispatcher: agent, headers };
-    const read: { headers?: Record<string, string>; agent?: HttpsAgent } & Record<string, unknown> =
-      {};
-    await config.applyToHTTPSOptions(read as never);
-    headers = Object.fromEntries(
-      Object.entries(read.headers ?? {}).map(([name, value]) => [name, String(value)]),
-    );
-    readMs = nowMs;
-    agent ??= new Agent({
-      connect: tlsOf(read),
-      keepAliveTimeout: 60_000,
-      bodyTimeout: 0,
-      headersTimeout: options.requestMsMax,
-    });
-    return { dispatcher: agent, headers };
-  };
+  const access = new Access(config, options);
   const send = async (asked: ApiRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> => {
     const url = new URL(asked.path, server);
     for (const [name, value] of Object.entries(asked.query ?? {}))
       url.searchParams.set(name, String(value));
-    const { dispatcher, headers: authorization } = await credentials();
+    const { dispatcher, headers: authorization } = await access.now();
     const contentType = asked.contentType ?? "application/json";
     return await request(url, {
       method: asked.method ?? "GET",
@@ -131,19 +105,9 @@ export function createApi(config: KubeConfig, options: ApiOptions): Api {
         asked.signal === undefined ? timeout : AbortSignal.any([asked.signal, timeout]);
       const response = await send(asked, signal);
       const text = await readText(response.body);
-      const method = asked.method ?? "GET";
-      options.observe?.({
-        method,
-        path: asked.path,
-        status: response.statusCode,
-        bytes: text.length,
-      });
-      const retryAfter = Number(response.headers["retry-after"]);
-      return {
-        status: response.statusCode,
-        body: parsed(text),
-        ...(retryAfter > 0 && { retryAfter }),
-      };
+      const { statusCode: status } = response;
+      options.observe?.({ method: asked.method ?? "GET", status, bytes: text.length });
+      return { status, body: parsed(text) };
     },
     async stream(asked) {
       const response = await send(asked, asked.signal);
@@ -151,8 +115,49 @@ export function createApi(config: KubeConfig, options: ApiOptions): Api {
       const { message = "no words" } = parsed(await readText(response.body));
       throw new ApiError(response.statusCode, message);
     },
-    close: async () => await agent?.close(),
+    close: async () => await access.close(),
   };
+}
+
+type Headers = Readonly<Record<string, string>>;
+
+/** The agent, and the headers that authorize a request: read again now and then, since tokens run out. */
+class Access {
+  readonly #config: KubeConfig;
+  readonly #options: ApiOptions;
+  #agent: Agent | undefined;
+  #headers: Headers = {};
+  #readMs = Number.NEGATIVE_INFINITY;
+
+  constructor(config: KubeConfig, options: ApiOptions) {
+    this.#config = config;
+    this.#options = options;
+  }
+
+  async now(): Promise<{ readonly dispatcher: Agent; readonly headers: Headers }> {
+    const nowMs = performance.now();
+    if (this.#agent !== undefined && nowMs - this.#readMs < credentialsMs) {
+      return { dispatcher: this.#agent, headers: this.#headers };
+    }
+    const read: { headers?: Record<string, string>; agent?: HttpsAgent } & Record<string, unknown> =
+      {};
+    await this.#config.applyToHTTPSOptions(read as never);
+    this.#headers = Object.fromEntries(
+      Object.entries(read.headers ?? {}).map(([name, value]) => [name, String(value)]),
+    );
+    this.#readMs = nowMs;
+    this.#agent ??= new Agent({
+      connect: tlsOf(read),
+      keepAliveTimeout: keepAliveMs,
+      bodyTimeout: 0,
+      headersTimeout: this.#options.requestMsMax,
+    });
+    return { dispatcher: this.#agent, headers: this.#headers };
+  }
+
+  async close(): Promise<void> {
+    await this.#agent?.close();
+  }
 }
 
 async function readText(body: AsyncIterable<Buffer>): Promise<string> {

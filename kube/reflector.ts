@@ -3,12 +3,12 @@
  * inactivity timer, jittered back-off. Loop: owns time and order for one path; whoever uses it gets the whole
  * state after a list, and each change after that. It never ends by itself, whatever the API server does.
  */
-import type { Api, KubeObject } from "./api.ts";
-import { ApiError } from "./api.ts";
+import { type Api, ApiError, type KubeObject } from "./api.ts";
+import { errorText } from "./error-text.ts";
 import { lines } from "./lines.ts";
 
 export type Change =
-  /** The whole state, after each list. `complete` is never false here: a list is delivered whole or not at all. */
+  /** The whole state, after each list: all of its pages, or nothing. */
   | { readonly type: "listed"; readonly objects: readonly KubeObject[] }
   | { readonly type: "set"; readonly object: KubeObject }
   | { readonly type: "deleted"; readonly object: KubeObject };
@@ -77,14 +77,14 @@ async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void
       if (signal.aborted) return;
       if (error instanceof ApiError && error.status === gone) version = undefined;
       failures += 1;
-      options.state?.({ ok: false, error: error instanceof Error ? error.message : String(error) });
+      options.state?.({ ok: false, error: errorText(error) });
     }
     if (failures > 0) await pause(backOffMs(failures, limits, random), signal);
   }
 }
 
 /** Doubles from the least to the most, half of it at random, so that a fleet does not return at once. */
-export function backOffMs(
+function backOffMs(
   failures: number,
   limits: Pick<ReflectorLimits, "backOffMsMin" | "backOffMsMax">,
   random: () => number,
@@ -178,7 +178,7 @@ async function watch(watching: Watching): Promise<{ version: string; alive: bool
     // Silence is not an error of ours: the watch goes on where it was.
     if (silence.signal.aborted && !signal.aborted) return { version, alive };
     if (error instanceof ApiError || signal.aborted) throw error;
-    options.state?.({ ok: false, error: error instanceof Error ? error.message : String(error) });
+    options.state?.({ ok: false, error: errorText(error) });
     return { version, alive: false };
   } finally {
     clearTimeout(timer);

@@ -4,6 +4,7 @@
  * still tries to write fails on its resourceVersion precondition.
  */
 import type { Api, KubeObject } from "../kube/api.ts";
+import { errorText } from "../kube/error-text.ts";
 
 export type LeaseOptions = {
   readonly api: Api;
@@ -67,7 +68,7 @@ class Holder implements Lease {
     const startedMs = performance.now();
     let why = "another holds the lease";
     const held = await this.#attempt().catch((error: unknown) => {
-      why = error instanceof Error ? error.message : String(error);
+      why = errorText(error);
       return undefined;
     });
     if (this.#isStopped) return;

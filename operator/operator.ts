@@ -3,6 +3,7 @@
  * relays are asked; reconcile.ts is what a pass does. Everyone watches; only the leader writes.
  */
 import type { Api, ApiOptions } from "../kube/api.ts";
+import { errorText } from "../kube/error-text.ts";
 import { type Readiness, startProbes } from "../kube/probes.ts";
 import { type Reflector, reflect } from "../kube/reflector.ts";
 import type { RouteId } from "../routing/route.ts";
@@ -237,10 +238,7 @@ class Session {
     } catch (error) {
       // Whatever is known of the published state may be wrong now: it is read again.
       this.#reconciler = undefined;
-      this.#options.log.problem({
-        where: "reconcile",
-        text: error instanceof Error ? error.message : String(error),
-      });
+      this.#options.log.problem({ where: "reconcile", text: errorText(error) });
       if (!this.#stopped) setTimeout(() => this.#holdOff.touch(), againMs);
     }
   }
@@ -259,10 +257,7 @@ class Session {
       if (isResized) this.#holdOff.touch(); // each relay's share of the limits is another now
       if (this.isLeader()) await this.#reconciler?.report(relays);
     } catch (error) {
-      log.problem({
-        where: "relays",
-        text: error instanceof Error ? error.message : String(error),
-      });
+      log.problem({ where: "relays", text: errorText(error) });
     }
     const isSettled = this.#relays.every(({ digest }) => digest === this.#publisher.digest);
     this.#askSoon(

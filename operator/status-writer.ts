@@ -1,6 +1,6 @@
 /** Writes statuses, so many at a time, only those that differ from what stands. Adapter. */
-
 import type { Api, KubeObject } from "../kube/api.ts";
+import { errorText } from "../kube/error-text.ts";
 import type { Verdict } from "../routing/verdict.ts";
 import type { OperatorLog } from "./log.ts";
 import { nextStatus, type Served, type Status } from "./status.ts";
@@ -99,7 +99,7 @@ export class StatusWriter {
       this.#written.delete(id);
       this.#options.log.problem({
         where: id,
-        text: `writing its status: ${error instanceof Error ? error.message : String(error)}`,
+        text: `writing its status: ${errorText(error)}`,
       });
     }
   }

@@ -3,6 +3,7 @@
  * ever logged. Never a body, a subject or a credential. `id` joins all lines of a message.
  */
 import { createHash } from "node:crypto";
+import { errorText } from "../../kube/error-text.ts";
 import type { Attempted } from "../queue/events.ts";
 import type { Refused } from "../reception/events.ts";
 import type { Envelope } from "../spool/records.ts";
@@ -142,30 +143,4 @@ function showAddress(address: string, style: AddressStyle): string {
   const domain = at < 0 ? "" : address.slice(at + 1);
   if (style === "domain") return `@${domain}`;
   return `${createHash("sha256").update(address.toLowerCase()).digest("hex").slice(0, 16)}@${domain}`;
-}
-
-/** Message and causes, outermost first. */
-export function errorText(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message}: ${errorText(error.cause)}`;
-}
-
-/** Gathers lines and writes them once per turn of the event loop: a system call a line is too dear. */
-export function bufferedWriter(write: (text: string) => void): {
-  write(text: string): void;
-  flush(): void;
-} {
-  let waiting = "";
-  const flush = (): void => {
-    const text = waiting;
-    waiting = "";
-    if (text !== "") write(text);
-  };
-  return {
-    write(text) {
-      if (waiting === "") setImmediate(flush);
-      waiting += text;
-    },
-    flush,
-  };
 }

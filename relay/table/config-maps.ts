@@ -4,6 +4,7 @@
  * reached for 30 s at the start, serves that one as stale.
  */
 import type { Api, KubeObject } from "../../kube/api.ts";
+import { errorText } from "../../kube/error-text.ts";
 import { type Change, reflect } from "../../kube/reflector.ts";
 import { credentialOf, valuesOf } from "../../kube/secret-values.ts";
 import { bytesOfShard, manifestOf } from "../../kube/table-maps.ts";
@@ -128,8 +129,7 @@ class ConfigMapSource implements TableSource {
       this.#firstTable.resolve();
       await this.#keep(manifest, fetched);
     } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      this.#problem("manifest", `${text}; the table in force stays`);
+      this.#problem("manifest", `${errorText(error)}; the table in force stays`);
       // A later manifest replaces this one; else it is tried again.
       const again = setTimeout(() => {
         if (!this.#stopped && turn === this.#offered) void this.#offer(map);
