@@ -1,0 +1,22 @@
+# One image for both roles: `node /app/cli/main.ts relay` and `... operator`. Node runs the TypeScript as it is,
+# so nothing is compiled; the final layers hold Node, the code and its production dependencies, and no npm.
+FROM node:26-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# No scripts: the native parts of lmdb and msgpackr come prebuilt. No npm package `node`: it is for development.
+RUN npm ci --omit=dev --ignore-scripts --prefer-offline --no-audit --no-fund \
+  && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) -delete
+COPY . .
+
+FROM debian:bookworm-slim
+COPY --from=build /usr/local/bin/node /usr/local/bin/node
+# What Node is linked against beyond libc.
+COPY --from=build /usr/lib/*-linux-gnu/libatomic.so.1* /usr/local/lib/
+RUN ldconfig && node --version
+COPY --from=build /app /app
+ENV NODE_ENV=production
+# Runs with a read-only root: it writes to spool.directory only. fsGroup 65532 makes a volume its own.
+USER 65532:65532
+WORKDIR /app
+ENTRYPOINT ["node", "/app/cli/main.ts"]
+CMD ["--help"]
