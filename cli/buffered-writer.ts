@@ -1,4 +1,5 @@
 /** Log lines, gathered and written together. Adapter over a write that costs a system call. */
+
 /** Gathers lines and writes them once per turn of the event loop: a system call a line is too dear. */
 export function bufferedWriter(write: (text: string) => void): {
   write(text: string): void;

@@ -13,6 +13,8 @@ export type Change =
   | { readonly type: "set"; readonly object: KubeObject }
   | { readonly type: "deleted"; readonly object: KubeObject };
 
+export type WatchState = { readonly ok: boolean; readonly error?: string };
+
 export type ReflectorOptions = {
   readonly api: Api;
   readonly path: string;
@@ -21,7 +23,7 @@ export type ReflectorOptions = {
   readonly metadataOnly?: boolean;
   readonly changed: (change: Change) => void;
   /** `ok` after each list and whenever a watch is open; else why it is not. For status, logs and metrics. */
-  readonly state?: (state: { readonly ok: boolean; readonly error?: string }) => void;
+  readonly state?: (state: WatchState) => void;
   readonly random?: () => number;
   readonly limits?: Partial<ReflectorLimits>;
 };

@@ -5,7 +5,7 @@
 import type { Api, ApiOptions } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
 import { type Readiness, startProbes } from "../kube/probes.ts";
-import { type Reflector, reflect } from "../kube/reflector.ts";
+import { type Reflector, reflect, type WatchState } from "../kube/reflector.ts";
 import type { RouteId } from "../routing/route.ts";
 import { LentSecrets } from "./credentials.ts";
 import { postEvent } from "./events.ts";
@@ -39,9 +39,11 @@ export type Operator = {
 const requestMsMax = 30_000;
 const quietMs = 100;
 const waitMsMax = 1000;
-/** After a change relays are asked often, until all serve it; else now and then. */
-const askSoonMs = 200;
-const askLaterMs = 10_000;
+/** For a while after a change relays are asked often, until all serve it; else now and then. */
+const askOftenMs = 200;
+const askOftenForMs = 10_000;
+const askMs = 2000;
+/** After a pass that failed. */
 const againMs = 2000;
 const statusesAtOnceMax = 10;
 const approvalAnnotation = "mailroute.dev/approve";
@@ -126,7 +128,7 @@ class Session {
   #stopped = false;
   #askTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
-  #askUntilMs = 0;
+  #askOftenUntilMs = 0;
   #relays: readonly RelayAnswer[] = [];
 
   constructor(options: SessionOptions) {
@@ -152,24 +154,24 @@ class Session {
           changed: (change) => {
             if (this.#store.apply(kind, change)) this.#holdOff.touch();
           },
-          state: ({ ok, error }) => this.#watchState(kind, ok, error),
+          state: (state) => this.#watchState(kind, state),
         }),
       );
     }
   }
 
-  #watchState(kind: Kind, ok: boolean, error: string | undefined): void {
+  #watchState(kind: Kind, { ok, error }: WatchState): void {
     const before = this.#broken.get(kind);
     if (ok) this.#broken.delete(kind);
     else this.#broken.set(kind, error ?? "unknown");
-    this.#options.metrics.watch(kind, ok);
+    this.#options.metrics.watch({ kind, ok });
     if (before !== this.#broken.get(kind)) this.#options.log.watch({ kind, ok, error });
   }
 
   lead(): void {
     this.#leads = true;
     this.#holdOff.touch();
-    this.#askSoon(0);
+    this.#askIn(0);
   }
 
   stop(): void {
@@ -233,8 +235,8 @@ class Session {
         this.#recheckTimer = setTimeout(() => this.#holdOff.touch(), waitMs);
       }
       this.#statuses.forget(this.#store.all("MailRoute"));
-      this.#askUntilMs = performance.now() + askLaterMs;
-      this.#askSoon(0);
+      this.#askOftenUntilMs = performance.now() + askOftenForMs;
+      this.#askIn(0);
     } catch (error) {
       // Whatever is known of the published state may be wrong now: it is read again.
       this.#reconciler = undefined;
@@ -243,7 +245,7 @@ class Session {
     }
   }
 
-  #askSoon(ms: number): void {
+  #askIn(ms: number): void {
     clearTimeout(this.#askTimer);
     if (!this.#stopped) this.#askTimer = setTimeout(() => void this.#ask(), ms);
   }
@@ -260,15 +262,8 @@ class Session {
       log.problem({ where: "relays", text: errorText(error) });
     }
     const isSettled = this.#relays.every(({ digest }) => digest === this.#publisher.digest);
-    this.#askSoon(
-      !isSettled && performance.now() < this.#askUntilMs
-        ? askSoonMs
-        : this.#relays.length === 0
-          ? againMs
-          : isSettled
-            ? askLaterMs / 5
-            : againMs,
-    );
+    const isOften = !isSettled && performance.now() < this.#askOftenUntilMs;
+    this.#askIn(isOften ? askOftenMs : askMs);
   }
 
   #note(route: RouteId, note: { readonly reason: string; readonly message: string }): void {

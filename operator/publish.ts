@@ -28,7 +28,10 @@ export class Overtaken extends Error {
   override readonly name = "Overtaken";
 }
 
+/** No label of Helm's or a GitOps tool's: nobody but the operator may prune these. */
+const tableLabel = "mailroute.dev/table";
 const tablesKept = 3;
+const parentsMax = 8;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 export class Publisher {
@@ -45,11 +48,6 @@ export class Publisher {
 
   get digest(): string {
     return this.#manifest?.digest ?? "";
-  }
-
-  /** Digests of the tables before, the latest first. */
-  get parents(): readonly string[] {
-    return this.#manifest?.parents ?? [];
   }
 
   /** The table that relays have now; `emptyTable` where none was ever published. */
@@ -97,7 +95,7 @@ export class Publisher {
       sha256,
       gzip: gzipSync,
       previousShardCount: before?.shards.length ?? 1,
-      parents: parents.slice(0, 8),
+      parents: parents.slice(0, parentsMax),
       relays,
     });
     if (before?.digest === encoded.manifest.digest && before.relays === relays) return false;
@@ -203,6 +201,3 @@ export class Publisher {
     return { apiVersion: "v1", kind: "ConfigMap", metadata, ...content };
   }
 }
-
-/** No label of Helm's or a GitOps tool's: nobody but the operator may prune these. */
-const tableLabel = "mailroute.dev/table";

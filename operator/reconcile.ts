@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { type Compiled, compile } from "../routing/compile.ts";
 import type { Installation } from "../routing/delegation.ts";
 import { judge } from "../routing/guard.ts";
-import type { Route, RouteId } from "../routing/route.ts";
+import type { RouteId } from "../routing/route.ts";
 import { emptyTable, keyCount, type RouteTable, routesOf } from "../routing/table.ts";
 import type { LentSecrets } from "./credentials.ts";
 import type { OperatorLog } from "./log.ts";
@@ -118,7 +118,7 @@ function generationsOf(table: RouteTable): ReadonlyMap<RouteId, number> {
 /** The Secrets that the table's routes name. */
 function secretsOf(table: RouteTable): ReadonlySet<string> {
   const used = new Set<string>();
-  for (const { tls, auth } of routesOf(table) as Iterable<Route>) {
+  for (const { tls, auth } of routesOf(table)) {
     for (const ref of [tls.ca, tls.clientCertificate, auth?.credential]) {
       if (ref !== undefined) used.add(ref.secret);
     }

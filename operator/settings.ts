@@ -1,4 +1,4 @@
-/** The operator's settings: pure. From flags or environment, checked once, with words for what is wrong. */
+/** The operator's settings: pure. From flags, checked once, with words for what is wrong. */
 import { z } from "zod";
 import type { Installation } from "../routing/delegation.ts";
 

@@ -2,7 +2,6 @@
  * A MailRoute's status: pure. From compile's verdict and what the relays serve to the conditions of section 2
  * of the design, and whether they differ from those that stand: a status is written on transitions only.
  */
-
 import type { KubeObject } from "../kube/api.ts";
 import type { Verdict, Condition as Verdicted } from "../routing/verdict.ts";
 
@@ -27,6 +26,8 @@ export type Status = {
 
 /** What the ready relays serve of one generation of a route. */
 export type Served = { readonly status: Truth; readonly reason: string; readonly message: string };
+
+const targetsCharsMax = 200;
 
 type Judged = Exclude<Verdict, { kind: "other-class" }>;
 type Draft = Pick<Condition, "type" | "status" | "reason" | "message">;
@@ -109,8 +110,6 @@ function stalled(parts: readonly Draft[]): Draft {
     ? { type: "Stalled", status: "False", reason: "Progressing", message: "" }
     : { type: "Stalled", status: "True", reason: bad.reason, message: bad.message };
 }
-
-const targetsCharsMax = 200;
 
 /** "mx1.corp.example:25,mx2.corp.example:25", or the word of another target. */
 function targetsOf(object: KubeObject): string {
