@@ -2,12 +2,13 @@
  * Fair turns: work waits in a lane for its destination, lanes take turns, and each has at most so many
  * running, so that a slow or dead host holds up nobody else. Loop: it starts work and counts it, no more.
  */
+import { Fifo } from "./fifo.ts";
+
 export type LaneLimits = { readonly activeMax: number; readonly activePerLaneMax: number };
 
 type Lane = {
   readonly key: string;
-  readonly waiting: (() => Promise<void>)[];
-  head: number;
+  readonly waiting: Fifo<() => Promise<void>>;
   active: number;
 };
 
@@ -15,8 +16,7 @@ export class Lanes {
   readonly #limits: LaneLimits;
   readonly #lanes = new Map<string, Lane>();
   /** Lanes that have something waiting and room to run it, in turn. */
-  readonly #turns: Lane[] = [];
-  #turn = 0;
+  readonly #turns = new Fifo<Lane>();
   #active = 0;
   #stopped = false;
 
@@ -32,11 +32,11 @@ export class Lanes {
   add(key: string, work: () => Promise<void>): void {
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
-      lane = { key, waiting: [], head: 0, active: 0 };
+      lane = { key, waiting: new Fifo(), active: 0 };
       this.#lanes.set(key, lane);
     }
     lane.waiting.push(work);
-    if (lane.waiting.length - lane.head === 1 && lane.active < this.#limits.activePerLaneMax) {
+    if (lane.waiting.size === 1 && lane.active < this.#limits.activePerLaneMax) {
       this.#turns.push(lane);
     }
     this.#run();
@@ -48,34 +48,21 @@ export class Lanes {
   }
 
   #run(): void {
-    while (
-      !this.#stopped &&
-      this.#active < this.#limits.activeMax &&
-      this.#turn < this.#turns.length
-    ) {
-      const lane = this.#turns[this.#turn++] as Lane;
-      if (this.#turn > 1024 && this.#turn * 2 > this.#turns.length) {
-        this.#turns.splice(0, this.#turn);
-        this.#turn = 0;
-      }
+    while (!this.#stopped && this.#active < this.#limits.activeMax) {
+      const lane = this.#turns.shift();
+      if (lane === undefined) return;
       this.#start(lane);
     }
   }
 
   #start(lane: Lane): void {
-    const work = lane.waiting[lane.head] as () => Promise<void>;
-    lane.head += 1;
-    if (lane.head === lane.waiting.length) {
-      lane.waiting.length = 0;
-      lane.head = 0;
-    } else if (lane.head > 1024 && lane.head * 2 > lane.waiting.length) {
-      lane.waiting.splice(0, lane.head);
-      lane.head = 0;
-    }
+    const work = lane.waiting.shift();
+    if (work === undefined) return;
     lane.active += 1;
     this.#active += 1;
-    if (lane.waiting.length > 0 && lane.active < this.#limits.activePerLaneMax)
+    if (lane.waiting.size > 0 && lane.active < this.#limits.activePerLaneMax) {
       this.#turns.push(lane);
+    }
     void work().finally(() => this.#ended(lane));
   }
 
@@ -83,7 +70,7 @@ export class Lanes {
     const wasFull = lane.active === this.#limits.activePerLaneMax;
     lane.active -= 1;
     this.#active -= 1;
-    if (lane.waiting.length > 0) {
+    if (lane.waiting.size > 0) {
       if (wasFull) this.#turns.push(lane);
     } else if (lane.active === 0) this.#lanes.delete(lane.key);
     this.#run();

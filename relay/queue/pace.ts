@@ -6,13 +6,13 @@
 import type { RouteId } from "../../routing/route.ts";
 import { type Bucket, fullBucket, fullInMs, refilled, taken, waitMs } from "./bucket.ts";
 import { type Clock, DueTimes } from "./due.ts";
+import { Fifo } from "./fifo.ts";
 
 type Line = {
   perSecond: number;
   bucket: Bucket;
-  /** Ids of messages, longest first, from `head` on; each stands in it once. */
-  readonly waiting: string[];
-  head: number;
+  /** Ids of messages, the longest waiting first; each stands in it once. */
+  readonly waiting: Fifo<string>;
   readonly members: Set<string>;
   /** Has just been woken: it goes before those who wait. */
   called: string | undefined;
@@ -47,7 +47,7 @@ export class Pace {
     let line = this.#lines.get(route);
     if (line === undefined) {
       const bucket = fullBucket(perSecond, nowMs);
-      const empty = { waiting: [], head: 0, members: new Set<string>(), called: undefined };
+      const empty = { waiting: new Fifo<string>(), members: new Set<string>(), called: undefined };
       line = { perSecond, bucket, ...empty };
       this.#lines.set(route, line);
       this.#due.set(route, nowMs + againMs);
@@ -85,8 +85,10 @@ export class Pace {
     if (line === undefined) return;
     line.bucket = refilled(line.bucket, line.perSecond, this.#clock.now());
     let inVain = 0;
-    while (line.members.size > 0 && inVain < wokenInVainMax && taken(line.bucket) !== undefined) {
-      const id = shift(line);
+    while (inVain < wokenInVainMax && taken(line.bucket) !== undefined) {
+      const id = line.waiting.shift();
+      if (id === undefined) break;
+      line.members.delete(id);
       line.called = id;
       this.#wake(id);
       if (line.called === id) inVain += 1;
@@ -100,14 +102,4 @@ export class Pace {
     if (ms === 0) this.#lines.delete(route);
     else this.#due.set(route, this.#clock.now() + ms);
   }
-}
-
-function shift(line: Line): string {
-  const id = line.waiting[line.head++] as string;
-  line.members.delete(id);
-  if (line.head > 1024 && line.head * 2 > line.waiting.length) {
-    line.waiting.splice(0, line.head);
-    line.head = 0;
-  }
-  return id;
 }
