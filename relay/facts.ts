@@ -3,6 +3,7 @@
  * the state of the parts and changes none.
  */
 import type { Readiness } from "../kube/probes.ts";
+import { format } from "../routing/wire-shard.ts";
 import type { Listener } from "./listener/server.ts";
 import type { Log } from "./observe/log.ts";
 import type { Gauges } from "./observe/metrics.ts";
@@ -55,7 +56,7 @@ export function revisionOf(tables: TableHolder): object {
   const table = tables.current;
   if (table === undefined) return { digest: null, stale: true };
   const { digest, activatedAtMs, stale } = table;
-  return { digest, format: 1, activatedAt: new Date(activatedAtMs).toISOString(), stale };
+  return { digest, format, activatedAt: new Date(activatedAtMs).toISOString(), stale };
 }
 
 export function reportProblems(

@@ -1,11 +1,11 @@
-/** What became of a recipient at a next hop, and the reply that a server gives: values, never exceptions. */
+/** What became of a recipient at a next hop, and the reply that a server gives: values, never exceptions. Pure. */
 
 /** An SMTP reply: `code` (RFC 5321 section 4.2), `status` (RFC 3463, "5.1.2"), text without either. */
 export type Reply = { readonly code: number; readonly status: string; readonly text: string };
 
 export type Outcome =
   | { readonly kind: "delivered"; readonly reply: Reply; readonly hop: string }
-  /** Try again later. `cause` is a short closed-set word for metrics: "connect", "tls", "timeout", "reply" ... */
+  /** Try again later. */
   | {
       readonly kind: "deferred";
       readonly cause: DeferCause;

@@ -2,7 +2,6 @@
  * The page of `mailroute dev`, and the two questions it asks. Adapter over node:http; it answers only to
  * localhost by name, so that no web page elsewhere can read mail through the browser.
  */
-
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

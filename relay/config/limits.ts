@@ -1,6 +1,6 @@
 /**
- * Every limit of the relay, with its unit last in its name, its default and its bounds. A limit that is
- * not here does not exist: code takes its numbers from the parsed configuration, never from a literal.
+ * Every limit of the relay that somebody may want to turn, with its unit last in its name, its default and
+ * its bounds. Those that nobody needs to turn stand as named constants in the file that keeps them.
  */
 import { z } from "zod";
 

@@ -4,7 +4,12 @@
  */
 import { createHash } from "node:crypto";
 import { errorText } from "../../kube/error-text.ts";
+import type { FailureSource } from "../listener/events.ts";
+import type { LimitName } from "../listener/limits.ts";
+import type { Client } from "../listener/reception.ts";
+import type { Refusal } from "../listener/step.ts";
 import type { Attempted } from "../queue/events.ts";
+import { resultOf } from "../queue/schedule.ts";
 import type { Refused } from "../reception/events.ts";
 import type { Envelope } from "../spool/records.ts";
 
@@ -54,19 +59,27 @@ function processEvents(line: WriteLine) {
     mended: (fields: { readonly where: string }): void => line("info", "mended", fields),
     unsaved: (error: unknown): void => line("error", "unsaved", { err: errorText(error) }),
     corrupt: (id: string): void => line("error", "corrupt", { id }),
-    hostRested: (hop: string, ms: number, why: string): void =>
-      line("warn", "rested", { hop, ms, why }),
+    hostRested: (fields: {
+      readonly hop: string;
+      readonly ms: number;
+      readonly cause: string;
+    }): void => line("warn", "rested", fields),
     connectionFailed: (fields: {
       readonly hop: string;
       readonly cause: string;
       readonly code: number;
       readonly text: string;
     }): void => line("warn", "connection-failed", fields),
-    protocolRefused: (session: string, client: string, reason: string): void =>
-      line("info", "protocol", { session, client, reason }),
-    listenerFailed: (source: string, session: string, error: unknown): void =>
-      line("warn", "listener-failed", { source, session, err: errorText(error) }),
-    limit: (limit: string, client: string): void => line("warn", "limit", { limit, client }),
+    protocolRefused: ({ sessionId, address }: Client, reason: Refusal): void =>
+      line("info", "protocol", { session: sessionId, client: address, reason }),
+    listenerFailed: (error: unknown, source: FailureSource, client: Client | undefined): void =>
+      line("warn", "listener-failed", {
+        source,
+        session: client?.sessionId ?? "",
+        err: errorText(error),
+      }),
+    limit: ({ address }: Client, limit: LimitName): void =>
+      line("warn", "limit", { limit, client: address }),
     crashed: (error: unknown): void => line("error", "crashed", { err: errorText(error) }),
   };
 }
@@ -96,8 +109,8 @@ function mailEvents(line: WriteLine, shown: (address: string) => string) {
         status: reply.status,
         text: reply.text,
       }),
-    normalised: (client: string, session: string, fault: string): void =>
-      line("info", "normalised", { session, client, fault }),
+    normalised: ({ sessionId, address }: Client, fault: string): void =>
+      line("info", "normalised", { session: sessionId, client: address, fault }),
     attempted: ({
       envelope,
       recipient,
@@ -108,7 +121,7 @@ function mailEvents(line: WriteLine, shown: (address: string) => string) {
       ms,
       nowMs,
     }: Attempted): void =>
-      line("info", eventOf(step.kind, outcome.kind), {
+      line("info", resultOf(step), {
         id: envelope.id,
         session: envelope.session,
         from: shown(envelope.sender),
@@ -129,12 +142,6 @@ function mailEvents(line: WriteLine, shown: (address: string) => string) {
     unreported: (about: string, why: string): void =>
       line("warn", "unreported", { id: about, why }),
   };
-}
-
-function eventOf(step: Attempted["step"]["kind"], outcome: Attempted["outcome"]["kind"]): string {
-  if (step === "retry") return "deferred";
-  if (step === "bounce") return "bounced";
-  return outcome === "delivered" ? "delivered" : "finished";
 }
 
 function showAddress(address: string, style: AddressStyle): string {

@@ -1,13 +1,16 @@
 /**
  * The relay's metrics, for Prometheus. Every label is a closed set or a name from a MailRoute: `route` is
- * "namespace/name", "outbound" or "" ; `hop` is host:port of a target, or "mx" for the Internet, whose
+ * "namespace/name", "outbound", or "" where there was none; `hop` is host:port of a target, or "mx" for the Internet, whose
  * hosts have no end.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { outboundRouteId } from "../config/outbound.ts";
+import type { LimitName } from "../listener/limits.ts";
 import type { Refusal } from "../listener/step.ts";
 import type { RefusalReason } from "../policy/admit.ts";
 import type { Attempted } from "../queue/events.ts";
+import { resultOf } from "../queue/schedule.ts";
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -59,7 +62,7 @@ function receivingMetrics(registers: Registry[]) {
     },
     refused: (reason: RefusalReason | Refusal): void => refused.inc({ reason }),
     normalised: (): void => normalised.inc(),
-    limit: (limit: string): void => limits.inc({ limit }),
+    limit: (limit: LimitName): void => limits.inc({ limit }),
   };
 }
 
@@ -181,9 +184,9 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
 function attemptCounters(counter: Counter<"result" | "route" | "hop" | "cause">) {
   const children = new Map<string, ReturnType<typeof counter.labels>>();
   return (event: Attempted) => {
-    const result = resultOf(event);
+    const result = resultOf(event.step);
     const cause = event.outcome.kind === "deferred" ? event.outcome.cause : "";
-    const hop = event.route === "outbound" ? "mx" : (event.outcome.hop ?? "");
+    const hop = event.route === outboundRouteId ? "mx" : (event.outcome.hop ?? "");
     const key = `${result} ${cause} ${event.route} ${hop}`;
     let child = children.get(key);
     if (child === undefined) {
@@ -192,10 +195,4 @@ function attemptCounters(counter: Counter<"result" | "route" | "hop" | "cause">)
     }
     return child;
   };
-}
-
-function resultOf({ step, outcome }: Attempted): string {
-  if (step.kind === "retry") return "deferred";
-  if (step.kind === "bounce") return "bounced";
-  return outcome.kind === "delivered" ? "delivered" : "failed";
 }

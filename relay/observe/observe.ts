@@ -48,7 +48,7 @@ export function observe(log: Log, metrics: Metrics): Observed {
       },
       normalised({ client, fault }) {
         metrics.normalised();
-        log.normalised(client.address, client.sessionId, fault);
+        log.normalised(client, fault);
       },
       unwritten(error) {
         metrics.unsaved();
@@ -61,7 +61,7 @@ export function observe(log: Log, metrics: Metrics): Observed {
         metrics.connection("out", "failed");
         log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
       },
-      hostRested: ({ hop, restMs, cause }) => log.hostRested(hop, restMs, cause),
+      hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
       bug: (error) => log.crashed(error),
     },
     listener: {
@@ -70,13 +70,13 @@ export function observe(log: Log, metrics: Metrics): Observed {
       turnedAway: () => metrics.connection("in", "refused"),
       refused(client, reason) {
         metrics.refused(reason);
-        log.protocolRefused(client.sessionId, client.address, reason);
+        log.protocolRefused(client, reason);
       },
       limit(client, limit) {
         metrics.limit(limit);
-        log.limit(limit, client.address);
+        log.limit(client, limit);
       },
-      failed: (error, source, client) => log.listenerFailed(source, client?.sessionId ?? "", error),
+      failed: (error, source, client) => log.listenerFailed(error, source, client),
     },
   };
 }

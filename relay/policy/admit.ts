@@ -12,7 +12,7 @@ import { match } from "../../routing/match.ts";
 import type { Route } from "../../routing/route.ts";
 import type { RouteTable } from "../../routing/table.ts";
 import { assertNever, type Reply } from "../outcome.ts";
-import { outboundKey } from "../queue/redecide.ts";
+import { everyDomainKey, outboundKey } from "./admission-key.ts";
 
 export type Admission =
   | {
@@ -24,7 +24,7 @@ export type Admission =
     }
   | { readonly ok: false; readonly reply: Reply; readonly reason: RefusalReason };
 
-/** Label set of the metric `mailroute_refused_total`. */
+/** With the listener's `Refusal`, the label set of the metric `mailroute_refused_total`. */
 export type RefusalReason =
   | "syntax"
   | "relaying"
@@ -33,13 +33,10 @@ export type RefusalReason =
   | "unavailable"
   | "stale"
   | "denied-network"
-  | "size"
   | "line-endings"
   | "loop"
   | "room"
-  | "disk"
-  | "limit"
-  | "protocol";
+  | "disk";
 
 export type Applicant = {
   readonly table: RouteTable;
@@ -66,13 +63,13 @@ export function admit(applicant: Applicant): Admission {
     case "unlisted-literal":
       return refuse("unlisted-literal", 550, "5.1.2", "no route names this address literal");
     case "outbound":
-      if (!applicant.trusted && !isPostmaster) return relayingDenied(applicant.stale);
+      if (!applicant.trusted && !isPostmaster) return relayingDenied(applicant);
       if (applicant.stale) return staleTable();
       return { ok: true, address: formatAddress(address), key: outboundKey, route: undefined };
     case "route": {
       const refusal = refusedByRoute(found.route, { ...applicant, isPostmaster });
       if (refusal !== undefined) return refusal;
-      if (applicant.stale && found.key === "suffix:.") return staleTable();
+      if (applicant.stale && found.key === everyDomainKey) return staleTable();
       return { ok: true, address: formatAddress(address), key: found.key, route: found.route };
     }
     default:
@@ -90,14 +87,14 @@ function refusedByRoute(
     return refuse("rejected", code, status, message);
   }
   if (applicant.trusted) return undefined;
-  if (route.access !== "Anyone" && !applicant.isPostmaster) return relayingDenied(applicant.stale);
+  if (route.access !== "Anyone" && !applicant.isPostmaster) return relayingDenied(applicant);
   if (route.unavailable !== undefined) {
     return refuse("unavailable", 451, "4.3.5", "this domain's route cannot be used now, try again");
   }
   return undefined;
 }
 
-function relayingDenied(stale: boolean): Admission {
+function relayingDenied({ stale }: Pick<Applicant, "stale">): Admission {
   return stale
     ? refuse("relaying", 450, "4.7.1", "relaying denied while the route table may be old")
     : refuse("relaying", 550, "5.7.1", "relaying denied");

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { outboundRoute } from "../config/outbound.ts";
+import { outboundKey } from "../policy/admission-key.ts";
 import { tableOf, toHost } from "../table/table.testkit.ts";
-import { outboundKey, redecide, type Way } from "./redecide.ts";
+import { redecide, type Way } from "./redecide.ts";
 
 const retry = { initialMs: 1, maxMs: 1, expireAfterMs: 1, delayWarningAfterMs: 1 };
 const outbound = outboundRoute({

@@ -8,11 +8,8 @@ import { match } from "../../routing/match.ts";
 import type { Route } from "../../routing/route.ts";
 import type { RouteTable } from "../../routing/table.ts";
 import { assertNever, type DeferCause, type Outcome } from "../outcome.ts";
+import { everyDomainKey, outboundKey } from "../policy/admission-key.ts";
 import type { Envelope, StoredRecipient } from "../spool/records.ts";
-
-/** The admission key of a recipient that no route named. */
-export const outboundKey = "outbound";
-const everyDomain = "suffix:.";
 
 export type Way =
   | { readonly kind: "send"; readonly route: Route; readonly domain: string }
@@ -45,8 +42,8 @@ export function redecide(question: Question): Way {
       return { kind: "send", route: outbound, domain: address.domain };
     case "route":
       if (
-        found.key === everyDomain &&
-        recipient.key !== everyDomain &&
+        found.key === everyDomainKey &&
+        recipient.key !== everyDomainKey &&
         recipient.key !== outboundKey
       ) {
         return withdrawn("the route was withdrawn; the rule for every domain does not inherit it");

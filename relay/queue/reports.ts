@@ -8,9 +8,9 @@ import type { Route } from "../../routing/route.ts";
 import { buildDsn } from "../delivery/dsn.ts";
 import { headerBlock } from "../delivery/header.ts";
 import type { Reply } from "../outcome.ts";
+import { outboundKey } from "../policy/admission-key.ts";
 import { checksum, type Envelope, type StoredRecipient } from "../spool/records.ts";
 import type { ActiveTable } from "../table/holder.ts";
-import { outboundKey } from "./redecide.ts";
 
 export type Report = {
   readonly recipient: StoredRecipient;
@@ -92,8 +92,9 @@ function admitReport(
   table: ActiveTable | undefined,
   outbound: Route,
 ): AdmittedReport | string {
+  if (table === undefined) return "there is no route table";
   const recipient = parseAddress(sender, { utf8: true });
-  if (recipient === undefined || table === undefined) return "the sender is not an address";
+  if (recipient === undefined) return "the sender is not an address";
   const found = match(table.table, { recipient, sender: undefined });
   const address = formatAddress(recipient);
   if (found.kind === "outbound") return { address, key: outboundKey, route: outbound };

@@ -24,6 +24,22 @@ export type Attempt = {
   readonly mayWarn: boolean;
 };
 
+/** What became of a recipient by an attempt: the word for it in log and metrics. */
+export type Result = "delivered" | "deferred" | "bounced";
+
+export function resultOf(step: Step): Result {
+  switch (step.kind) {
+    case "finished":
+      return "delivered";
+    case "retry":
+      return "deferred";
+    case "bounce":
+      return "bounced";
+    default:
+      return assertNever(step);
+  }
+}
+
 /** What is to happen to one recipient after one attempt. */
 export function nextStep(attempt: Attempt): Step {
   const { outcome, recipient, nowMs } = attempt;

@@ -181,10 +181,9 @@ class MailTransaction implements Transaction {
 
   #receivedLine(id: string, nowMs: number): string {
     const { greeting, client, hostname, mark, command } = this.#options;
-    const only = this.#recipients.length === 1 ? this.#recipients[0]?.address : undefined;
+    const recipient = this.#recipients.length === 1 ? this.#recipients[0]?.address : undefined;
     const base = command.smtputf8 ? "UTF8SMTP" : greeting.esmtp ? "ESMTP" : "SMTP";
     const protocol = greeting.tls === undefined || base === "SMTP" ? base : `${base}S`;
-    const recipient = only;
     const at = new Date(nowMs);
     return receivedLine({
       helo: greeting.helo,

@@ -138,7 +138,7 @@ export class Spool {
     }
   }
 
-  /** Whole spool in order of arrival; `corrupt` is called with the id of what cannot be read. */
+  /** Whole spool in order of arrival, which it counts: call it once. `corrupt` is called with the id of what cannot be read. */
   *list(corrupt: (id: string) => void): Generator<Stored> {
     for (const { key, value } of this.#envelopes.getRange({ snapshot: false })) {
       const envelope = decodeEnvelope(value);

@@ -1,5 +1,5 @@
 /**
- * The table in force. Loop-free: whoever holds a reference keeps the table that he began with, and a new
+ * The table in force. Pure state: whoever holds a reference keeps the table that he began with, and a new
  * one is swapped in whole.
  */
 import type { RouteTable } from "../../routing/table.ts";

@@ -2,7 +2,6 @@
  * From the resources of a directory to what `compile` takes: routes, grants, namespaces, Secrets. Pure but
  * for the versions of Secrets, which are drawn at random whenever a content is new.
  */
-
 import { credentialOf, valuesOf } from "../../kube/secret-values.ts";
 import type { CompileInput } from "../../routing/compile.ts";
 import { parseMailGrant } from "../../routing/grants.ts";
