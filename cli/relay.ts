@@ -51,9 +51,15 @@ const stopGraceMs = 25_000;
 /** Runs a relay until a signal; the answer is the exit code. */
 export async function runRelay(options: Omit<RelayOptions, "write">): Promise<number> {
   const output = bufferedWriter((text) => process.stdout.write(text));
+  const stopping = untilSignal();
   try {
-    const relay = await startRelay({ ...options, write: output.write });
-    await untilSignal();
+    const relay = await Promise.race([startRelay({ ...options, write: output.write }), stopping]);
+    if (relay === undefined) {
+      // Still without a table it serves nobody, and what is on disk stays there.
+      output.flush();
+      process.exit(0);
+    }
+    await stopping;
     await relay.stop({ graceMs: stopGraceMs });
     output.flush();
     return 0;
