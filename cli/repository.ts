@@ -3,14 +3,10 @@
  * what is wrong. Adapter over the file system for `lint` and `explain`, which see it as the relay does.
  */
 import { readFile } from "node:fs/promises";
-import {
-  type Complaint,
-  fieldPath,
-  type Manifest,
-  parseManifests,
-} from "../relay/table/manifests.ts";
+import { type Complaint, type Manifest, parseManifests } from "../relay/table/manifests.ts";
+import { complaintsAbout, isForUs } from "../relay/table/resource-check.ts";
 import { checkResource, gather, SecretVersions } from "../relay/table/resources.ts";
-import { list } from "../relay/table/scan.ts";
+import { manifestFiles } from "../relay/table/scan.ts";
 import { type Compiled, compile } from "../routing/compile.ts";
 import type { Installation } from "../routing/delegation.ts";
 import { UsageError } from "./console.ts";
@@ -23,14 +19,12 @@ export type Repository = {
   readonly compiled: Compiled;
 };
 
-const served = new Set(["MailRoute", "MailGrant", "Namespace", "Secret"]);
-
 /** Throws UsageError where the directory cannot be read. */
 export async function readRepository(
   directory: string,
   installation: Installation,
 ): Promise<Repository> {
-  const files = await list(directory, 0).catch((error: unknown) => {
+  const files = await manifestFiles(directory).catch((error: unknown) => {
     throw new UsageError(`cannot read the directory ${directory}: ${(error as Error).message}`);
   });
   const manifests: Manifest[] = [];
@@ -43,9 +37,10 @@ export async function readRepository(
     });
     complaints.push(...parsed.complaints);
     for (const manifest of parsed.manifests) {
-      const found = complaintsOf(manifest);
+      if (!isForUs(manifest)) continue;
+      const found = complaintsAbout(manifest, checkResource);
       complaints.push(...found);
-      if (found.length === 0 && served.has(manifest.kind)) manifests.push(manifest);
+      if (found.length === 0) manifests.push(manifest);
     }
   }
   const unique = withoutTwins(manifests, complaints);
@@ -53,21 +48,6 @@ export async function readRepository(
   const gathered = gather(resources, new SecretVersions(() => "1"));
   const compiled = compile({ ...gathered, previous: undefined, now: Date.now(), installation });
   return { files: files.length, manifests: unique, complaints, compiled };
-}
-
-function complaintsOf(manifest: Manifest): Complaint[] {
-  const { file, line, kind, id, resource } = manifest;
-  const ours = String(resource["apiVersion"] ?? "").startsWith("mailroute.dev/");
-  if (!served.has(kind)) {
-    const text = `there is no kind ${kind} in mailroute.dev: write MailRoute or MailGrant`;
-    return ours ? [{ file, line, text }] : [];
-  }
-  if (id === undefined) return [{ file, line, text: `${kind} without metadata.name: give it one` }];
-  return checkResource(kind, resource).map(({ path, message }) => ({
-    file,
-    line: manifest.lineOf(fieldPath(path)),
-    text: `${kind} ${id}: ${path}: ${message}`,
-  }));
 }
 
 function withoutTwins(manifests: readonly Manifest[], complaints: Complaint[]): Manifest[] {

@@ -10,8 +10,9 @@ import { bytesOfShard, manifestOf, shardData } from "../kube/table-maps.ts";
 import { emptyTable, type RouteTable } from "../routing/table.ts";
 import {
   assembleTable,
+  type DecodedShard,
   decodeManifest,
-  decodeShard,
+  decodeShardOf,
   encode,
   type Manifest,
 } from "../routing/wire.ts";
@@ -31,7 +32,6 @@ export class Overtaken extends Error {
 /** No label of Helm's or a GitOps tool's: nobody but the operator may prune these. */
 const tableLabel = "mailroute.dev/table";
 const tablesKept = 3;
-const parentsMax = 8;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 export class Publisher {
@@ -63,14 +63,13 @@ export class Publisher {
     const manifest = manifestOf(body);
     this.#manifest = decodeManifest(manifest.manifest);
     this.#history = manifest.history;
-    const shards = new Map<string, ReturnType<typeof decodeShard>>();
-    for (const { name, sha256: wanted } of this.#manifest.shards) {
+    const shards = new Map<string, DecodedShard>();
+    for (const listed of this.#manifest.shards) {
+      const { name } = listed;
       const answer = await this.#options.api.request({ path: this.#path(this.#shardName(name)) });
       if (answer.status !== 200) throw new Error(`shard ${name} answered ${answer.status}`);
       const bytes = bytesOfShard(answer.body);
-      if (sha256(bytes) !== wanted)
-        throw new Error(`shard ${name} does not have the content that the manifest says`);
-      shards.set(name, decodeShard(bytes, { gunzip: gunzipSync }));
+      shards.set(name, decodeShardOf(listed, bytes, { sha256, gunzip: gunzipSync }));
     }
     return assembleTable(this.#manifest, shards);
   }
@@ -95,7 +94,7 @@ export class Publisher {
       sha256,
       gzip: gzipSync,
       previousShardCount: before?.shards.length ?? 1,
-      parents: parents.slice(0, parentsMax),
+      parents,
       relays,
     });
     if (before?.digest === encoded.manifest.digest && before.relays === relays) return false;

@@ -31,7 +31,7 @@ import type { Activated } from "./table/activation.ts";
 import { watchConfigMaps } from "./table/config-maps.ts";
 import { tableCopy } from "./table/copy.ts";
 import { CredentialStore } from "./table/credentials.ts";
-import { watchRoutes } from "./table/directory.ts";
+import { watchDirectory } from "./table/directory.ts";
 import { TableHolder } from "./table/holder.ts";
 import type { TableSource } from "./table/source.ts";
 import type { Problem } from "./table/worker-messages.ts";
@@ -182,7 +182,7 @@ async function startSource(site: Site, metrics: Metrics): Promise<TableSource> {
   const copyDirectory = join(config.spool.directory, "table");
   const source =
     installation === undefined
-      ? watchRoutes({
+      ? watchDirectory({
           ...common,
           directory: directory ?? "",
           copyDirectory,

@@ -198,11 +198,22 @@ function bad(place: string, value: unknown): TableError {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A shard of which every entry has been checked. Throws TableError. The caller compares the hash. */
-export function decodeShard(
+export type DecodeOptions = { readonly gunzip?: Gzip; readonly interner?: Interner };
+
+/** The bytes of a shard that the manifest names: its hash, then every entry checked. Throws TableError. */
+export function decodeShardOf(
+  { name, sha256 }: ManifestShard,
   bytes: Uint8Array,
-  options: { readonly gunzip?: Gzip; readonly interner?: Interner } = {},
+  options: DecodeOptions & { readonly sha256: Sha256 },
 ): DecodedShard {
+  if (options.sha256(bytes) !== sha256) {
+    throw new TableError(`shard ${name} does not have the content that the manifest says`);
+  }
+  return decodeShard(bytes, options);
+}
+
+/** A shard of which every entry has been checked; its hash has not. Throws TableError. */
+export function decodeShard(bytes: Uint8Array, options: DecodeOptions = {}): DecodedShard {
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
   let text: string;
   try {

@@ -7,7 +7,12 @@ import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { keyCount } from "../../routing/table.ts";
-import { assembleSteps, decodeManifest, decodeShard } from "../../routing/wire.ts";
+import {
+  assembleSteps,
+  type DecodedShard,
+  decodeManifest,
+  decodeShardOf,
+} from "../../routing/wire.ts";
 import type { TableHolder } from "./holder.ts";
 
 export type Offer = {
@@ -24,9 +29,11 @@ export type Offer = {
 
 export type Activated = { readonly digest: string; readonly keys: number; readonly ms: number };
 
-type DecodedShard = ReturnType<typeof decodeShard>;
-
 const sliceMsMax = 2;
+const decoding = {
+  sha256: (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex"),
+  gunzip: gunzipSync,
+};
 
 export class Activation {
   readonly #tables: TableHolder;
@@ -50,9 +57,10 @@ export class Activation {
     const startedMs = this.#now();
     const manifest = decodeManifest(offer.manifest);
     const shards = new Map<string, DecodedShard>();
-    for (const { name, sha256 } of manifest.shards) {
+    for (const listed of manifest.shards) {
+      const { name } = listed;
       const known = this.#shards.get(name);
-      shards.set(name, known ?? decodeChecked(name, await offer.shard(name), sha256));
+      shards.set(name, known ?? decodeShardOf(listed, await offer.shard(name), decoding));
       if (known === undefined) await turn(); // other work between two shards
     }
     const table = await inSlices(assembleSteps(manifest, shards));
@@ -67,15 +75,6 @@ export class Activation {
     this.#tables.activate({ table, digest, activatedAtMs: nowMs, stale: offer.stale, relays });
     return { digest, keys: keyCount(table), ms: nowMs - startedMs };
   }
-}
-
-/** Throws where the bytes are not what the manifest says. */
-function decodeChecked(name: string, bytes: Uint8Array, sha256: string): DecodedShard {
-  const found = createHash("sha256").update(bytes).digest("hex");
-  if (found !== sha256) {
-    throw new Error(`route table: shard ${name} does not have the content that the manifest says`);
-  }
-  return decodeShard(bytes, { gunzip: gunzipSync });
 }
 
 /** Runs the steps, letting others in whenever a slice is used up. */

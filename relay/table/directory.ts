@@ -21,7 +21,7 @@ const restartMs = 1000;
 
 type TableMessage = Extract<FromWorker, { kind: "table" }>;
 
-export function watchRoutes(options: DirectoryOptions): TableSource {
+export function watchDirectory(options: DirectoryOptions): TableSource {
   const first = Promise.withResolvers<void>();
   const activation = new Activation(options.tables, options.now);
   /** Shards that the thread has sent; it sends each once. */

@@ -3,13 +3,8 @@
  * that breaks keeps its last good state and is complained of; only a deleted file or document withdraws
  * its routes. What was good is given out for keeping, so that a restart knows it too.
  */
-import {
-  type Complaint,
-  fieldPath,
-  type Manifest,
-  type ParsedFile,
-  parseManifests,
-} from "./manifests.ts";
+import { type Complaint, type Manifest, type ParsedFile, parseManifests } from "./manifests.ts";
+import { type Check, complaintsAbout, isForUs, isUnknownKind } from "./resource-check.ts";
 
 export type Resource = { readonly kind: string; readonly id: string; readonly resource: object };
 
@@ -24,12 +19,6 @@ export type LibraryView = {
   readonly incomplete: boolean;
 };
 
-/** What is wrong with a resource by its own schema: field and words. Empty: nothing. */
-export type Check = (
-  kind: string,
-  resource: object,
-) => readonly { readonly path: string; readonly message: string }[];
-
 export type LibraryOptions = {
   readonly namespace: string;
   readonly check: Check;
@@ -41,8 +30,6 @@ type Shelf = {
   readonly complaints: readonly Complaint[];
   readonly missing: boolean;
 };
-
-const served = new Set(["MailRoute", "MailGrant", "Namespace", "Secret"]);
 
 export class Library {
   readonly #options: LibraryOptions;
@@ -132,30 +119,13 @@ export class Library {
     const complaints: Complaint[] = [];
     let missing = false;
     for (const manifest of manifests) {
-      const { file, line, kind, id, resource } = manifest;
-      if (!served.has(kind)) {
-        if (!isOurs(manifest)) continue;
-        complaints.push({ file, line, text: noSuchKind(kind) });
-        missing = true;
-        continue;
-      }
-      if (id === undefined) {
-        complaints.push({ file, line, text: `${kind} without metadata.name: give it one` });
-        missing = true;
-        continue;
-      }
-      const issues = this.#options.check(kind, resource);
-      if (issues.length === 0) {
+      if (!isForUs(manifest)) continue;
+      const { kind, id, resource } = manifest;
+      const found = complaintsAbout(manifest, this.#options.check);
+      complaints.push(...found);
+      if (found.length === 0 && id !== undefined) {
         resources.push({ kind, id, resource });
         continue;
-      }
-      for (const issue of issues) {
-        const fields = fieldPath(issue.path);
-        complaints.push({
-          file,
-          line: manifest.lineOf(fields),
-          text: `${kind} ${id}: ${issue.path}: ${issue.message}`,
-        });
       }
       const good = before.find((each) => each.kind === kind && each.id === id);
       if (good === undefined) missing = true;
@@ -194,15 +164,7 @@ function keepingLost({ file, parsed, before, shelf }: Reread): Shelf {
 }
 
 function isUnfinished(manifest: Manifest): boolean {
-  const { id, kind, resource } = manifest;
-  const isUnknown = isOurs(manifest) && !served.has(kind);
-  return id === undefined || typeof resource["apiVersion"] !== "string" || isUnknown;
-}
-
-function isOurs({ resource }: Manifest): boolean {
-  return String(resource["apiVersion"] ?? "").startsWith("mailroute.dev/");
-}
-
-function noSuchKind(kind: string): string {
-  return `there is no kind ${kind} in mailroute.dev: write MailRoute or MailGrant`;
+  const { id, resource } = manifest;
+  const isNamed = id !== undefined && typeof resource["apiVersion"] === "string";
+  return !isNamed || isUnknownKind(manifest);
 }

@@ -9,7 +9,8 @@ import { parseMailRoute } from "../../routing/parse-route.ts";
 import { hostsAnnotation } from "../../routing/references.ts";
 import type { RouteId } from "../../routing/route.ts";
 import type { Credential } from "../delivery/options.ts";
-import type { Check, Resource } from "./library.ts";
+import type { Resource } from "./library.ts";
+import type { Check } from "./resource-check.ts";
 
 export type VersionedCredential = {
   readonly secret: string;

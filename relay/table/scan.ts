@@ -20,7 +20,7 @@ export function createScanner(directory: string): Scanner {
   const seen = new Map<string, string>();
   return {
     async scan(library) {
-      const files = await list(directory, 0);
+      const files = await manifestFiles(directory);
       const there = new Set(files);
       let changed = false;
       for (const file of library.files) {
@@ -61,8 +61,12 @@ async function readChanged(
   return true;
 }
 
-/** Files in order of name. */
-export async function list(directory: string, depth: number): Promise<string[]> {
+/** The YAML files below a directory, in order of name. Throws where it cannot be read, or holds too many. */
+export async function manifestFiles(directory: string): Promise<string[]> {
+  return await filesBelow(directory, 0);
+}
+
+async function filesBelow(directory: string, depth: number): Promise<string[]> {
   const files: string[] = [];
   const entries = await readdir(directory, { withFileTypes: true });
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -71,10 +75,11 @@ export async function list(directory: string, depth: number): Promise<string[]> 
     const directoryLike =
       entry.isDirectory() || (entry.isSymbolicLink() && (await isDirectory(path)));
     if (directoryLike) {
-      if (depth < depthMax) files.push(...(await list(path, depth + 1)));
+      if (depth < depthMax) files.push(...(await filesBelow(path, depth + 1)));
     } else if (isYaml.test(entry.name)) files.push(path);
-    if (files.length > filesMax)
+    if (files.length > filesMax) {
       throw new Error(`more than ${filesMax} files below ${directory}: join some of them`);
+    }
   }
   return files;
 }

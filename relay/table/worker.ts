@@ -12,7 +12,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { compile } from "../../routing/compile.ts";
 import { judge } from "../../routing/guard.ts";
 import { emptyTable, keyCount, type RouteTable } from "../../routing/table.ts";
-import { assembleTable, decodeManifest, decodeShard, encode } from "../../routing/wire.ts";
+import { assembleTable, decodeManifest, decodeShardOf, encode } from "../../routing/wire.ts";
 import { tableCopy, type WireTable } from "./copy.ts";
 import { Library } from "./library.ts";
 import { checkResource, gather, SecretVersions } from "./resources.ts";
@@ -66,7 +66,7 @@ async function start(): Promise<void> {
       const approved = unapproved !== "" && (await isApproved(unapproved));
       if (changed || dirty || approved) {
         dirty = false;
-        await publish(library, refreshSoon);
+        await publish(library, recompileSoon);
       }
     } catch (error) {
       // An unmounted volume at the start: the table of the process before, as one that may be old.
@@ -86,8 +86,11 @@ async function start(): Promise<void> {
   };
   let quiet: NodeJS.Timeout | undefined;
   let firstMs = 0;
-  function refreshSoon(recompile = true): void {
-    if (recompile) dirty = true;
+  function recompileSoon(): void {
+    dirty = true;
+    refreshSoon();
+  }
+  function refreshSoon(): void {
     const nowMs = Date.now();
     if (quiet === undefined) firstMs = nowMs;
     else if (nowMs + quietMs > firstMs + holdOffMsMax) return;
@@ -97,7 +100,7 @@ async function start(): Promise<void> {
       void refresh();
     }, quietMs);
   }
-  watchDirectory(() => refreshSoon(false));
+  watchDirectory(refreshSoon);
   // Looking takes at most a twentieth of the time, however many files there are.
   const look = async (): Promise<void> => {
     const startedMs = performance.now();
@@ -112,10 +115,9 @@ function restore(wire: WireTable): void {
   try {
     const manifest = decodeManifest(wire.manifest);
     const shards = new Map(
-      manifest.shards.map(({ name, sha256: wanted }) => {
-        const bytes = wire.shards.get(name) ?? new Uint8Array();
-        if (sha256(bytes) !== wanted) throw new Error(`${name} is damaged`);
-        return [name, decodeShard(bytes, { gunzip: gunzipSync })];
+      manifest.shards.map((listed) => {
+        const bytes = wire.shards.get(listed.name) ?? new Uint8Array();
+        return [listed.name, decodeShardOf(listed, bytes, { sha256, gunzip: gunzipSync })];
       }),
     );
     previous = assembleTable(manifest, shards);
@@ -141,7 +143,7 @@ function watchDirectory(changed: () => void): void {
   }
 }
 
-async function publish(library: Library, refreshSoon: () => void): Promise<void> {
+async function publish(library: Library, recompileSoon: () => void): Promise<void> {
   const startedMs = Date.now();
   const { resources, complaints, incomplete } = library.view();
   const { routes, grants, references, credentials } = gather(resources, versions);
@@ -157,7 +159,7 @@ async function publish(library: Library, refreshSoon: () => void): Promise<void>
   });
   clearTimeout(recheckTimer);
   if (result.recheckAtMs !== undefined) {
-    recheckTimer = setTimeout(refreshSoon, Math.max(result.recheckAtMs - startedMs, 0) + 1);
+    recheckTimer = setTimeout(recompileSoon, Math.max(result.recheckAtMs - startedMs, 0) + 1);
   }
   const found = complaints.map(({ file, line, text }) => ({ where: `${file}:${line}`, text }));
   for (const [id, verdict] of result.verdicts) {
@@ -201,8 +203,9 @@ async function send({ library, incomplete, startedMs, credentials }: Sending): P
   const manifest = JSON.stringify(encoded.manifest);
   const fresh = new Map([...encoded.shards].filter(([name]) => !published.has(name)));
   shardCount = encoded.manifest.shards.length;
-  if (parents[0] !== encoded.manifest.digest)
-    parents = [encoded.manifest.digest, ...parents].slice(0, 8);
+  if (parents[0] !== encoded.manifest.digest) {
+    parents = [encoded.manifest.digest, ...encoded.manifest.parents];
+  }
   published = encoded.shards;
   everPublished = true;
   const keys = keyCount(previous);
