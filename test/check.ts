@@ -19,5 +19,10 @@ process.exitCode = runSteps([
     command: process.execPath,
     args: ["crds/generate.ts", "--check"],
   },
+  {
+    name: "generated charts",
+    command: process.execPath,
+    args: ["charts/generate.ts", "--check"],
+  },
   { name: "generated reference", command: process.execPath, args: ["docs/generate.ts", "--check"] },
 ]);

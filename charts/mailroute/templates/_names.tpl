@@ -1,0 +1,72 @@
+{{/* The installation's name: every object's name begins with it, also of those that the operator makes. */}}
+{{- define "mailroute.name" -}}
+{{- if not (regexMatch "^[a-z0-9]([a-z0-9-]{0,39}[a-z0-9])?$" .Release.Name) -}}
+{{- fail (printf "the release name %q must be lower-case letters, digits and hyphens, at most 41" .Release.Name) -}}
+{{- end -}}
+{{- .Release.Name -}}
+{{- end -}}
+
+{{/* Of objects without a namespace: another release may have the same name elsewhere. */}}
+{{- define "mailroute.clusterName" -}}
+{{ .Release.Namespace }}.{{ include "mailroute.name" . }}
+{{- end -}}
+
+{{/* What Deployment, StatefulSet and Services select by: never to be changed. */}}
+{{- define "mailroute.selector" -}}
+app.kubernetes.io/name: mailroute
+app.kubernetes.io/instance: {{ include "mailroute.name" . }}
+{{- end -}}
+
+{{- define "mailroute.labels" -}}
+{{ include "mailroute.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{- define "mailroute.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The operator finds relay pods by it. */}}
+{{- define "mailroute.relaySelector" -}}
+app.kubernetes.io/name=mailroute,app.kubernetes.io/instance={{ include "mailroute.name" . }},app.kubernetes.io/component=relay
+{{- end -}}
+
+{{/* Pod Security "restricted", for a pod and for its container. */}}
+{{- define "mailroute.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "mailroute.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Where pods may be: values of operator or relay. */}}
+{{- define "mailroute.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,102 @@
+/**
+ * The chart's values, as a zod schema: relay settings and grants are those of the code itself, so that what Helm
+ * accepts is what the processes accept. Pure: generate.ts writes it as values.schema.json.
+ */
+import * as z from "zod";
+import { settingsSchema } from "../operator/settings.ts";
+import { configSchema } from "../relay/config/config.ts";
+import { mailGrantSpec } from "../routing/mail-grant.ts";
+
+const { hostname, className, trustedNetworks, routes, spool } = configSchema.shape;
+const anything = z.record(z.string(), z.unknown());
+const text = z.string();
+const port = z.int().min(1).max(65_535);
+
+/** What the chart says itself, and a value of `relay.config` cannot. */
+const relayConfig = configSchema
+  .omit({
+    hostname: true,
+    className: true,
+    namespace: true,
+    routes: true,
+    listeners: true,
+    tls: true,
+    trustedNetworks: true,
+    admin: true,
+  })
+  .extend({ spool: z.strictObject({ limits: spool.shape.limits }).optional() });
+
+const resources = z.strictObject({
+  requests: anything.optional(),
+  limits: anything.optional(),
+  claims: z.array(z.unknown()).optional(),
+});
+
+const placement = {
+  replicas: z.int().min(0).max(1000),
+  resources,
+  nodeSelector: anything,
+  tolerations: z.array(z.unknown()),
+  affinity: anything,
+  podAnnotations: z.record(z.string(), z.string()),
+  priorityClassName: text,
+};
+
+const relay = z.strictObject({
+  ...placement,
+  config: relayConfig.describe("Settings of the relay, as docs/configuration.md names them."),
+  service: z.strictObject({
+    type: z.enum(["ClusterIP", "NodePort", "LoadBalancer"]),
+    port,
+    externalTrafficPolicy: z.enum(["Local", "Cluster"]),
+    loadBalancerClass: text,
+    loadBalancerSourceRanges: z.array(text),
+    annotations: z.record(z.string(), z.string()),
+  }),
+  tls: z.strictObject({ secretName: text }),
+  storage: z.strictObject({
+    className: text,
+    size: text,
+    accessMode: z.enum(["ReadWriteOncePod", "ReadWriteOnce"]),
+  }),
+  maxUnavailable: z.int().min(1),
+  terminationGracePeriodSeconds: z.int().min(30).max(3600),
+});
+
+const peers = z.array(anything);
+const flow = z.strictObject({ peers, ports: z.array(port).min(1) });
+
+export const valuesSchema = z.strictObject({
+  global: anything.optional().describe("Of the charts around this one; not read."),
+  hostname: hostname.min(1),
+  className,
+  trustedNetworks,
+  deniedNetworks: routes.shape.deniedNetworks,
+  delegation: settingsSchema.shape.delegation,
+  delegations: z
+    .array(
+      z.looseObject({
+        name: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+        ...mailGrantSpec.shape,
+      }),
+    )
+    .describe("Each becomes a MailGrant."),
+  image: z.strictObject({
+    repository: text.min(1),
+    tag: text,
+    digest: z.string().regex(/^(sha256:[0-9a-f]{64})?$/),
+    pullPolicy: z.enum(["Always", "IfNotPresent", "Never"]),
+  }),
+  imagePullSecrets: z.array(z.strictObject({ name: text })),
+  listenHost: text.min(1),
+  relay,
+  operator: z.strictObject(placement),
+  networkPolicy: z.strictObject({
+    enabled: z.boolean(),
+    clients: peers,
+    metrics: peers,
+    apiServer: flow,
+    nextHops: flow,
+  }),
+  test: z.strictObject({ to: text.min(1), from: text }),
+});
