@@ -1,5 +1,7 @@
-/** What every command shares: its shape, and how it tells a person that something is wrong. */
-
+/**
+ * What every command shares: its shape, what it reads of its flags, and how it tells a person that
+ * something is wrong. Adapter over the process's streams.
+ */
 export type Command = {
   readonly name: string;
   readonly summary: string;
@@ -10,6 +12,15 @@ export type Command = {
 
 export class UsageError extends Error {
   override readonly name = "UsageError";
+}
+
+/** Throws UsageError for what is no port. */
+export function portOf(flag: string, text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new UsageError(`${flag} ${text}: a port is 0 to 65535`);
+  }
+  return port;
 }
 
 export function print(text: string): void {

@@ -7,7 +7,7 @@ import { type ConfigInput, checkConfig } from "../relay/config/config.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "../relay/delivery/delivery.ts";
 import { startRelay } from "../relay/relay.ts";
 import type { Route } from "../routing/route.ts";
-import { type Command, fail, print, UsageError } from "./console.ts";
+import { type Command, fail, portOf, print, UsageError } from "./console.ts";
 import { Journal } from "./dev/journal.ts";
 import { type NextHop, startNextHop } from "./dev/next-hop.ts";
 import { startPage } from "./dev/page.ts";
@@ -65,13 +65,6 @@ Then, in another terminal:  npx mailroute send --to user@sales.ms.example`,
     });
   },
 };
-
-function portOf(flag: string, text: string): number {
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new UsageError(`${flag} ${text}: a port is 0 to 65535`);
-  return port;
-}
 
 type Dev = {
   readonly config: ConfigInput;

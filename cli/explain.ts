@@ -1,12 +1,11 @@
 /** `mailroute explain`: which resource and key decide an address, what lost and why, what would happen. */
-import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { parseConfig } from "../relay/config/config.ts";
-import { admit } from "../relay/policy/admit.ts";
+import { type Admission, admit } from "../relay/policy/admit.ts";
 import { formatAddress, parseAddress } from "../routing/address.ts";
 import { explain, match, type Step } from "../routing/match.ts";
 import type { Route } from "../routing/route.ts";
 import type { RouteTable } from "../routing/table.ts";
+import { readConfig } from "./configuration.ts";
 import { type Command, print, UsageError } from "./console.ts";
 import { examplesDirectory } from "./examples.ts";
 import { readRepository } from "./repository.ts";
@@ -58,7 +57,7 @@ what the relay would do with the mail, for trusted clients and for strangers.
 async function placeOf(
   file: string,
 ): Promise<{ directory: string; namespace: string; className: string }> {
-  const parsed = parseConfig(await readFile(file, "utf8"));
+  const parsed = await readConfig(file);
   if (!parsed.ok) throw new UsageError(`${file}: ${parsed.complaints.join("; ")}`);
   const { routes, namespace, className } = parsed.config;
   if (routes.directory === undefined) {
@@ -79,31 +78,25 @@ export function explanation({ table, address, from }: Question): string[] {
     throw new UsageError(`--from ${from} is not a mail address: the relay answers 501 5.1.7`);
   const steps = explain(table, { recipient, sender });
   const found = match(table, { recipient, sender });
-  const answer = (trusted: boolean): string => {
-    const admission = admit({
-      table,
-      stale: false,
-      trusted,
-      sender,
-      path: formatAddress(recipient),
-      utf8: true,
-      postmaster: "",
-    });
-    if (admission.ok) return "taken";
-    const { code, status, text } = admission.reply;
-    return `refused, ${code} ${status} ${text}`;
-  };
+  const path = formatAddress(recipient);
+  const applicant = { table, stale: false, sender, path, utf8: true, postmaster: "" };
   return [
-    `${formatAddress(recipient)} from <${sender === undefined ? "" : formatAddress(sender)}>`,
+    `${path} from <${sender === undefined ? "" : formatAddress(sender)}>`,
     "",
     ...ladder(steps),
     "",
     found.kind === "route"
       ? `${found.route.id} decides by ${found.key}: ${deed(found.route)}`
       : noRoute(found.kind),
-    `from a trusted client: ${answer(true)}`,
-    `from a stranger:       ${answer(false)}`,
+    `from a trusted client: ${shown(admit({ ...applicant, trusted: true }))}`,
+    `from a stranger:       ${shown(admit({ ...applicant, trusted: false }))}`,
   ];
+}
+
+function shown(admission: Admission): string {
+  if (admission.ok) return "taken";
+  const { code, status, text } = admission.reply;
+  return `refused, ${code} ${status} ${text}`;
 }
 
 function ladder(steps: readonly Step[]): string[] {

@@ -91,13 +91,12 @@ function fromVerdict(
     line: lineOfKey(place, key),
     text: `MailRoute ${id}: ${key}: ${message}`,
   }));
-  const secretReasons = new Set(["SecretNotFound"]);
   const resolved = verdict.conditions
     .filter(
       ({ type, status, reason }) =>
         type === "ResolvedRefs" &&
         status === "False" &&
-        (options.secrets || !secretReasons.has(reason)),
+        (options.secrets || reason !== "SecretNotFound"),
     )
     .map(({ message }) => ({ file, line: place.line, text: `MailRoute ${id}: ${message}` }));
   return [...conflicts, ...refused, ...resolved];

@@ -1,10 +1,9 @@
 /** `mailroute relay`: the relay with a configuration file, until a signal stops it. */
-import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { errorText } from "../kube/error-text.ts";
-import { parseConfig } from "../relay/config/config.ts";
 import { type RelayOptions, startRelay } from "../relay/relay.ts";
 import { bufferedWriter } from "./buffered-writer.ts";
+import { readConfig } from "./configuration.ts";
 import { type Command, fail, UsageError } from "./console.ts";
 import { untilSignal } from "./signals.ts";
 import { version } from "./version.ts";
@@ -35,12 +34,10 @@ The log goes to standard output, one JSON object a line. /metrics, /healthz, /re
       },
     });
     if (values.config === undefined) throw new UsageError("--config FILE is missing");
-    const text = await readFile(values.config, "utf8").catch((error: unknown) => {
-      throw new UsageError(`cannot read --config ${values.config}: ${errorText(error)}`);
-    });
-    const parsed = parseConfig(text, { spoolOwner: values["spool-owner"] });
-    if (!parsed.ok)
+    const parsed = await readConfig(values.config, { spoolOwner: values["spool-owner"] });
+    if (!parsed.ok) {
       return fail(parsed.complaints.map((complaint) => `${values.config}: ${complaint}`));
+    }
     if (values.check === true) return 0;
     return await runRelay({ config: parsed.config, version, delegation: "off" });
   },

@@ -1,7 +1,7 @@
 /** `mailroute send`: hands one small message to a relay, to try it. Adapter over nodemailer. */
 import { parseArgs } from "node:util";
 import { createTransport } from "nodemailer";
-import { type Command, fail, print, UsageError } from "./console.ts";
+import { type Command, fail, portOf, print, UsageError } from "./console.ts";
 
 export const sendCommand: Command = {
   name: "send",
@@ -29,7 +29,7 @@ export const sendCommand: Command = {
     if (to === undefined) throw new UsageError("--to ADDRESS is missing");
     const transport = createTransport({
       host,
-      port: Number(values.port),
+      port: portOf("--port", values.port),
       secure: false,
       tls: { rejectUnauthorized: false },
     });

@@ -1,5 +1,6 @@
 /** What a Secret holds, as text by key. Pure. */
-type Dictionary = Readonly<Record<string, unknown>>;
+/** A field of an object whose shape nobody has checked. */
+export type Dictionary = Readonly<Record<string, unknown>>;
 
 /** `data` is base64, `stringData` is plain and wins, as the API server has it. */
 export function valuesOf(secret: Dictionary): Record<string, string> {
@@ -13,7 +14,8 @@ export function valuesOf(secret: Dictionary): Record<string, string> {
   return values;
 }
 
-function dictionary(value: unknown): Dictionary {
+/** Empty where it is no object. */
+export function dictionary(value: unknown): Dictionary {
   return typeof value === "object" && value !== null ? (value as Dictionary) : {};
 }
 

@@ -1,6 +1,6 @@
 /** From the store to what `compile` takes. Pure. Of Secrets it knows names, keys and versions, no contents. */
 import type { CompileInput } from "../routing/compile.ts";
-import { hostsAnnotation, type SecretFacts } from "../routing/references.ts";
+import { hostsAnnotation, hostsIn, type SecretFacts } from "../routing/references.ts";
 import type { RouteId } from "../routing/route.ts";
 import type { Store } from "./store.ts";
 
@@ -40,6 +40,5 @@ export function hostsOf(
   metadata: Readonly<Record<string, unknown>> | undefined,
 ): readonly string[] {
   const annotations = (metadata?.["annotations"] ?? {}) as Record<string, string>;
-  const text = annotations[hostsAnnotation] ?? "";
-  return text.split(/[\s,]+/).filter((host) => host !== "");
+  return hostsIn(annotations[hostsAnnotation]);
 }

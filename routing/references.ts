@@ -18,6 +18,12 @@ export type SecretFacts = {
   readonly keys: readonly string[];
 };
 
+/** What the annotation's text names, as written: parted by commas or spaces. */
+export function hostsIn(annotation: unknown): readonly string[] {
+  if (typeof annotation !== "string") return [];
+  return annotation.split(/[\s,]+/).filter((host) => host !== "");
+}
+
 /** By "namespace/name". */
 export type Secrets = ReadonlyMap<string, SecretFacts>;
 

@@ -48,6 +48,7 @@ class ConfigMapSource implements TableSource {
   readonly #problems = new Map<string, string>();
   #taken = "";
   #offered = 0;
+  #again: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: ConfigMapOptions) {
@@ -84,25 +85,17 @@ class ConfigMapSource implements TableSource {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#again);
     for (const stop of this.#stops) stop();
   }
 
   #lend(secret: KubeObject | undefined): void {
     if (secret === undefined) return; // nothing was ever lent, or it is being made again: what we have stays
-    const lent: VersionedCredential[] = [];
-    for (const text of Object.values(valuesOf(secret))) {
-      try {
-        const {
-          secret: from,
-          version,
-          values,
-        } = JSON.parse(text) as { secret: string; version: string; values: Record<string, string> };
-        lent.push({ secret: from, version, credential: credentialOf(values) });
-      } catch {
-        this.#problem("credentials", "an entry of the credentials is not what the operator writes");
-      }
-    }
-    this.#options.credentials.replace(lent);
+    const lent = Object.values(valuesOf(secret)).map(credentialIn);
+    const isWhole = !lent.includes(undefined);
+    const text = "an entry of the credentials is not what the operator writes";
+    this.#problem("credentials", isWhole ? undefined : text);
+    this.#options.credentials.replace(lent.filter((each) => each !== undefined));
     this.#options.events.credentials?.();
   }
 
@@ -131,10 +124,10 @@ class ConfigMapSource implements TableSource {
     } catch (error) {
       this.#problem("manifest", `${errorText(error)}; the table in force stays`);
       // A later manifest replaces this one; else it is tried again.
-      const again = setTimeout(() => {
+      clearTimeout(this.#again);
+      this.#again = setTimeout(() => {
         if (!this.#stopped && turn === this.#offered) void this.#offer(map);
       }, againMs);
-      this.#stops.push(() => clearTimeout(again));
     }
   }
 
@@ -185,6 +178,24 @@ class ConfigMapSource implements TableSource {
     this.#options.events.problems(
       [...this.#problems].map(([at, words]) => ({ where: at, text: words })),
     );
+  }
+}
+
+/** An entry of the relays' Secret; undefined where it is not what the operator writes. */
+function credentialIn(text: string): VersionedCredential | undefined {
+  try {
+    const entry = JSON.parse(text) as {
+      readonly secret: string;
+      readonly version: string;
+      readonly values: Readonly<Record<string, string>>;
+    };
+    return {
+      secret: entry.secret,
+      version: entry.version,
+      credential: credentialOf(entry.values),
+    };
+  } catch {
+    return undefined;
   }
 }
 

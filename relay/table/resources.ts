@@ -2,11 +2,11 @@
  * From the resources of a directory to what `compile` takes: routes, grants, namespaces, Secrets. Pure but
  * for the versions of Secrets, which are drawn at random whenever a content is new.
  */
-import { credentialOf, valuesOf } from "../../kube/secret-values.ts";
+import { credentialOf, type Dictionary, dictionary, valuesOf } from "../../kube/secret-values.ts";
 import type { CompileInput } from "../../routing/compile.ts";
 import { parseMailGrant } from "../../routing/grants.ts";
 import { parseMailRoute } from "../../routing/parse-route.ts";
-import { hostsAnnotation } from "../../routing/references.ts";
+import { hostsAnnotation, hostsIn, type SecretFacts } from "../../routing/references.ts";
 import type { RouteId } from "../../routing/route.ts";
 import type { Credential } from "../delivery/options.ts";
 import type { Resource } from "./library.ts";
@@ -29,8 +29,6 @@ function issuesOf(
 ): ReturnType<Check> {
   return parsed.ok ? [] : parsed.issues;
 }
-
-type Dictionary = Readonly<Record<string, unknown>>;
 
 /** Draws a version for each content of a Secret, and remembers it for as long as the content stays. */
 export class SecretVersions {
@@ -58,7 +56,7 @@ export function gather(resources: readonly Resource[], versions: SecretVersions)
   const routes: { id: RouteId; resource: unknown }[] = [];
   const grants: { name: string; resource: unknown }[] = [];
   const namespaces = new Map<string, ReadonlyMap<string, string>>();
-  const secrets = new Map<string, { version: string; hosts: string[]; keys: string[] }>();
+  const secrets = new Map<string, SecretFacts>();
   const credentials: VersionedCredential[] = [];
   for (const { kind, id, resource } of resources) {
     if (kind === "MailRoute") routes.push({ id: id as RouteId, resource });
@@ -78,17 +76,12 @@ export function gather(resources: readonly Resource[], versions: SecretVersions)
   return { routes, grants, references: { secrets, namespaces }, credentials };
 }
 
-function dictionary(value: unknown): Dictionary {
-  return typeof value === "object" && value !== null ? (value as Dictionary) : {};
-}
-
 function labelsOf(namespace: Dictionary): ReadonlyMap<string, string> {
   const { labels } = dictionary(namespace["metadata"]);
   return new Map(Object.entries(dictionary(labels)).map(([key, value]) => [key, String(value)]));
 }
 
-function lentTo(secret: Dictionary): string[] {
+function lentTo(secret: Dictionary): readonly string[] {
   const { annotations } = dictionary(secret["metadata"]);
-  const text = dictionary(annotations)[hostsAnnotation];
-  return typeof text === "string" ? text.split(/[\s,]+/).filter((host) => host !== "") : [];
+  return hostsIn(dictionary(annotations)[hostsAnnotation]);
 }
