@@ -4,7 +4,9 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Registry } from "prom-client";
 import { z } from "zod";
+import { createOperatorMetrics } from "../operator/metrics.ts";
 import { configSchema } from "../relay/config/config.ts";
 import { createMetrics } from "../relay/observe/metrics.ts";
 
@@ -23,8 +25,9 @@ type JsonSchema = {
 const configurationHead = `# The relay's configuration file
 
 \`mailroute relay --config FILE\` reads one YAML file. Four settings have no default: \`hostname\`,
-\`routes.directory\`, \`spool.directory\` and \`listeners\`. A setting that is not listed here is an error, and
-every error names the field and the mend; \`--check\` only checks. This page is generated from the schema.
+\`spool.directory\`, \`listeners\`, and one of \`routes.directory\` and \`routes.installation\`. A setting that is
+not listed here is an error, and every error names the field and the mend; \`--check\` only checks. This page is
+generated from the schema.
 
 \`\`\`yaml
 hostname: relay.corp.example
@@ -43,7 +46,8 @@ const metricsHead = `# Metrics
 
 On \`/metrics\` of the admin port, for Prometheus, beside Node's own (\`process_*\`, \`nodejs_*\`). Label sets are
 closed; \`route\` is the MailRoute's namespace/name, or \`outbound\`; \`hop\` is host:port of a target, or \`mx\`.
-This page is generated from the declarations.
+Those that begin with \`mailroute_operator_\` are the operator's, the others the relay's. This page is generated
+from the declarations.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -77,15 +81,7 @@ function shown(value: unknown): string {
   return value === undefined ? "" : `\`${JSON.stringify(value)}\``;
 }
 
-async function metricsRows(): Promise<string[]> {
-  const { registry } = createMetrics({
-    queued: () => 0,
-    active: () => 0,
-    oldestSeconds: () => 0,
-    spoolBytes: () => 0,
-    connections: () => 0,
-    table: () => undefined,
-  });
+async function metricsRows(registry: Registry): Promise<string[]> {
   const all = await registry.getMetricsAsJSON();
   const declared = all.map(
     ({ name }) => registry.getSingleMetric(name) as unknown as { labelNames: string[] },
@@ -97,10 +93,22 @@ async function metricsRows(): Promise<string[]> {
   });
 }
 
+const relayMetrics = createMetrics({
+  queued: () => 0,
+  active: () => 0,
+  oldestSeconds: () => 0,
+  spoolBytes: () => 0,
+  connections: () => 0,
+  table: () => undefined,
+});
+const metrics = [
+  ...(await metricsRows(relayMetrics.registry)),
+  ...(await metricsRows(createOperatorMetrics().registry)),
+];
 const schema = z.toJSONSchema(configSchema, { io: "output" }) as JsonSchema;
 const files = {
   "configuration.md": `${configurationHead}${settings(schema, "").join("\n")}\n`,
-  "metrics.md": `${metricsHead}${(await metricsRows()).join("\n")}\n`,
+  "metrics.md": `${metricsHead}${metrics.join("\n")}\n`,
 };
 const isCheck = process.argv.includes("--check");
 for (const [name, text] of Object.entries(files)) {

@@ -84,6 +84,16 @@ const bad: readonly { name: string; text: string; complaint: RegExp }[] = [
     complaint: /^retry\.initialMs: is larger than retry\.maxMs/,
   },
   {
+    name: "no source of routes",
+    text: minimal.replace("{directory: /routes}", "{}"),
+    complaint: /^routes: needs one of directory and installation; set/,
+  },
+  {
+    name: "two sources of routes",
+    text: minimal.replace("/routes", "/routes, installation: {name: mailroute, namespace: mail}"),
+    complaint: /^routes: has both directory and installation; remove one/,
+  },
+  {
     name: "half a certificate",
     text: `${minimal}\ntls: {certificateFile: a.pem}`,
     complaint: /^tls\.keyFile: is missing/,

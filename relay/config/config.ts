@@ -223,8 +223,11 @@ function contradictions(config: Config): string[] {
     }
   }
   const { directory, installation } = config.routes;
-  if ((directory === undefined) === (installation === undefined)) {
+  if (directory === undefined && installation === undefined) {
     found.push("routes: needs one of directory and installation; set routes.directory");
+  }
+  if (directory !== undefined && installation !== undefined) {
+    found.push("routes: has both directory and installation; remove one of them");
   }
   if (config.retry.initialMs > config.retry.maxMs) {
     found.push("retry.initialMs: is larger than retry.maxMs; lower it");
