@@ -224,7 +224,7 @@ test("queue: a deferred recipient is tried again, a delivered one never", async 
   );
 });
 
-test("queue: what is left after a restart is taken up, with what was finished left out", async (context) => {
+test("queue: what a stop leaves on disk says who is finished, and how often the others were tried", async (context) => {
   const { accept, until, spool, jobs, queue } = await bench(context, (_, to) =>
     to === "done@a.test" ? ok("h") : later,
   );

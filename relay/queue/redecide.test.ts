@@ -79,7 +79,7 @@ const cases: readonly Case[] = [
   },
   { name: "what rule 5 admitted goes by MX", specs: {}, key: outboundKey, want: "send outbound" },
   {
-    name: "and what '.' admitted does not go by MX when '.' is gone",
+    name: "what '.' admitted does not go by MX when '.' is gone",
     specs: {},
     key: "suffix:.",
     want: "4.4.4",
@@ -92,7 +92,7 @@ const cases: readonly Case[] = [
     want: "4.3.0",
   },
   {
-    name: "an explicit key is followed even then",
+    name: "an explicit key is followed even while the table may be old",
     specs: { a },
     key: "suffix:a.test",
     stale: true,
@@ -106,7 +106,7 @@ const cases: readonly Case[] = [
     want: "4.4.4",
   },
   {
-    name: "but what came for <postmaster> stays with its mailbox",
+    name: "what a stranger sent to <postmaster> stays with that mailbox",
     specs: { a },
     to: "postmaster@a.test",
     key: "suffix:a.test",
@@ -114,7 +114,7 @@ const cases: readonly Case[] = [
     want: "send mail/a",
   },
   {
-    name: "and goes where one is",
+    name: "a stranger's mail goes on where the route of its domain is for Anyone",
     specs: { anyone },
     key: "suffix:a.test",
     trusted: false,
