@@ -15,13 +15,13 @@ import { ensureDebian } from "../peers/debian.ts";
 import { startPostfix } from "./postfix.ts";
 import { treeCost, watchMemory } from "./process-cost.ts";
 
-type Result = {
+type Throughput = {
   readonly acceptedPerSecond: number;
   readonly cpuMsPerMessage: number;
   readonly peakRssMb: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
 };
+type Latency = { readonly p50Ms: number; readonly p99Ms: number };
+type Result = Throughput & Latency;
 
 /** A relay under test: ours or a peer. */
 type Subject = { readonly port: number; readonly pid: number; queued(): Promise<number> | number };
@@ -46,7 +46,7 @@ const loads: readonly Load[] = [
 ];
 
 /** One run of the load: until all is accepted for the rate, until all is delivered for the cost. */
-async function measure(subject: Subject, load: Load): Promise<Omit<Result, "p50Ms" | "p99Ms">> {
+async function measure(subject: Subject, load: Load): Promise<Throughput> {
   const before = treeCost(subject.pid);
   const memory = watchMemory(subject.pid);
   const startedMs = performance.now();
@@ -83,10 +83,7 @@ async function measure(subject: Subject, load: Load): Promise<Omit<Result, "p50M
 }
 
 /** End to end at 50 messages/s: from MAIL to the next hop's having it. */
-async function latency(
-  subject: Subject,
-  arrivals: Map<number, number>,
-): Promise<Pick<Result, "p50Ms" | "p99Ms">> {
+async function latency(subject: Subject, arrivals: Map<number, number>): Promise<Latency> {
   arrivals.clear();
   const generator = startGenerator({
     port: () => subject.port,
@@ -144,9 +141,9 @@ async function queueSize(adminPort: number): Promise<number> {
 }
 
 /** The middle one of several rounds, by accepted messages per second. */
-function median<T extends { acceptedPerSecond: number }>(rounds: readonly T[]): T {
+function median(rounds: readonly Throughput[]): Throughput {
   const sorted = rounds.toSorted((a, b) => a.acceptedPerSecond - b.acceptedPerSecond);
-  return sorted[sorted.length >> 1] as T;
+  return sorted[sorted.length >> 1] as Throughput;
 }
 
 async function main(): Promise<void> {
@@ -178,10 +175,7 @@ async function main(): Promise<void> {
       queued: () => queueSize(relay.adminPort()),
     };
     for (const load of loads) {
-      const rounds = {
-        ours: [] as Omit<Result, "p50Ms" | "p99Ms">[],
-        postfix: [] as Omit<Result, "p50Ms" | "p99Ms">[],
-      };
+      const rounds: Record<"ours" | "postfix", Throughput[]> = { ours: [], postfix: [] };
       for (let round = 0; round < Number(values.rounds); round++) {
         rounds.ours.push(await measure(ours, load));
         rounds.postfix.push(await measure(bulkPostfix, load));

@@ -1,7 +1,7 @@
 /**
  * How large and how fast a route table is: one million suffixes as a relay would hold them (decoded shard
  * by shard), look-ups over mixed addresses, and the compile of 10,000 MailRoutes with 100,000 domains.
- * `node test/bench/routing.ts [--json]`; goals: 1 µs a look-up, 200 MB for the process with the table.
+ * `npm run bench:routing [-- --json]`; goals: 1 µs a look-up, 200 MB for the process with the table.
  * Each measure runs in a process of its own, so that none pays for the garbage of another.
  */
 import { execFileSync } from "node:child_process";
@@ -270,17 +270,15 @@ function main(args: readonly string[]): void {
     inChild("write", scratch);
     const looked = inChild<LookUps>("read", scratch);
     const times = inChild<CompileTimes>("compile", scratch);
-    report({ ...looked, ...times }, args.includes("--json"));
+    const all = { ...looked, ...times };
+    if (!args.includes("--json")) report(all);
+    else console.log(JSON.stringify({ suffixes: suffixCount, routes: routeTotal, ...all }));
   } finally {
     rmSync(scratch, { recursive: true });
   }
 }
 
-function report(all: LookUps & CompileTimes, asJson: boolean): void {
-  if (asJson) {
-    console.log(JSON.stringify({ suffixes: suffixCount, routes: routeTotal, ...all }));
-    return;
-  }
+function report(all: LookUps & CompileTimes): void {
   const line = (text: string, value: number, unit: string) =>
     console.log(`${text.padEnd(52)} ${value.toFixed(value < 10 ? 2 : 0).padStart(8)} ${unit}`);
   line("1,000,000 suffixes: a look-up (goal 1000)", all.lookUpNs, "ns");

@@ -141,7 +141,7 @@ export function hostsRoute(
   };
 }
 
-/** Asks again until it holds, or fails with what `condition` last said. */
+/** Asks again until it holds. Rejects with `what` where it does not in time. */
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
   options: { readonly msMax: number; readonly what: string },
