@@ -4,6 +4,7 @@
  */
 import type { Readiness } from "../kube/probes.ts";
 import { format } from "../routing/wire-shard.ts";
+import type { Endpoint } from "./delivery/own.ts";
 import type { Listener } from "./listener/server.ts";
 import type { Log } from "./observe/log.ts";
 import type { Gauges } from "./observe/metrics.ts";
@@ -16,6 +17,8 @@ import type { Problem } from "./table/worker-messages.ts";
 export type RelayState = {
   queue: Queue | undefined;
   readonly listeners: Listener[];
+  /** Where the listeners can be reached; known from the moment that they listen, also after that. */
+  readonly own: Endpoint[];
   problems: readonly Problem[];
   keys: number;
   stopping: boolean;

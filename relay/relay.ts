@@ -15,6 +15,7 @@ import { networkSet } from "../routing/network.ts";
 import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
+import type { Endpoint } from "./delivery/own.ts";
 import { createResolver } from "./delivery/resolver.ts";
 import { gaugesOf, type RelayState, readiness, reportProblems, revisionOf } from "./facts.ts";
 import { ReceivingBytes } from "./listener/limits.ts";
@@ -106,6 +107,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const state: RelayState = {
     queue: undefined,
     listeners: [],
+    own: [],
     problems: [],
     keys: 0,
     stopping: false,
@@ -228,7 +230,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
     outboundPort: config.outbound.port,
     denyNetworks: config.outbound.denyNetworks,
     deniedNetworks: config.routes.deniedNetworks,
-    ownAddresses: () => ownAddresses(state.listeners),
+    ownAddresses: () => state.own,
     credentials,
     relays: () => tables.current?.relays ?? 1,
     limits: deliveryLimits(config.delivery),
@@ -314,6 +316,7 @@ async function startListeners(
     });
     await listener.listen();
     state.listeners.push(listener);
+    state.own.push(...addressesOf(listener));
     addresses.push({ name, port: listener.address().port });
   }
   return addresses;
@@ -340,14 +343,12 @@ async function firstTable(first: Promise<void>, log: Log): Promise<void> {
   }
 }
 
-/** Every address at which somebody could reach our own listeners. */
-function ownAddresses(listeners: readonly Listener[]): { address: string; port: number }[] {
+/** Every address at which somebody could reach a listener. */
+function addressesOf(listener: Listener): Endpoint[] {
+  const { address, port } = listener.address();
+  if (address !== "::" && address !== "0.0.0.0") return [{ address, port }];
   const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-  return listeners.flatMap((listener) => {
-    const { address, port } = listener.address();
-    if (address !== "::" && address !== "0.0.0.0") return [{ address, port }];
-    return [{ address, port }, ...all.map((each) => ({ address: each.address, port }))];
-  });
+  return [{ address, port }, ...all.map((each) => ({ address: each.address, port }))];
 }
 
 function deliveryLimits(limits: Config["delivery"]): NonNullable<DeliveryOptions["limits"]> {

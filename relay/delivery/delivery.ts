@@ -45,6 +45,8 @@ export type Job = {
   readonly route: Route;
   /** The recipients' domain, for the target mx. */
   readonly domain: string;
+  /** False: the route has changed since, and nothing more is to be begun for this job. */
+  readonly isWanted?: () => boolean;
 };
 
 export interface Delivery {
@@ -144,6 +146,7 @@ class Deliverer implements Delivery {
     for (const hop of found.hops.slice(0, this.limits.hostsPerAttemptMax)) {
       if (open.length === 0) break;
       if (flight.cancelled) return shuttingDown();
+      if (job.isWanted?.() === false) return outdated();
       const verdict = await this.tryHost(job, open, hop, flight);
       if ("trouble" in verdict) {
         last = worse(last, { ...verdict.trouble, hop: hop.name });
@@ -172,6 +175,10 @@ class Deliverer implements Delivery {
     const kept = this.pool.take(hop);
     const acquired = kept ? { connection: kept } : await this.pool.wait(hop, flight, "any");
     if ("trouble" in acquired) return acquired;
+    if (job.isWanted?.() === false) {
+      this.pool.release(hop, acquired.connection);
+      return { trouble: outdated() };
+    }
     let reused = acquired.connection.messages > 0;
     let verdict = await this.exchange(letter, acquired.connection, hop, flight);
     if (verdict.kind === "stale") {
@@ -282,4 +289,9 @@ function spread(verdict: Verdict, positions: readonly number[], letter: Letter, 
     (_, at) => verdict.outcomes[positions.indexOf(at)] ?? refused,
   );
   return { ...verdict, outcomes, again: verdict.again.map((at) => positions[at] as number) };
+}
+
+/** What waited here goes another way now, which whoever sent the job decides. */
+function outdated(): Trouble {
+  return deferred("withdrawn", "4.4.4", "its route changed while it waited");
 }

@@ -261,6 +261,10 @@ export class NextHop extends Base {
   // ---- the transaction ----
 
   private step(transaction: Transaction, reply: Reply): void {
+    if (this.isEarly(transaction, reply)) {
+      this.fail(this.unfit(transaction.phase, reply));
+      return;
+    }
     const step = transaction.take(reply);
     switch (step.kind) {
       case "wait":
@@ -274,7 +278,7 @@ export class NextHop extends Base {
         this.sendBody(transaction.letter.body);
         break;
       case "done":
-        // An answer before the end of the message, or more answers than commands: out of step.
+        // A refusal before the end of the message, or more answers than commands: out of step.
         this.finish(this.bytesLeft > 0 || this._responseQueue.length > 0 ? "close" : "keep");
         break;
       case "doneAndClose":
@@ -288,6 +292,12 @@ export class NextHop extends Base {
     }
     // RFC 5321 section 3.8: after 421 the server closes, whatever it answered.
     if (reply.code === 421 && !this._destroyed) this.fail(closing(reply));
+  }
+
+  /** Nobody has taken a message that has not left us yet: such a 250 is no delivery. */
+  private isEarly({ phase }: Transaction, { code }: Reply): boolean {
+    if (phase === "final") return code < 400 && this.bytesLeft > 0;
+    return phase === "data" && code === 354 && this._responseQueue.length > 0;
   }
 
   private stageMs({ phase }: Transaction): number {

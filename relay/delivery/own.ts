@@ -2,7 +2,7 @@
 import { parseIp } from "../../routing/domain.ts";
 import { networkSet } from "../../routing/network.ts";
 
-type Endpoint = { readonly address: string; readonly port: number };
+export type Endpoint = { readonly address: string; readonly port: number };
 
 const loopback = networkSet(["127.0.0.0/8", "::1"]);
 
@@ -10,6 +10,8 @@ const loopback = networkSet(["127.0.0.0/8", "::1"]);
 export function isOwn(endpoint: Endpoint, own: readonly Endpoint[]): boolean {
   return own.some(({ address, port }) => {
     if (port !== endpoint.port) return false;
+    const isAnywhere = endpoint.address === "0.0.0.0" || endpoint.address === "::";
+    if (isAnywhere) return true; // the kernel takes it for loopback
     if (address === "0.0.0.0" || address === "::") return loopback.has(endpoint.address);
     return canonical(address) === canonical(endpoint.address);
   });

@@ -7,7 +7,7 @@ import { type Dial, shuttingDown } from "./dial.ts";
 import type { NextHop } from "./next-hop.ts";
 import type { DeliveryEvents, HopLimits } from "./options.ts";
 import type { Hop } from "./policy.ts";
-import type { Trouble } from "./reply.ts";
+import { deferred, type Trouble } from "./reply.ts";
 import { nextRest, noRest, type Rest } from "./rest.ts";
 
 export type Acquired = { readonly connection: NextHop } | { readonly trouble: Trouble };
@@ -218,14 +218,20 @@ export class Pool {
   }
 
   private admit(line: Line, hop: Hop, connection: NextHop): void {
+    if (!connection.usable) {
+      // Gone between its EHLO and us, as after a 421 in the same segment: as if it never was.
+      connection.quit();
+      const text = `${hop.name} closed the connection after EHLO`;
+      this.refused(line, hop, deferred("connect", "4.4.2", text));
+      return;
+    }
     if (line.all.size === 0) {
       line.rest = noRest;
       line.ceiling = Number.POSITIVE_INFINITY;
     }
     line.all.add(connection);
     connection.onGone = () => this.gone(line, connection);
-    if (connection.usable) this.release(hop, connection);
-    else connection.quit();
+    this.release(hop, connection);
   }
 
   private gone(line: Line, connection: NextHop): void {

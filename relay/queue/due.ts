@@ -20,6 +20,7 @@ export class DueTimes {
   readonly #due: (id: string) => void;
   #cancel: (() => void) | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
+  #stopped = false;
 
   constructor(clock: Clock, due: (id: string) => void) {
     this.#clock = clock;
@@ -32,6 +33,7 @@ export class DueTimes {
 
   /** Calls `due(id)` at or after `atMs`; an earlier setting for the same id is forgotten. */
   set(id: string, atMs: number): void {
+    if (this.#stopped) return;
     const item = { id, atMs };
     this.#current.set(id, item);
     push(this.#heap, item);
@@ -42,7 +44,9 @@ export class DueTimes {
     this.#current.delete(id); // its item stays in the heap and is passed over
   }
 
+  /** For good: what is set afterwards never comes, and holds no process. */
   stop(): void {
+    this.#stopped = true;
     this.#cancel?.();
     this.#cancel = undefined;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;

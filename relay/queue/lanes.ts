@@ -1,27 +1,45 @@
 /**
  * Fair turns: work waits in a lane for its destination, lanes take turns, and each has at most so many
- * running, so that a slow or dead host holds up nobody else. Loop: it starts work and counts it, no more.
+ * running. A lane begins with two and earns more by work that met a living host, so that however many dead
+ * or silent destinations there are, they leave room for the others. Loop: it starts work and counts it.
  */
 import { Fifo } from "./fifo.ts";
 
 export type LaneLimits = { readonly activeMax: number; readonly activePerLaneMax: number };
 
+/** What a piece of work has met; "nothing": it did not get that far. */
+export type Met = "alive" | "dead" | "nothing";
+
+type Work = () => Promise<Met>;
+
 type Lane = {
   readonly key: string;
-  readonly waiting: Fifo<() => Promise<void>>;
+  readonly waiting: Fifo<Work>;
   active: number;
+  /** How many may run now; from 1 to activePerLaneMax. */
+  limit: number;
+  /** It stands in line for a turn. */
+  inLine: boolean;
 };
+
+const limitAtFirst = 2;
 
 export class Lanes {
   readonly #limits: LaneLimits;
+  /** Of activeMax, what lanes that have not proved themselves may use together. */
+  readonly #unprovenMax: number;
   readonly #lanes = new Map<string, Lane>();
   /** Lanes that have something waiting and room to run it, in turn. */
   readonly #turns = new Fifo<Lane>();
+  /** Lanes whose turn came while all room for the unproven was taken. */
+  readonly #setAside = new Fifo<Lane>();
   #active = 0;
+  #unproven = 0;
   #stopped = false;
 
   constructor(limits: LaneLimits) {
     this.#limits = limits;
+    this.#unprovenMax = Math.max(1, Math.floor(limits.activeMax / 2));
   }
 
   get active(): number {
@@ -29,16 +47,15 @@ export class Lanes {
   }
 
   /** Runs `work` when its lane's turn comes. `work` must not reject. */
-  add(key: string, work: () => Promise<void>): void {
+  add(key: string, work: Work): void {
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
-      lane = { key, waiting: new Fifo(), active: 0 };
+      const limit = Math.min(limitAtFirst, this.#limits.activePerLaneMax);
+      lane = { key, waiting: new Fifo(), active: 0, limit, inLine: false };
       this.#lanes.set(key, lane);
     }
     lane.waiting.push(work);
-    if (lane.waiting.size === 1 && lane.active < this.#limits.activePerLaneMax) {
-      this.#turns.push(lane);
-    }
+    this.#queue(lane);
     this.#run();
   }
 
@@ -47,32 +64,45 @@ export class Lanes {
     this.#stopped = true;
   }
 
+  #queue(lane: Lane): void {
+    if (lane.inLine || lane.waiting.size === 0 || lane.active >= lane.limit) return;
+    lane.inLine = true;
+    this.#turns.push(lane);
+  }
+
   #run(): void {
     while (!this.#stopped && this.#active < this.#limits.activeMax) {
       const lane = this.#turns.shift();
       if (lane === undefined) return;
-      this.#start(lane);
+      const isProven = lane.limit > limitAtFirst;
+      if (isProven || this.#unproven < this.#unprovenMax) this.#start(lane, isProven ? 0 : 1);
+      else this.#setAside.push(lane);
     }
   }
 
-  #start(lane: Lane): void {
+  #start(lane: Lane, unproven: 0 | 1): void {
+    lane.inLine = false;
     const work = lane.waiting.shift();
     if (work === undefined) return;
     lane.active += 1;
     this.#active += 1;
-    if (lane.waiting.size > 0 && lane.active < this.#limits.activePerLaneMax) {
-      this.#turns.push(lane);
-    }
-    void work().finally(() => this.#ended(lane));
+    this.#unproven += unproven;
+    this.#queue(lane);
+    void work().then((met) => {
+      this.#unproven -= unproven;
+      this.#ended(lane, met);
+    });
   }
 
-  #ended(lane: Lane): void {
-    const wasFull = lane.active === this.#limits.activePerLaneMax;
+  #ended(lane: Lane, met: Met): void {
     lane.active -= 1;
     this.#active -= 1;
-    if (lane.waiting.size > 0) {
-      if (wasFull) this.#turns.push(lane);
-    } else if (lane.active === 0) this.#lanes.delete(lane.key);
+    if (met === "alive") lane.limit = Math.min(lane.limit + 1, this.#limits.activePerLaneMax);
+    if (met === "dead") lane.limit = Math.max(1, lane.limit >> 1);
+    if (lane.waiting.size + lane.active === 0) this.#lanes.delete(lane.key);
+    else this.#queue(lane);
+    const waited = this.#setAside.shift();
+    if (waited !== undefined) this.#turns.push(waited);
     this.#run();
   }
 }

@@ -348,3 +348,45 @@ test("queue: mail that waits for its turn goes at once when a reload lifts the l
   await until(() => queue.size === 0);
   assert.equal(jobs.length, 5);
 });
+
+test("queue: mail that waits for its turn goes where its route points when the turn comes", async (context) => {
+  const gates: (() => void)[] = [];
+  const { accept, until, tables, jobs, queue } = await bench(context, async () => {
+    await new Promise<void>((resolve) => gates.push(resolve));
+    return ok("h");
+  });
+  for (let count = 0; count < 20; count++) await accept([`${count}@a.test`]);
+  await until(() => jobs.length === 2); // a lane begins with two
+  tables.activate(active({ ...routes, a: { ...routes.a, target: toHost("a2.test") } }));
+  while (queue.size > 0) {
+    for (const open of gates.splice(0)) open();
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  const hosts = jobs.map(
+    ({ route: { target } }) => target.kind === "hosts" && target.hosts[0]?.host,
+  );
+  assert.deepEqual(hosts, ["a1.test", "a1.test", ...Array.from({ length: 18 }, () => "a2.test")]);
+});
+
+test("queue: recipients that fail in several transactions of one attempt make one report", async (context) => {
+  const { accept, until, jobs, queue, told } = await bench(context, (_, to) =>
+    to === "me@sender.test" ? ok("h") : no,
+  );
+  await accept(["1@a.test", "1@b.test", "2@a.test"]);
+  await until(() => queue.size === 0);
+  assert.equal(told.filter((each) => each.startsWith("reported")).length, 1);
+  const report = Buffer.from(jobs.at(-1)?.body ?? []).toString();
+  for (const to of ["1@a.test", "1@b.test", "2@a.test"])
+    assert.ok(report.includes(`rfc822;${to}`) || report.includes(`rfc822; ${to}`), to);
+});
+
+test("queue: a stranger's mail makes no report for a sender whose route is for trusted clients", async (context) => {
+  const { accept, until, queue, told, tables } = await bench(context, () => no);
+  tables.activate(active({ ...routes, a: { ...routes.a, access: "Anyone" } }));
+  await accept(["bad@a.test"], { trusted: false });
+  await until(() => queue.size === 0);
+  assert.deepEqual(told, [
+    "bounce bad@a.test",
+    "unreported: a stranger named a sender whose route is for trusted clients",
+  ]);
+});

@@ -12,11 +12,12 @@ import { type Envelope, freshState, type Pending, type StoredRecipient } from ".
 import type { Change, Spool } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
 import { type Clock, DueTimes } from "./due.ts";
+import { type Entry, freshRound, isSameRoute, metBy, stateOf } from "./entry.ts";
 import type { QueueEvents } from "./events.ts";
-import { Lanes } from "./lanes.ts";
+import { Lanes, type Met } from "./lanes.ts";
 import { Pace } from "./pace.ts";
 import { redecide } from "./redecide.ts";
-import type { Report, Reporter } from "./reports.ts";
+import type { Message, Report, Reporter } from "./reports.ts";
 import { nextStep } from "./schedule.ts";
 import { toldOf } from "./told.ts";
 
@@ -36,19 +37,6 @@ export type QueueOptions = {
     readonly activePerDestinationMax: number;
     readonly bodyBytesInMemoryMax: number;
   };
-};
-
-type Entry = {
-  readonly envelope: Envelope;
-  /** By recipient; null is finished. */
-  readonly pending: (Pending | null)[];
-  /** The route that each recipient was last given, to see on a reload whether it changed. */
-  readonly routes: (Route | undefined)[];
-  body: Buffer | undefined;
-  /** Recipients that are due and wait for their route's turn (`maxMessagesPerSecond`). */
-  readonly paced: Set<number>;
-  /** Transactions under way; the entry is not due again before they end. */
-  underWay: number;
 };
 
 type Settled = { readonly index: number; readonly outcome: Outcome };
@@ -98,7 +86,17 @@ export class Queue {
 
   #take(envelope: Envelope, pending: (Pending | null)[], body: Buffer | undefined): void {
     const routes = pending.map(() => undefined);
-    const entry: Entry = { envelope, pending, routes, body, paced: new Set(), underWay: 0 };
+    const round = freshRound();
+    const entry: Entry = {
+      envelope,
+      pending,
+      routes,
+      body,
+      round,
+      paced: new Set(),
+      underWay: 0,
+      table: undefined,
+    };
     if (body !== undefined) this.#bodyBytes += body.length;
     this.#entries.set(envelope.id, entry);
     this.#schedule(entry);
@@ -161,12 +159,12 @@ export class Queue {
       else sends.push({ index, address: recipient.address, domain: way.domain, route: way.route });
     }
     const groups = planTransactions(sends);
-    entry.underWay = groups.length + (settled.length > 0 ? 1 : 0);
+    entry.table = table;
+    entry.underWay = groups.length + 1;
     for (const group of groups) {
-      this.#lanes.add(group.key, () => this.#send(entry, group));
+      this.#lanes.add(group.key, async () => await this.#send(entry, group));
     }
-    if (settled.length > 0) void this.#settle(entry, settled);
-    else if (groups.length === 0) this.#schedule(entry);
+    this.#settle(entry, settled);
   }
 
   /** Asked when the lane has room, so that what starts is what counts. */
@@ -177,34 +175,40 @@ export class Queue {
     return this.#pace.mayGo({ route: route.id, perSecond, id: envelope.id });
   }
 
-  async #send(entry: Entry, group: Group): Promise<void> {
-    if (!this.#mayGo(entry, group)) {
-      for (const { index } of group.recipients) entry.paced.add(index);
-      this.#ended(entry);
-      return;
+  /** Runs when the lane has room: what counts is the table of that moment, not that of the queueing. */
+  async #send(entry: Entry, group: Group): Promise<Met> {
+    const isPaced = !this.#mayGo(entry, group);
+    if (isPaced) for (const { index } of group.recipients) entry.paced.add(index);
+    if (isPaced || !this.#isWanted(entry)) {
+      this.#settle(entry, []);
+      return "nothing";
     }
     const { envelope } = entry;
+    const { recipients, route, domain } = group;
     const body = entry.body ?? this.#options.spool.body(envelope);
-    const { recipients } = group;
     if (body === undefined) {
       this.#options.events.corrupt(envelope.id);
       const reply = { code: 451, status: "4.3.0", text: "the message is damaged on disk" };
       const outcome: Outcome = { kind: "deferred", cause: "local", reply };
-      await this.#settle(
+      this.#settle(
         entry,
         recipients.map(({ index }) => ({ index, outcome })),
       );
-      return;
+      return "nothing";
     }
+    const { id, sender, eightBit, smtputf8 } = envelope;
+    const addresses = recipients.map(({ address }) => address);
+    const isWanted = (): boolean => this.#isWanted(entry);
     const job: Job = {
-      id: envelope.id,
-      sender: envelope.sender,
-      recipients: recipients.map(({ address }) => address),
+      id,
+      sender,
+      recipients: addresses,
       body,
-      eightBit: envelope.eightBit,
-      smtputf8: envelope.smtputf8,
-      route: group.route,
-      domain: group.domain,
+      eightBit,
+      smtputf8,
+      route,
+      domain,
+      isWanted,
     };
     const startedMs = this.#options.clock.now();
     const outcomes = await this.#options.delivery.deliver(job, this.#stop.signal);
@@ -214,67 +218,77 @@ export class Queue {
       const outcome = outcomes[place];
       if (outcome !== undefined) settled.push({ index, outcome });
     }
-    // Not awaited: the destination's turn is over, what is left is between us and the disk.
-    void this.#settle(entry, settled, tookMs);
+    this.#settle(entry, settled, tookMs);
+    return metBy(outcomes);
   }
 
-  async #settle(entry: Entry, settled: readonly Settled[], tookMs = 0): Promise<void> {
-    const { events, clock } = this.#options;
-    const { envelope } = entry;
-    const failed: Report[] = [];
-    const delayed: Report[] = [];
-    for (const { index, outcome } of settled) {
-      const recipient = envelope.recipients[index] as StoredRecipient;
-      const pending = entry.pending[index] as Pending;
-      const nowMs = clock.now();
-      const retry = this.#retryOf(entry.routes[index]);
-      const mayWarn = envelope.trusted && envelope.sender !== "";
-      const step = nextStep({
-        recipient,
-        pending,
-        outcome,
-        retry,
-        nowMs,
-        jitter: this.#options.random(),
-        mayWarn,
-      });
-      const route = entry.routes[index]?.id ?? "";
-      events.attempted({
-        envelope,
-        recipient,
-        route,
-        outcome,
-        step,
-        attempt: pending.attempts + 1,
-        ms: tookMs,
-        nowMs,
-      });
-      if (step.kind === "retry") {
-        entry.pending[index] = step.pending;
-        if (step.warn) delayed.push({ recipient, ...toldOf(outcome) });
-        continue;
-      }
-      entry.pending[index] = null;
-      if (step.kind === "bounce") {
-        failed.push({ recipient, ...toldOf(outcome), reply: step.reply });
-      }
-    }
-    await this.#save(entry, failed, delayed);
-    this.#ended(entry);
+  /** No reload since the round began has changed where this message goes. */
+  #isWanted(entry: Entry): boolean {
+    const table = this.#options.tables.current;
+    return table === undefined || table === entry.table || !this.#changed(entry, table);
   }
 
-  /** One of the transactions of an attempt; after the last one the entry is let go. */
-  #ended(entry: Entry): void {
+  /** One of the transactions of a round has ended, or what needed none is known. */
+  #settle(entry: Entry, settled: readonly Settled[], tookMs = 0): void {
+    for (const each of settled) this.#learn(entry, each, tookMs);
+    if (settled.length > 0) entry.round.isDirty = true;
     entry.underWay -= 1;
-    if (entry.underWay > 0) return;
-    if (entry.pending.every((pending) => pending === null)) this.#forget(entry);
-    else {
-      this.#dropBody(entry);
-      const table = this.#options.tables.current;
-      // A reload that came while this was under way counts for it too.
-      if (table !== undefined && this.#changed(entry, table)) this.#wake(entry);
-      else this.#schedule(entry);
+    if (entry.underWay === 0) void this.#conclude(entry);
+    else if (settled.length > 0) this.#saveSoon(entry);
+  }
+
+  #learn(entry: Entry, { index, outcome }: Settled, tookMs: number): void {
+    const { events, clock } = this.#options;
+    const { envelope, round } = entry;
+    const recipient = envelope.recipients[index] as StoredRecipient;
+    const pending = entry.pending[index] as Pending;
+    const nowMs = clock.now();
+    const retry = this.#retryOf(entry.routes[index]);
+    const mayWarn = envelope.trusted && envelope.sender !== "";
+    const jitter = this.#options.random();
+    const step = nextStep({ recipient, pending, outcome, retry, nowMs, jitter, mayWarn });
+    const route = entry.routes[index]?.id ?? "";
+    const attempt = pending.attempts + 1;
+    events.attempted({ envelope, recipient, route, outcome, step, attempt, ms: tookMs, nowMs });
+    if (step.kind === "finished") entry.pending[index] = null;
+    else if (step.kind === "retry") {
+      entry.pending[index] = step.pending;
+      if (step.warn) round.delayed.push({ recipient, ...toldOf(outcome) });
+    } else {
+      // Not finished before its report is written, in the same commit.
+      round.failed.push({ index, report: { recipient, ...toldOf(outcome), reply: step.reply } });
     }
+  }
+
+  /** Writes what is known before the round's end; of several that wait, one writes for all. */
+  #saveSoon(entry: Entry): void {
+    const { round } = entry;
+    if (round.isSaveWaiting) return;
+    round.isSaveWaiting = true;
+    round.saved = round.saved.then(async () => {
+      round.isSaveWaiting = false;
+      if (entry.underWay > 0) await this.#commit([stateOf(entry)]);
+    });
+  }
+
+  /** The end of a round: its reports and what they are about are one commit; then the entry is let go. */
+  async #conclude(entry: Entry): Promise<void> {
+    entry.underWay = 1; // not due again before this is on disk
+    const { round } = entry;
+    await round.saved;
+    if (round.isDirty) await this.#save(entry);
+    Object.assign(round, freshRound());
+    entry.underWay = 0;
+    if (entry.pending.every((pending) => pending === null)) {
+      this.#forget(entry);
+      return;
+    }
+    this.#dropBody(entry);
+    const table = this.#options.tables.current;
+    // A reload that came while this was under way counts for it too.
+    if (table !== undefined && table !== entry.table && this.#changed(entry, table))
+      this.#wake(entry);
+    else this.#schedule(entry);
   }
 
   #retryOf(route: Route | undefined): Retry {
@@ -282,26 +296,23 @@ export class Queue {
   }
 
   /** A recipient's end and the report that it causes are one transaction on disk (design, section 5). */
-  async #save(entry: Entry, failed: readonly Report[], delayed: readonly Report[]): Promise<void> {
-    const { envelope } = entry;
-    const table = this.#options.tables.current;
-    const original = { envelope, body: () => entry.body ?? this.#options.spool.body(envelope) };
-    const reports = [
-      ...(failed.length > 0
-        ? [this.#options.reporter.report("failed", original, failed, table)]
-        : []),
-      ...(delayed.length > 0
-        ? [this.#options.reporter.report("delayed", original, delayed, table)]
-        : []),
-    ].filter((report) => report !== undefined);
-    const finished = entry.pending.every((pending) => pending === null);
-    const own: Change = finished
-      ? { kind: "remove", id: envelope.id, bytes: envelope.bytes }
-      : { kind: "update", id: envelope.id, state: { recipients: [...entry.pending] } };
-    const accepts = reports.map((report): Change => ({ kind: "accept", ...report }));
-    await this.#commit([own, ...accepts]);
+  async #save(entry: Entry): Promise<void> {
+    const { envelope, round } = entry;
+    const { reporter, spool, tables, events } = this.#options;
+    const original = { envelope, body: () => entry.body ?? spool.body(envelope) };
+    const report = (action: "failed" | "delayed", list: readonly Report[]): Message[] => {
+      const made =
+        list.length === 0 ? undefined : reporter.report(action, original, list, tables.current);
+      return made === undefined ? [] : [made];
+    };
+    const failed = round.failed.map((each) => each.report);
+    const reports = [...report("failed", failed), ...report("delayed", round.delayed)];
+    for (const { index } of round.failed) entry.pending[index] = null;
+    const isFinished = entry.pending.every((pending) => pending === null);
+    const own: Change = isFinished ? { kind: "remove", envelope } : stateOf(entry);
+    await this.#commit([own, ...reports.map((each): Change => ({ kind: "accept", ...each }))]);
     for (const { envelope: reported, body } of reports) {
-      this.#options.events.reported(reported, envelope.id);
+      events.reported(reported, envelope.id);
       this.add(reported, body);
     }
   }
@@ -368,9 +379,4 @@ export class Queue {
     this.#due.delete(entry.envelope.id);
     this.#attempt(entry.envelope.id);
   }
-}
-
-/** A reload makes new objects also for routes that did not change. */
-function isSameRoute(a: Route | undefined, b: Route | undefined): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }

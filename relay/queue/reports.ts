@@ -31,8 +31,10 @@ export type Reporter = {
   ): Message | undefined;
 };
 
-/** Of the original's headers in a report. */
-const headerBytesMax = 64 * 1024;
+/** Of the original's headers in a report; whoever sent a stranger's mail may not be whom we write to. */
+function headerBytesMax({ trusted }: Envelope): number {
+  return trusted ? 64 * 1024 : 4 * 1024;
+}
 
 export type ReporterOptions = {
   readonly hostname: string;
@@ -51,7 +53,7 @@ export function createReporter(options: ReporterOptions): Reporter {
         if (action === "failed") options.unreported(envelope.id, "the sender is <>");
         return undefined;
       }
-      const admission = admitReport(envelope.sender, table, options.outbound);
+      const admission = admitReport(envelope, table, options.outbound);
       if (typeof admission === "string") {
         options.unreported(envelope.id, admission);
         return undefined;
@@ -68,7 +70,7 @@ export function createReporter(options: ReporterOptions): Reporter {
           original: {
             sender: envelope.sender,
             arrivedAt: new Date(envelope.arrivedAtMs),
-            headers: headerBlock(original.body() ?? new Uint8Array(), headerBytesMax),
+            headers: headerBlock(original.body() ?? new Uint8Array(), headerBytesMax(envelope)),
           },
           recipients: reports.map(({ recipient, reply, hop }) => ({
             address: recipient.address,
@@ -86,9 +88,12 @@ export function createReporter(options: ReporterOptions): Reporter {
 
 type AdmittedReport = { readonly address: string; readonly key: string; readonly route: Route };
 
-/** Where a report to `sender` goes; a text says why it goes nowhere. Our own mail counts as trusted. */
+/**
+ * Where a report to the sender goes; a text says why it goes nowhere. A stranger's sender address proves
+ * nothing, so his mail makes no report for a route that he could not have used himself.
+ */
 function admitReport(
-  sender: string,
+  { sender, trusted }: Pick<Envelope, "sender" | "trusted">,
   table: ActiveTable | undefined,
   outbound: Route,
 ): AdmittedReport | string {
@@ -102,6 +107,9 @@ function admitReport(
   const { kind } = found.route.target;
   if (kind === "reject") return "the sender's domain has a reject route";
   if (kind === "discard") return "the sender's domain has a discard route";
+  if (!trusted && found.route.access !== "Anyone") {
+    return "a stranger named a sender whose route is for trusted clients";
+  }
   return { address, key: found.key, route: found.route };
 }
 

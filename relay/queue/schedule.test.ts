@@ -88,7 +88,7 @@ for (const cause of ours) {
       reply: {
         code: 554,
         status: "5.4.7",
-        text: "delivery time expired; the next hop could not be used because of a configuration problem of this relay; its postmaster has been told",
+        text: "delivery time expired; the next hop could not be used because of a configuration problem of this relay",
       },
     });
   });

@@ -40,6 +40,9 @@ export function resultOf(step: Step): Result {
   }
 }
 
+/** Of the last reply, kept for each recipient that waits. */
+const lastCharsMax = 200;
+
 /** What is to happen to one recipient after one attempt. */
 export function nextStep(attempt: Attempt): Step {
   const { outcome, recipient, nowMs } = attempt;
@@ -74,7 +77,7 @@ function later(attempt: Attempt, reply: Reply): Step {
       // The last attempt is at the expiry, not after it.
       dueAtMs: Math.max(Math.min(nowMs + waitMs, recipient.expiresAtMs), nowMs + 1),
       warned: pending.warned || warn,
-      last: `${reply.code} ${reply.status} ${reply.text}`.slice(0, 500),
+      last: `${reply.code} ${reply.status} ${reply.text}`.slice(0, lastCharsMax),
     },
   };
 }

@@ -12,7 +12,7 @@ const ours: ReadonlySet<DeferCause> = new Set(["credentials", "unavailable", "au
 const misconfigured: Reply = {
   code: 451,
   status: "4.3.5",
-  text: "the next hop could not be used because of a configuration problem of this relay; its postmaster has been told",
+  text: "the next hop could not be used because of a configuration problem of this relay",
 };
 
 export function isOurs(outcome: Outcome): boolean {

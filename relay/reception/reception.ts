@@ -153,7 +153,8 @@ class MailTransaction implements Transaction {
         text: "routing loop: too many Received lines",
       });
     }
-    if (!options.spool.hasRoom(body.length)) return this.#refused("room", noRoom);
+    if (!options.spool.hasRoom(body.length, this.#recipients.length))
+      return this.#refused("room", noRoom);
     const envelope = this.#envelope(id, nowMs, body);
     try {
       await options.spool.commit([{ kind: "accept", envelope, body }]);

@@ -64,7 +64,7 @@ test("spool: what was committed is there after the process is gone, in order of 
     recipients: [null, { attempts: 2, dueAtMs: 99, warned: false, last: "451" }],
   };
   await first.commit([{ kind: "update", id: "2", state: partly }]);
-  await first.commit([{ kind: "remove", id: "1", bytes: kept[0]?.body.length ?? 0 }]);
+  await first.commit([{ kind: "remove", envelope: kept[0]?.envelope as Envelope }]);
   await first.close();
 
   const second = await Spool.open(options);
@@ -86,7 +86,7 @@ test("spool: changes of one commit hold together: a DSN is there exactly when it
   const { envelope, body } = message("1");
   await spool.commit([{ kind: "accept", envelope, body }]);
   await spool.commit([
-    { kind: "remove", id: "1", bytes: body.length },
+    { kind: "remove", envelope },
     { kind: "accept", ...message("2") },
   ]);
   assert.deepEqual(
@@ -136,13 +136,13 @@ test("spool: bytes and messages are bounded, and given back when a message is fi
   const options = scratch(context);
   const spool = await Spool.open({
     ...options,
-    limits: { ...limits, bytesMax: 10_000, messagesMax: 3 },
+    limits: { ...limits, bytesMax: 12_500, messagesMax: 3 },
   });
   const { envelope, body } = message("1", `x\r\n`.repeat(2000));
   await spool.commit([{ kind: "accept", envelope, body }]);
   assert.equal(spool.hasRoom(3000), false);
   assert.equal(spool.hasRoom(500), true);
-  await spool.commit([{ kind: "remove", id: "1", bytes: body.length }]);
+  await spool.commit([{ kind: "remove", envelope }]);
   assert.equal(spool.hasRoom(3000), true);
   assert.equal(spool.bytes, 0);
   for (const id of ["2", "3", "4"]) await spool.commit([{ kind: "accept", ...message(id) }]);
@@ -229,4 +229,47 @@ test("records: a flipped bit anywhere in a record is noticed", () => {
       assert.equal(decodeEnvelope(damaged), undefined);
     }
   }
+});
+
+test("spool: a disk that refuses writes rejects the commit, and costs neither the process nor what was there", async (context) => {
+  const options = scratch(context);
+  const program = `
+    import { Spool, SpoolError } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
+    import { checksum } from ${JSON.stringify(join(import.meta.dirname, "records.ts"))};
+    const spool = await Spool.open(${JSON.stringify(options)});
+    const body = Buffer.alloc(100_000, 120);
+    let kept = 0;
+    let refused = 0;
+    for (let number = 0; number < 30; number++) {
+      const envelope = { ...${JSON.stringify(message("x").envelope)}, id: "m" + number, bytes: body.length, crc: checksum(body) };
+      try {
+        await spool.commit([{ kind: "accept", envelope, body }]);
+        kept += 1;
+      } catch (error) {
+        if (!(error instanceof SpoolError)) throw error;
+        refused += 1;
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100)); // an unhandled rejection would end it here
+    console.log(JSON.stringify({ kept, refused, messages: spool.messages }));
+    process.exit(0);`;
+  // The shell bounds the size of files; with the signal ignored the write itself fails, as on a full disk.
+  const command = `trap '' XFSZ; ulimit -f 2000; exec "$0" --input-type=module --eval "$1"`;
+  const child = spawn("sh", ["-c", command, process.execPath, program], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const [code] = (await once(child, "exit")) as [number | null];
+  assert.equal(code, 0);
+  const { kept, refused, messages } = JSON.parse(said) as Record<string, number>;
+  assert.ok((kept ?? 0) > 0 && (refused ?? 0) > 0, said);
+  assert.equal(messages, kept);
+  const again = await Spool.open(options);
+  const stored = [...again.list(fail)];
+  assert.equal(stored.length, kept);
+  for (const { envelope } of stored) assert.ok(again.body(envelope));
+  await again.close();
 });

@@ -6,6 +6,7 @@
 import { mkdirSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { type Database, open, type RootDatabase } from "lmdb";
+import { assertNever } from "../outcome.ts";
 import { acquireLock, type Lock } from "./lock.ts";
 import {
   decodeEnvelope,
@@ -22,7 +23,7 @@ import {
 export type Change =
   | { readonly kind: "accept"; readonly envelope: Envelope; readonly body: Buffer }
   | { readonly kind: "update"; readonly id: string; readonly state: State }
-  | { readonly kind: "remove"; readonly id: string; readonly bytes: number };
+  | { readonly kind: "remove"; readonly envelope: Envelope };
 
 export type SpoolLimits = {
   readonly bytesMax: number;
@@ -43,8 +44,14 @@ export class SpoolError extends Error {
   override readonly name = "SpoolError";
 }
 
-/** Octets that an envelope, its state and LMDB's pages add to a body, for the accounting. */
-const overheadBytes = 1024;
+/** What a message takes on disk beside its body: records, and pages that are never quite full. */
+const messageOverheadBytes = 1024;
+/** Its place in envelope and state, with the last reply. */
+const recipientOverheadBytes = 512;
+
+function costBytes(bytes: number, recipients: number): number {
+  return bytes + messageOverheadBytes + recipients * recipientOverheadBytes;
+}
 const freeCheckMs = 1000;
 
 export class Spool {
@@ -67,6 +74,8 @@ export class Spool {
     this.#root = open<Buffer, string>({
       path: options.directory,
       overlappingSync: false,
+      // On, the library begins a batch of its own each turn, whose promise nobody could catch.
+      eventTurnBatching: false,
       noSubdir: false,
       maxDbs: 8,
       encoding: "binary",
@@ -152,7 +161,7 @@ export class Spool {
         corrupt(key);
         continue;
       }
-      this.#bytes += envelope.bytes + overheadBytes;
+      this.#bytes += costBytes(envelope.bytes, envelope.recipients.length);
       this.#messages += 1;
       yield { envelope, state };
     }
@@ -169,50 +178,52 @@ export class Spool {
    * Rejects with SpoolError when it is not: then none of them holds.
    */
   async commit(changes: readonly Change[]): Promise<void> {
-    let written: Promise<boolean> | undefined;
-    for (const change of changes) written = this.#put(change) ?? written;
-    try {
-      await written;
-    } catch (cause) {
-      for (const change of changes) this.#account(change, -1);
-      const told = await reasonOf(cause);
-      throw new SpoolError(`the spool could not be written: ${told}`, { cause });
-    }
+    for (const change of changes) this.#account(change, 1);
+    const writes: Promise<boolean>[] = [];
+    const batch = this.#root.batch(() => {
+      for (const change of changes) writes.push(...this.#put(change));
+    });
+    // Every promise is awaited: one that rejects with nobody listening would end the process.
+    const ended = await Promise.allSettled([batch, ...writes]);
+    const failed = ended.find((each) => each.status === "rejected");
+    if (failed === undefined) return;
+    for (const change of changes) this.#account(change, -1);
+    const cause: unknown = failed.reason;
+    throw new SpoolError(`the spool could not be written: ${await reasonOf(cause)}`, { cause });
   }
 
-  // Writes of one turn of the event loop are one LMDB transaction, and commit's loop never waits.
-  #put(change: Change): Promise<boolean> {
-    this.#account(change, 1);
+  #put(change: Change): Promise<boolean>[] {
     switch (change.kind) {
       case "accept": {
         const { envelope, body } = change;
-        void this.#bodies.put(envelope.id, body);
-        return this.#envelopes.put(envelope.id, encodeEnvelope(envelope));
+        return [
+          this.#bodies.put(envelope.id, body),
+          this.#envelopes.put(envelope.id, encodeEnvelope(envelope)),
+        ];
       }
       case "update":
-        return this.#states.put(change.id, encodeState(change.state));
-      case "remove":
-        void this.#bodies.remove(change.id);
-        void this.#envelopes.remove(change.id);
-        return this.#states.remove(change.id);
+        return [this.#states.put(change.id, encodeState(change.state))];
+      case "remove": {
+        const { id } = change.envelope;
+        return [this.#bodies.remove(id), this.#envelopes.remove(id), this.#states.remove(id)];
+      }
+      default:
+        return assertNever(change);
     }
   }
 
   #account(change: Change, sign: 1 | -1): void {
-    if (change.kind === "accept") {
-      this.#bytes += sign * (change.envelope.bytes + overheadBytes);
-      this.#messages += sign;
-    } else if (change.kind === "remove") {
-      this.#bytes -= sign * (change.bytes + overheadBytes);
-      this.#messages -= sign;
-    }
+    if (change.kind === "update") return;
+    const way = change.kind === "accept" ? sign : -sign;
+    this.#bytes += way * costBytes(change.envelope.bytes, change.envelope.recipients.length);
+    this.#messages += way;
   }
 
-  /** Is there room for a new message of so many octets? States and DSNs are written in any case. */
-  hasRoom(bytes: number): boolean {
+  /** Is there room for a new message of such a size? States and DSNs are written in any case. */
+  hasRoom(bytes: number, recipients = 1): boolean {
     const { bytesMax, messagesMax, freeBytesMin } = this.#options.limits;
     return (
-      this.#bytes + bytes + overheadBytes <= bytesMax &&
+      this.#bytes + costBytes(bytes, recipients) <= bytesMax &&
       this.#messages < messagesMax &&
       this.#freeBytes - bytes >= freeBytesMin
     );
