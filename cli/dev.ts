@@ -77,29 +77,24 @@ async function runDev(dev: Dev): Promise<number> {
   const parsed = checkConfig(dev.config);
   if (!parsed.ok) return fail(parsed.complaints);
   const journal = new Journal();
-  const nextHop = await startNextHop(parsed.config.limits, (body) => journal.keep(body));
+  await using closers = new AsyncDisposableStack();
   const write = (text: string): void => {
     for (const line of text.trimEnd().split("\n")) show(line, { journal, json: dev.json });
   };
   try {
+    const nextHop = await startNextHop(parsed.config.limits, (body) => journal.keep(body));
+    closers.defer(() => nextHop.close());
     const page = await startPage(journal, dev.pagePort);
+    closers.defer(() => page.close());
     const delivery = (options: DeliveryOptions): Delivery => ledHome(options, nextHop);
-    const relay = await startRelay({
-      config: parsed.config,
-      version,
-      write,
-      delegation: "off",
-      delivery,
-    });
+    const { config } = parsed;
+    const relay = await startRelay({ config, version, write, delegation: "off", delivery });
+    closers.defer(() => relay.stop({ graceMs: 2000 }));
     const port = relay.addresses[0]?.port ?? 0;
     if (!dev.json) print(welcome({ directory: dev.directory, port, page: page.url }));
     await untilSignal();
-    await relay.stop({ graceMs: 2000 });
-    await page.close();
-    await nextHop.close();
     return 0;
   } catch (error) {
-    await nextHop.close();
     return fail([explainStart(errorText(error))]);
   }
 }

@@ -48,6 +48,7 @@ const stopGraceMs = 25_000;
 /** Runs a relay until a signal; the answer is the exit code. */
 export async function runRelay(options: Omit<RelayOptions, "write">): Promise<number> {
   const output = bufferedWriter((text) => process.stdout.write(text));
+  process.stdout.on("error", () => {}); // whoever read the log is gone: mail goes on without him
   const stopping = untilSignal();
   try {
     const relay = await Promise.race([startRelay({ ...options, write: output.write }), stopping]);

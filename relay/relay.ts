@@ -314,7 +314,10 @@ async function startListeners(
       events: observed.listener,
       receiving,
     });
-    await listener.listen();
+    await listener.listen().catch((cause: unknown) => {
+      const place = `listeners: ${name} cannot listen on ${host} port ${port}`;
+      throw new Error(`${place}: give it another port, or stop who has it`, { cause });
+    });
     state.listeners.push(listener);
     state.own.push(...addressesOf(listener));
     addresses.push({ name, port: listener.address().port });

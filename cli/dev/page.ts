@@ -30,7 +30,8 @@ type Answer = { readonly status: number; readonly type: string; readonly body: s
 function answerTo(request: IncomingMessage, journal: Journal, html: Buffer): Answer {
   const host = request.headers.host?.replace(/:\d+$/, "");
   if (host !== "localhost" && host !== "127.0.0.1") return plain(421, "only for localhost\n");
-  const url = new URL(request.url ?? "/", "http://localhost");
+  const url = URL.parse(request.url ?? "/", "http://localhost");
+  if (url === null) return plain(400, "not an address here\n");
   if (url.pathname === "/") return { status: 200, type: "text/html; charset=utf-8", body: html };
   if (url.pathname === "/rows") {
     const rows = journal.rowsAfter(Number(url.searchParams.get("after") ?? -1));

@@ -3,7 +3,7 @@
  * complaints out, each naming the field and what to write instead. Reading the file is main's work.
  */
 import { isIP } from "node:net";
-import { parse, YAMLParseError } from "yaml";
+import { parse } from "yaml";
 import { z } from "zod";
 import { parseAddress } from "../../routing/address.ts";
 import { parseDomain } from "../../routing/domain.ts";
@@ -179,8 +179,8 @@ export function parseConfig(text: string, overrides: ConfigOverrides = {}): Pars
   try {
     raw = parse(text);
   } catch (error) {
-    if (error instanceof YAMLParseError) return { ok: false, complaints: [error.message] };
-    throw error;
+    // Besides what is no YAML: aliases that lead nowhere, or to too much.
+    return { ok: false, complaints: [`not YAML: ${(error as Error).message}`] };
   }
   return checkConfig(overridden(raw ?? {}, overrides));
 }
