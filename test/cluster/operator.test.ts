@@ -260,7 +260,10 @@ test("cluster: an API server that is gone for a while costs no mail and no route
   ).json()) as { stale: boolean };
   assert.equal(stale, true);
   await arrives("stale@a.test", "one");
+  // Without the API server nobody can lead: the process has ended, and its pod would start it again.
+  assert.equal(await operator.ended, 1);
   await resume();
+  operator = cluster.operator("op-2", relay.adminPort());
   await cluster.route("a", specTo("two", "a.test"));
   await eventually(
     async () => {
