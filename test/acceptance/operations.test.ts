@@ -56,10 +56,10 @@ describe("a relay at work", { timeout: 60_000 }, () => {
     await hosts.close();
   });
 
-  test("metrics: every documented metric is there, with its type", async () => {
+  test("metrics: every documented metric of the relay is there, with its type", async () => {
     const documented = [
       ...readFileSync(join(import.meta.dirname, "../../docs/metrics.md"), "utf8").matchAll(
-        /^\| `(mailroute_\w+)` \| (\w+) \|/gm,
+        /^\| `(mailroute_(?!operator_)\w+)` \| (\w+) \|/gm,
       ),
     ];
     assert.ok(documented.length > 15);
