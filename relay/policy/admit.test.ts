@@ -24,6 +24,7 @@ type Case = {
   readonly path: string;
   readonly trusted?: boolean;
   readonly stale?: boolean;
+  readonly incomplete?: boolean;
   readonly dot?: boolean;
   readonly sender?: string;
   readonly want: string;
@@ -40,6 +41,16 @@ const cases: readonly Case[] = [
   { path: "u@elsewhere.test", trusted: true, stale: true, want: "451 4.3.0" },
   { path: "u@elsewhere.test", trusted: true, dot: true, want: "suffix:." },
   { path: "u@elsewhere.test", trusted: true, dot: true, stale: true, want: "451 4.3.0" },
+  { path: "u@in.test", trusted: true, stale: true, incomplete: true, want: "451 4.3.0" },
+  { path: "u@open.test", stale: true, incomplete: true, want: "451 4.3.0" },
+  { path: "u@gone.test", stale: true, incomplete: true, want: "451 4.3.0" },
+  {
+    path: "u@[192.0.2.7]",
+    trusted: true,
+    stale: true,
+    incomplete: true,
+    want: "domain:[192.0.2.7]",
+  },
   { path: "u@gone.test", trusted: true, want: "550 5.1.2" },
   { path: "u@gone.test", want: "550 5.1.2" },
   { path: "u@[192.0.2.7]", trusted: true, want: "domain:[192.0.2.7]" },
@@ -59,12 +70,21 @@ const cases: readonly Case[] = [
   { path: "u@boss.test", trusted: true, sender: "", want: "outbound" },
 ];
 
-for (const { path, trusted = false, stale = false, dot = false, sender = "", want } of cases) {
-  const who = `${trusted ? "a trusted client" : "a stranger"}${stale ? ", table stale" : ""}${dot ? ", with a rule for every domain" : ""}${sender === "" ? "" : `, from ${sender}`}`;
+for (const {
+  path,
+  trusted = false,
+  stale = false,
+  incomplete = false,
+  dot = false,
+  sender = "",
+  want,
+} of cases) {
+  const who = `${trusted ? "a trusted client" : "a stranger"}${stale ? ", table stale" : ""}${incomplete ? " and incomplete" : ""}${dot ? ", with a rule for every domain" : ""}${sender === "" ? "" : `, from ${sender}`}`;
   test(`admit: <${path}> by ${who}: ${want}`, () => {
     const admission = admit({
       table: tableOf(dot ? withDot : specs),
       stale,
+      incomplete,
       trusted,
       sender: parseAddress(sender),
       path,

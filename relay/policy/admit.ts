@@ -12,7 +12,7 @@ import { match } from "../../routing/match.ts";
 import type { Route } from "../../routing/route.ts";
 import type { RouteTable } from "../../routing/table.ts";
 import { assertNever, type Reply } from "../outcome.ts";
-import { everyDomainKey, outboundKey } from "./admission-key.ts";
+import { everyDomainKey, isSuffixKey, outboundKey } from "./admission-key.ts";
 
 export type Admission =
   | {
@@ -41,6 +41,8 @@ export type RefusalReason =
 export type Applicant = {
   readonly table: RouteTable;
   readonly stale: boolean;
+  /** Keys are missing from the table: a matching suffix may be wider than one of them. */
+  readonly incomplete?: boolean;
   readonly trusted: boolean;
   readonly sender: Address | undefined;
   /** What stood between < and > in RCPT TO. */
@@ -67,6 +69,7 @@ export function admit(applicant: Applicant): Admission {
       if (applicant.stale) return staleTable();
       return { ok: true, address: formatAddress(address), key: outboundKey, route: undefined };
     case "route": {
+      if (applicant.incomplete === true && isSuffixKey(found.key)) return staleTable();
       const refusal = refusedByRoute(found.route, { ...applicant, isPostmaster });
       if (refusal !== undefined) return refusal;
       if (applicant.stale && found.key === everyDomainKey) return staleTable();

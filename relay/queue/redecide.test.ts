@@ -34,6 +34,7 @@ type Case = {
   readonly key: string;
   readonly trusted?: boolean;
   readonly stale?: boolean;
+  readonly incomplete?: boolean;
   readonly want: string;
 };
 
@@ -99,6 +100,22 @@ const cases: readonly Case[] = [
     want: "send mail/a",
   },
   {
+    name: "a suffix waits while keys are missing: it may be wider than one of them",
+    specs: { a },
+    key: "suffix:a.test",
+    stale: true,
+    incomplete: true,
+    want: "4.3.0",
+  },
+  {
+    name: "a domain is followed even while keys are missing",
+    specs: { exact: { domains: ["a.test"], target: toHost("a.test") } },
+    key: "domain:a.test",
+    stale: true,
+    incomplete: true,
+    want: "send mail/exact",
+  },
+  {
     name: "a stranger's mail stays with Anyone routes",
     specs: { a },
     key: "suffix:a.test",
@@ -152,6 +169,7 @@ for (const each of cases) {
     const way = redecide({
       table: tableOf(each.specs),
       stale: each.stale ?? false,
+      incomplete: each.incomplete ?? false,
       envelope: { sender: "s@sender.test", trusted: each.trusted ?? true },
       recipient: { address: each.to ?? "u@a.test", key: each.key, expiresAtMs: 0, warnAtMs: 0 },
       outbound,

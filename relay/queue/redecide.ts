@@ -8,7 +8,7 @@ import { match } from "../../routing/match.ts";
 import type { Route } from "../../routing/route.ts";
 import type { RouteTable } from "../../routing/table.ts";
 import { assertNever, type DeferCause, type Outcome } from "../outcome.ts";
-import { everyDomainKey, outboundKey } from "../policy/admission-key.ts";
+import { everyDomainKey, isSuffixKey, outboundKey } from "../policy/admission-key.ts";
 import type { Envelope, StoredRecipient } from "../spool/records.ts";
 
 export type Way =
@@ -19,6 +19,8 @@ export type Question = {
   readonly table: RouteTable;
   /** The table may be old: only explicit keys count. */
   readonly stale: boolean;
+  /** Keys are missing from the table: a matching suffix may be wider than one of them. */
+  readonly incomplete?: boolean;
   readonly envelope: Pick<Envelope, "sender" | "trusted">;
   readonly recipient: StoredRecipient;
   /** What rule 5 means in this installation. */
@@ -38,9 +40,10 @@ export function redecide(question: Question): Way {
       return withdrawn("no route names this address literal now");
     case "outbound":
       if (recipient.key !== outboundKey) return withdrawn("the route was withdrawn");
-      if (question.stale) return deferred("stale", "4.3.0", "the route table may be old");
+      if (question.stale) return staleTable();
       return { kind: "send", route: outbound, domain: address.domain };
     case "route":
+      if (question.incomplete === true && isSuffixKey(found.key)) return staleTable();
       if (
         found.key === everyDomainKey &&
         recipient.key !== everyDomainKey &&
@@ -95,6 +98,10 @@ function byRoute(route: Route, domain: string): Way {
     default:
       return assertNever(target);
   }
+}
+
+function staleTable(): Way {
+  return deferred("stale", "4.3.0", "the route table may be old");
 }
 
 /** RFC 3463 4.4.4, unable to route. */

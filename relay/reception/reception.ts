@@ -109,11 +109,12 @@ class MailTransaction implements Transaction {
   }
 
   rcpt(command: RcptCommand): Reply {
-    const { table, stale } = this.#options.table;
+    const { table, stale, incomplete = false } = this.#options.table;
     const { trusted, sender, postmaster } = this.#options;
     const utf8 = this.#options.command.smtputf8;
     const { path } = command;
-    const admission = admit({ table, stale, trusted, sender, path, utf8, postmaster });
+    const doubts = { stale, incomplete };
+    const admission = admit({ table, ...doubts, trusted, sender, path, utf8, postmaster });
     if (!admission.ok) return this.#refused(admission.reason, admission.reply, path);
     // A recipient named twice gets the message once (RFC 5321 section 4.5.3.1.8 leaves it open).
     if (!this.#seen.has(admission.address)) {

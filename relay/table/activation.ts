@@ -21,6 +21,8 @@ export type Offer = {
   /** A shard that no table before had. May reject: then nothing of the offer counts. */
   readonly shard: (name: string) => Promise<Uint8Array>;
   readonly stale: boolean;
+  /** Keys are missing of which nobody knows; see ActiveTable. */
+  readonly incomplete?: boolean;
   /** Rejected where a table is in force by the time that this one could be. */
   readonly onlyFirst?: true;
   /** Called right before the table counts: credentials that its routes name are there by then. */
@@ -72,7 +74,8 @@ export class Activation {
     const nowMs = this.#now();
     this.#shards = shards;
     const relays = Math.max(1, manifest.relays);
-    this.#tables.activate({ table, digest, activatedAtMs: nowMs, stale: offer.stale, relays });
+    const { stale, incomplete = false } = offer;
+    this.#tables.activate({ table, digest, activatedAtMs: nowMs, stale, incomplete, relays });
     return { digest, keys: keyCount(table), ms: nowMs - startedMs };
   }
 }

@@ -10,6 +10,11 @@ export type ActiveTable = {
   readonly activatedAtMs: number;
   /** It may be old: no source has confirmed it. Recipients without an explicit key are deferred. */
   readonly stale: boolean;
+  /**
+   * Keys are missing of which nobody knows (a file that was never readable): a suffix that matches may be
+   * wider than one of them, so only `domain:` and `address:` keys count. An incomplete table is also stale.
+   */
+  readonly incomplete?: boolean;
   /** How many relays share what a route allows the whole installation; at least 1. */
   readonly relays: number;
 };
