@@ -9,6 +9,7 @@ import type { Entry } from "./reckoning.ts";
 export type GeneratorOptions = {
   /** Where the relay listens now; undefined while it is down. */
   readonly port: () => number | undefined;
+  readonly host?: string;
   readonly connections: number;
   /** 0: as fast as answered. */
   readonly messagesPerSecond: number;
@@ -47,7 +48,7 @@ export function startGenerator(options: GeneratorOptions): Generator {
   const worker = async (): Promise<void> => {
     while (running) {
       const port = options.port();
-      const client = port === undefined ? undefined : await open(port);
+      const client = port === undefined ? undefined : await open(options.host ?? "127.0.0.1", port);
       if (client === undefined) {
         await sleep(reconnectMs);
         continue;
@@ -82,8 +83,8 @@ export function startGenerator(options: GeneratorOptions): Generator {
 
 type Client = { alive(): boolean; send(to: string, body: string): Promise<boolean>; end(): void };
 
-async function open(port: number): Promise<Client | undefined> {
-  const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+async function open(host: string, port: number): Promise<Client | undefined> {
+  const socket = connect({ port, host, noDelay: true });
   const replies = replyReader(socket);
   const banner = await replies();
   if (banner !== "220") {

@@ -1,0 +1,134 @@
+/** What the charts render, and what they refuse, by Helm itself and without a cluster. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseAllDocuments } from "yaml";
+import { checkConfig, parseConfig } from "../../relay/config/config.ts";
+
+const root = join(import.meta.dirname, "../..");
+const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mailroute/cluster");
+const helm = join(cache, "bin/helm");
+const missing = build();
+const skip = missing !== undefined && process.env["CI"] !== "true" ? missing : false;
+
+function build(): string | undefined {
+  if (existsSync(helm)) return undefined;
+  if (spawnSync("go", ["version"]).status !== 0) return "Go is needed to build Helm";
+  const script = join(root, "test/cluster/build.sh");
+  const { status } = spawnSync(script, [cache, "helm"], { stdio: "inherit" });
+  return status === 0 ? undefined : "Helm could not be built";
+}
+
+type Rendered = { readonly ok: boolean; readonly words: string; readonly objects: readonly Json[] };
+type Json = { readonly [field: string]: never } & {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+};
+
+function render(values: Readonly<Record<string, unknown>>, name = "mailroute"): Rendered {
+  const set = Object.entries(values).flatMap(([path, value]) => [
+    "--set-json",
+    `${path}=${JSON.stringify(value)}`,
+  ]);
+  const args = ["template", name, join(root, "charts/mailroute"), "--namespace", "mail", ...set];
+  const { status, stdout, stderr } = spawnSync(helm, args, { encoding: "utf8" });
+  const objects = status === 0 ? parseAllDocuments(stdout).map((each) => each.toJS() as Json) : [];
+  return { ok: status === 0, words: stderr, objects: objects.filter((each) => each !== null) };
+}
+
+const hostname = "relay.corp.example";
+
+test("charts: helm lint finds nothing", { skip }, () => {
+  for (const chart of ["mailroute", "mailroute-crds"]) {
+    const args = ["lint", "--strict", join(root, "charts", chart), "--set", `hostname=${hostname}`];
+    const { status, stdout, stderr } = spawnSync(helm, args, { encoding: "utf8" });
+    assert.equal(status, 0, stdout + stderr);
+  }
+});
+
+const refused: readonly { name: string; values: Record<string, unknown>; words: RegExp }[] = [
+  { name: "no hostname", values: { hostname: undefined }, words: /hostname/ },
+  {
+    name: "trust by address behind source NAT",
+    values: {
+      "relay.service.type": "LoadBalancer",
+      "relay.service.externalTrafficPolicy": "Cluster",
+      trustedNetworks: ["192.0.2.0/24"],
+    },
+    words: /set relay\.service\.externalTrafficPolicy to Local/,
+  },
+  {
+    name: "a setting that the relay does not have",
+    values: { "relay.config.colour": "red" },
+    words: /relay\/config.*colour/,
+  },
+  {
+    name: "a limit out of its bounds",
+    values: { "relay.config.limits.recipientsMax": 1 },
+    words: /recipientsMax.*minimum/,
+  },
+  {
+    name: "a setting that is the chart's own",
+    values: { "relay.config.listeners": [] },
+    words: /listeners/,
+  },
+  {
+    name: "a delegation to nobody",
+    values: { delegations: [{ name: "sales", suffixes: ["sales.example"] }] },
+    words: /missing property 'namespaces'/,
+  },
+];
+
+for (const { name, values, words } of refused) {
+  test(`charts: ${name} is refused`, { skip }, () => {
+    const given = Object.entries({ hostname, ...values }).filter(([, each]) => each !== undefined);
+    const rendered = render(Object.fromEntries(given));
+    assert.equal(rendered.ok, false);
+    assert.match(rendered.words, words);
+  });
+}
+
+test("charts: the relays' configuration is one that the relay takes", { skip }, () => {
+  const { objects, words } = render({
+    hostname,
+    trustedNetworks: ["192.0.2.0/24"],
+    deniedNetworks: ["10.96.0.0/12"],
+    "relay.config": {
+      spool: { limits: { bytesMax: 107_374_182_400 } },
+      inbound: { hosts: [{ host: "store.example", port: 24 }] },
+    },
+    "relay.tls.secretName": "smtp-tls",
+  });
+  assert.equal(words, "");
+  const map = objects.find(({ kind }) => kind === "ConfigMap") as unknown as {
+    data: Record<string, string>;
+  };
+  const parsed = parseConfig(map.data["relay.yaml"] ?? "", { spoolOwner: "mailroute-relay-0" });
+  assert.ok(parsed.ok, parsed.ok ? "" : parsed.complaints.join());
+  assert.ok(checkConfig(parsed.config).ok);
+  assert.equal(parsed.config.spool.limits.bytesMax, 107_374_182_400);
+  assert.deepEqual(parsed.config.routes.deniedNetworks, ["10.96.0.0/12"]);
+  const operator = objects.find(({ kind }) => kind === "Deployment");
+  assert.match(JSON.stringify(operator), /--denied-cidr=10\.96\.0\.0\/12/);
+});
+
+test("charts: every object is named by its release, also those without a namespace", {
+  skip,
+}, () => {
+  const values = {
+    hostname,
+    "networkPolicy.enabled": true,
+    delegations: [{ name: "a", namespaces: { names: ["a"] }, suffixes: ["a.example"] }],
+  };
+  const { objects } = render(values, "second");
+  assert.ok(objects.length > 15, String(objects.length));
+  const clusterWide = ["ClusterRole", "ClusterRoleBinding", "MailGrant"];
+  for (const { kind, metadata } of objects) {
+    const isClusterWide = clusterWide.includes(kind);
+    assert.match(metadata.name, isClusterWide ? /^mail\.second[-.]/ : /^second(-|$)/, kind);
+    assert.equal(metadata.namespace, isClusterWide ? undefined : "mail", kind);
+  }
+});
