@@ -88,6 +88,7 @@ function own(cache: string, bin: string): ClusterNode {
   const stop = (): void => script("down.sh", [state, name]);
   // Also where the test run is interrupted.
   process.once("exit", stop);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
   const archive = join(state, "image.tar");
   script("image.sh", [cache, imageName, archive]);
   script("up.sh", [bin, state, name]);
