@@ -8,11 +8,15 @@ networks=$(cat "$SOCKETS"/containerd/io.containerd.runtime.v2.task/k8s.io/*/conf
 cat "$STATE/kubelet.pid" 2> /dev/null | xargs -r kill 2> /dev/null
 sleep 0.5
 for pod in "$SOCKETS"/containerd/io.containerd.runtime.v2.task/k8s.io/*/; do # pods outlive kubelet and containerd
-  for file in init.pid shim.pid; do [ -f "$pod$file" ] && kill -9 "$(cat "$pod$file")" 2> /dev/null; done
+  [ -f "${pod}init.pid" ] && kill -9 "$(cat "${pod}init.pid")" 2> /dev/null
 done
 alive | xargs -r kill 2> /dev/null
 for _ in 1 2 3 4 5 6 7 8 9 10; do [ -z "$(alive)" ] && break; sleep 0.2; done
 alive | xargs -r kill -9 2> /dev/null
+for process in /proc/[0-9]*; do # shims write no pid; they name this node's socket
+  tr '\0' ' ' 2> /dev/null < "$process/cmdline" | grep -q "containerd-shim.* -address $SOCKETS/containerd.sock " &&
+    kill -9 "${process#/proc/}" 2> /dev/null
+done
 awk -v a="$STATE/" -v b="$SOCKETS/" 'index($2, a) == 1 || index($2, b) == 1 {print $2}' /proc/mounts |
   sort -r | xargs -r -n1 umount -l
 for network in $networks; do ip netns del "$(basename "$network")" 2> /dev/null; done
