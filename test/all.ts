@@ -1,4 +1,7 @@
-/** `npm test`: the check, then every test. Arguments are passed on to Node's test runner. */
+/**
+ * `npm test`: the check, then the tests. Arguments are passed on to Node's test runner. Those that need a whole
+ * Kubernetes node, as root, are apart: `npm run test:cluster`.
+ */
 import { runSteps } from "./run.ts";
 
 const args = process.argv.slice(2);
@@ -9,7 +12,8 @@ const files = [
   "kube/**/*.test.ts",
   "cli/**/*.test.ts",
   "crds/**/*.test.ts",
-  "test/**/*.test.ts",
+  "test/{acceptance,bench,ledger,peers}/**/*.test.ts",
+  "test/cluster/operator.test.ts",
 ];
 
 process.exitCode = runSteps([
