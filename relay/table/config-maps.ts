@@ -159,6 +159,7 @@ class ConfigMapSource implements TableSource {
     const kept = await this.#options.copy.load();
     if (kept === undefined) return;
     try {
+      if (kept.wire === undefined) throw new Error(kept.damage);
       const { manifest, shards } = kept.wire;
       const shard = async (name: string): Promise<Uint8Array> =>
         shards.get(name) ?? new Uint8Array();

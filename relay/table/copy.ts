@@ -1,9 +1,11 @@
 /**
  * The table in force and the last good resources, kept in a directory over restarts. Adapter: files only.
- * Shards are content-addressed and written before the index, which is swapped in by a rename.
+ * Shards are content-addressed and on disk before the index, which is swapped in by a rename.
  */
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { decodeManifest } from "../../routing/wire.ts";
 import type { LastGood } from "./library.ts";
 
 export type WireTable = {
@@ -21,48 +23,102 @@ export type Keeping = {
   readonly lastGood?: LastGood;
 };
 
+export type Kept = {
+  /** Undefined where a part of it is damaged. */
+  readonly wire: WireTable | undefined;
+  /** Undefined where it is damaged. */
+  readonly lastGood: LastGood | undefined;
+  /** What is damaged. */
+  readonly damage?: string;
+};
+
 export type TableCopy = {
-  /** Undefined where none was kept, or it is damaged. The caller checks hashes. */
-  load(): Promise<{ readonly wire: WireTable; readonly lastGood: LastGood } | undefined>;
+  /** Undefined where none was ever kept. The caller checks hashes. */
+  load(): Promise<Kept | undefined>;
   save(keeping: Keeping): Promise<void>;
 };
 
 type Index = {
   readonly manifest: string;
   readonly shards: readonly string[];
-  readonly lastGood: LastGood;
+  readonly lastGood: LastGood["files"];
+  readonly missing?: LastGood["missing"];
 };
 
 export function tableCopy(directory: string): TableCopy {
   const index = join(directory, "table.json");
+  /** Shards that are known to be on disk as they should be. */
+  const whole = new Set<string>();
+  /** Shards that are still to be written. */
+  const unsaved = new Map<string, Uint8Array>();
   return {
     async load() {
+      let kept: Index;
       try {
-        const kept = JSON.parse(await readFile(index, "utf8")) as Index;
+        kept = JSON.parse(await readFile(index, "utf8")) as Index;
+        if (kept === null || typeof kept !== "object") throw new Error("table.json is no index");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        return { wire: undefined, lastGood: undefined, damage: String(error) };
+      }
+      const lastGood = { files: kept.lastGood, missing: kept.missing ?? [] };
+      try {
         const shards = new Map<string, Uint8Array>();
-        for (const name of kept.shards) shards.set(name, await readFile(join(directory, name)));
-        return { wire: { manifest: kept.manifest, shards }, lastGood: kept.lastGood };
-      } catch {
-        return undefined;
+        for (const { name, sha256 } of decodeManifest(kept.manifest).shards) {
+          const bytes = await readFile(join(directory, name));
+          if (hashOf(bytes) !== sha256) throw new Error(`${name} is damaged`);
+          shards.set(name, bytes);
+          whole.add(name);
+        }
+        return { wire: { manifest: kept.manifest, shards }, lastGood };
+      } catch (error) {
+        return { wire: undefined, lastGood, damage: String(error) };
       }
     },
-    async save({ manifest, shards, fresh, lastGood = {} }) {
+    async save({ manifest, shards, fresh, lastGood = { files: {}, missing: [] } }) {
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      const there = new Set(await readdir(directory));
-      for (const [name, bytes] of fresh) {
-        if (!there.has(name)) await writeWhole(join(directory, name), bytes);
+      for (const [name, bytes] of fresh) if (!whole.has(name)) unsaved.set(name, bytes);
+      for (const [name, bytes] of unsaved) {
+        if (shards.includes(name)) await writeWhole(directory, name, bytes);
+        if (shards.includes(name)) whole.add(name);
+        unsaved.delete(name);
       }
-      await writeWhole(index, JSON.stringify({ manifest, shards, lastGood } satisfies Index));
+      const { files, missing } = lastGood;
+      const text = JSON.stringify({ manifest, shards, lastGood: files, missing } satisfies Index);
+      await writeWhole(directory, "table.json", text);
       const wanted = new Set([...shards, "table.json"]);
-      for (const name of there) {
-        if (!wanted.has(name)) await rm(join(directory, name), { force: true });
+      for (const name of await readdir(directory)) {
+        if (wanted.has(name)) continue;
+        whole.delete(name);
+        await rm(join(directory, name), { force: true });
       }
     },
   };
 }
 
-/** By rename: a name is never there with half its content. */
-async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
-  await writeFile(`${path}.new`, content);
+function hashOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** By rename, each step on disk before the next: a name is never there with half its content. */
+async function writeWhole(
+  directory: string,
+  name: string,
+  content: string | Uint8Array,
+): Promise<void> {
+  const path = join(directory, name);
+  const file = await open(`${path}.new`, "w", 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
   await rename(`${path}.new`, path);
+  const parent = await open(directory, "r");
+  try {
+    await parent.sync();
+  } finally {
+    await parent.close();
+  }
 }

@@ -17,7 +17,11 @@ export type DirectoryOptions = WorkerOptions & {
   readonly now: () => number;
 };
 
-const restartMs = 1000;
+/** Between two starts of the thread: twice as long after each that has ended soon. */
+const restartMsMin = 1000;
+const restartMsMax = 60_000;
+/** Where a file makes it need more, the thread ends and the relay, with its table, does not. */
+const heapMibMax = 1024;
 
 type TableMessage = Extract<FromWorker, { kind: "table" }>;
 
@@ -28,6 +32,7 @@ export function watchDirectory(options: DirectoryOptions): TableSource {
   let sent: ReadonlyMap<string, Uint8Array> = new Map();
   let stopped = false;
   let worker: Worker | undefined;
+  let restartMs = restartMsMin;
   const take = async (message: TableMessage): Promise<void> => {
     const all = new Map([...sent, ...message.shards]);
     const { shards } = decodeManifest(message.manifest);
@@ -36,7 +41,8 @@ export function watchDirectory(options: DirectoryOptions): TableSource {
     const activated = await activation.take({
       manifest: message.manifest,
       shard: async (name) => here.get(name) ?? new Uint8Array(),
-      stale: message.incomplete,
+      stale: message.stale,
+      incomplete: message.incomplete,
       ready: () => options.credentials.replace(message.credentials),
     });
     options.events.activated({ ...activated, ms: message.ms + activated.ms });
@@ -49,14 +55,21 @@ export function watchDirectory(options: DirectoryOptions): TableSource {
       installation,
       ...(copyDirectory !== undefined && { copyDirectory }),
     };
-    worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData });
+    worker = new Worker(new URL("./worker.ts", import.meta.url), {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: heapMibMax },
+    });
+    const startedMs = options.now();
     worker.on("message", (message: FromWorker) => {
       if (message.kind === "problems") options.events.problems(message.problems);
       else take(message).catch((error: unknown) => options.events.failed(error));
     });
     worker.on("error", (error) => options.events.failed(error));
     worker.on("exit", () => {
-      if (!stopped) setTimeout(() => !stopped && begin(), restartMs).unref();
+      if (stopped) return;
+      const hasLasted = options.now() - startedMs > restartMsMax;
+      restartMs = hasLasted ? restartMsMin : Math.min(2 * restartMs, restartMsMax);
+      setTimeout(() => !stopped && begin(), restartMs).unref();
     });
   };
   begin();

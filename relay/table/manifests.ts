@@ -3,10 +3,12 @@
  * of any of its fields, so that a complaint can say file:line. What a document means is not decided here.
  */
 import {
+  Composer,
   isMap,
   isScalar,
   LineCounter,
-  parseAllDocuments,
+  type ParsedNode,
+  Parser,
   type Document as YamlDocument,
 } from "yaml";
 
@@ -29,6 +31,8 @@ export type ParsedFile = {
   readonly complaints: readonly Complaint[];
   /** Lines of documents that hold something, but no resource. */
   readonly strays: readonly number[];
+  /** Of these, those that say that they are ours: resources whose `kind` is missing. */
+  readonly unkinded: readonly number[];
 };
 
 export type ManifestSource = {
@@ -37,18 +41,27 @@ export type ManifestSource = {
   readonly namespace: string;
 };
 
+/** Complaints of one file, and documents that a file may have: what is beyond is not even read. */
+export const complaintsMax = 10;
+const documentsMax = 20_000;
+/** Brackets opened one in the other: the parser's time and memory grow with them. */
+const depthMax = 100;
 /** `namespace` is for resources that name none. Documents that are not Kubernetes resources are skipped. */
 export function parseManifests({ file, text, namespace }: ManifestSource): ParsedFile {
   const lineCounter = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter, maxAliasCount: 100 } as object);
-  const complaints: Complaint[] = [];
+  const { documents, errors } = documentsIn(text, lineCounter);
+  const complaints: Complaint[] = errors.slice(0, complaintsMax).map(({ offset, message }) => ({
+    file,
+    line: lineCounter.linePos(offset).line,
+    text: `not YAML: ${firstLine(message)}`,
+  }));
+  if (errors.length > complaintsMax) {
+    complaints.push({ file, line: 1, text: "not YAML: and more errors" });
+  }
   const manifests: Manifest[] = [];
   const strays: number[] = [];
-  for (const document of Array.isArray(documents) ? documents : []) {
-    for (const error of document.errors) {
-      const { line } = lineCounter.linePos(error.pos[0]);
-      complaints.push({ file, line, text: `not YAML: ${firstLine(error.message)}` });
-    }
+  const unkinded: number[] = [];
+  for (const document of documents) {
     if (document.errors.length > 0) continue;
     const resource = plain(document);
     if (resource instanceof Error) {
@@ -61,9 +74,86 @@ export function parseManifests({ file, text, namespace }: ManifestSource): Parse
     }
     const found = manifestsIn({ file, document, resource, lineCounter, namespace, at: [] });
     manifests.push(...found);
-    if (found.length === 0 && resource !== null) strays.push(lineAt(document, [], lineCounter));
+    if (found.length > 0 || resource === null) continue;
+    const line = lineAt(document, [], lineCounter);
+    strays.push(line);
+    if (isRecord(resource) && isOfOurGroup(resource)) unkinded.push(line);
   }
-  return { manifests, complaints, strays };
+  return { manifests, complaints, strays, unkinded };
+}
+
+/** Whether a resource says that it is one of ours, whatever its kind. */
+export function isOfOurGroup(resource: Readonly<Record<string, unknown>>): boolean {
+  return String(resource["apiVersion"] ?? "").startsWith("mailroute.dev/");
+}
+
+type Documents = {
+  readonly documents: readonly YamlDocument.Parsed<ParsedNode>[];
+  readonly errors: readonly { readonly offset: number; readonly message: string }[];
+};
+
+class Enough extends Error {}
+
+/** Stops after a few errors: a large file of them would cost minutes and gigabytes. */
+function documentsIn(text: string, lineCounter: LineCounter): Documents {
+  const deep = tooDeepAt(text);
+  if (deep !== undefined) {
+    for (let at = -1; at < deep; ) {
+      lineCounter.addNewLine(at + 1);
+      const next = text.indexOf("\n", at + 1);
+      at = next === -1 ? deep : next;
+    }
+    return { documents: [], errors: [{ offset: deep, message: "brackets nested too deep" }] };
+  }
+  const documents: YamlDocument.Parsed<ParsedNode>[] = [];
+  const errors: { offset: number; message: string }[] = [];
+  const composer = new Composer({ lineCounter, prettyErrors: false });
+  countErrors(composer, (offset, message) => {
+    errors.push({ offset, message });
+    if (errors.length > complaintsMax) throw new Enough();
+  });
+  try {
+    const tokens = new Parser(lineCounter.addNewLine).parse(text);
+    for (const document of composer.compose(tokens, false, text.length)) {
+      if (errors.length === 0) {
+        for (const { pos, message } of document.errors) errors.push({ offset: pos[0], message });
+      }
+      documents.push(document);
+      if (documents.length > documentsMax) {
+        errors.push({ offset: 0, message: `more than ${documentsMax} documents: split the file` });
+        break;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Enough)) errors.push({ offset: 0, message: String(error) });
+  }
+  return { documents, errors };
+}
+
+type ErrorPlace = number | readonly number[] | { readonly offset: number };
+type OnError = (place: ErrorPlace, code: string, message: string, isWarning?: boolean) => void;
+
+/** The composer has no public way to be stopped; where its field goes away, all errors are collected. */
+function countErrors(composer: Composer, count: (offset: number, message: string) => void): void {
+  const hook = composer as unknown as { onError: OnError };
+  const { onError } = hook;
+  hook.onError = (place, code, message, isWarning) => {
+    onError(place, code, message, isWarning);
+    if (isWarning === true) return;
+    if (typeof place === "number") count(place, message);
+    else count("offset" in place ? place.offset : (place[0] ?? 0), message);
+  };
+}
+
+function tooDeepAt(text: string): number | undefined {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at] as string;
+    if (char === "[" || char === "{") depth += 1;
+    else if (char > " ") depth = 0;
+    if (depth > depthMax) return at;
+  }
+  return undefined;
 }
 
 /** The value, or the error of an alias bomb or a dangling alias. */

@@ -4,6 +4,7 @@
  */
 import { credentialOf, type Dictionary, dictionary, valuesOf } from "../../kube/secret-values.ts";
 import type { CompileInput } from "../../routing/compile.ts";
+import { salvageKeys } from "../../routing/field-reader.ts";
 import { parseMailGrant } from "../../routing/grants.ts";
 import { parseMailRoute } from "../../routing/parse-route.ts";
 import { hostsAnnotation, hostsIn, type SecretFacts } from "../../routing/references.ts";
@@ -28,6 +29,48 @@ function issuesOf(
   parsed: { ok: true } | { ok: false; issues: ReturnType<Check> },
 ): ReturnType<Check> {
   return parsed.ok ? [] : parsed.issues;
+}
+
+const keyLists = ["suffixes", "domains", "addresses"];
+/** Fields of a MailRoute's spec that hold no keys. */
+const otherFields = new Set([
+  "className",
+  "senders",
+  "access",
+  "target",
+  "protocol",
+  "heloName",
+  "tls",
+  "auth",
+  "delivery",
+  "retry",
+]);
+
+/**
+ * Of a resource that is wrong: whether all that it claims can be read nevertheless. A misspelt list cannot,
+ * nor can what a grant would have given.
+ */
+export function hasReadableKeys(kind: string, resource: object): boolean {
+  if (kind !== "MailRoute") return false;
+  const spec = dictionary(Reflect.get(resource, "spec"));
+  const isUnknownList = ([field, value]: [string, unknown]): boolean =>
+    !otherFields.has(field) &&
+    !keyLists.includes(field) &&
+    (Array.isArray(value) || typeof value === "string");
+  if (Object.entries(spec).some(isUnknownList)) return false;
+  const { senders } = spec;
+  return areReadable(spec) && (senders === undefined || areReadable(dictionary(senders)));
+}
+
+function areReadable(lists: Dictionary): boolean {
+  let listed = 0;
+  for (const name of keyLists) {
+    const list = lists[name];
+    if (list === undefined) continue;
+    if (!Array.isArray(list)) return false;
+    listed += new Set(list).size;
+  }
+  return listed > 0 && salvageKeys(lists).length === listed;
 }
 
 /** Draws a version for each content of a Secret, and remembers it for as long as the content stays. */

@@ -17,6 +17,9 @@ export type FromWorker =
       readonly manifest: string;
       /** Those that no earlier message carried. */
       readonly shards: ReadonlyMap<string, Uint8Array>;
+      /** It may be old, or lack keys: only explicit keys count. */
+      readonly stale: boolean;
+      /** It lacks keys of which nobody knows: suffixes do not count either. */
       readonly incomplete: boolean;
       readonly keys: number;
       readonly credentials: readonly VersionedCredential[];

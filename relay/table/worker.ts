@@ -15,14 +15,17 @@ import { emptyTable, keyCount, type RouteTable } from "../../routing/table.ts";
 import { assembleTable, decodeManifest, decodeShardOf, encode } from "../../routing/wire.ts";
 import { tableCopy, type WireTable } from "./copy.ts";
 import { Library } from "./library.ts";
-import { checkResource, gather, SecretVersions } from "./resources.ts";
+import { checkResource, gather, hasReadableKeys, SecretVersions } from "./resources.ts";
 import { createScanner } from "./scan.ts";
-import type { FromWorker, WorkerOptions } from "./worker-messages.ts";
+import type { FromWorker, Problem, WorkerOptions } from "./worker-messages.ts";
 
 const quietMs = 100;
 const holdOffMsMax = 1000;
 /** Where the file system tells nobody of changes (network volumes), we look ourselves. */
 const lookMs = 1000;
+/** At the start, how long files may take to stand still before there is a first table. */
+const patienceMs = 8000;
+const problemsMax = 100;
 const approvalFile = ".mailroute-approve";
 
 const options = workerData as WorkerOptions;
@@ -39,6 +42,9 @@ let recheckTimer: NodeJS.Timeout | undefined;
 let lastProblems = "";
 /** Digest of the table that the guard holds back; "" while it holds none. */
 let unapproved = "";
+/** What is wrong with the kept table, for as long as it matters. */
+let damage: string | undefined;
+let unsaved: string | undefined;
 
 function post(message: FromWorker): void {
   parentPort?.postMessage(message);
@@ -46,32 +52,45 @@ function post(message: FromWorker): void {
 
 async function start(): Promise<void> {
   const kept = await copy?.load();
-  if (kept !== undefined) restore(kept.wire);
+  if (kept?.wire !== undefined) restore(kept.wire);
+  else if (kept !== undefined) damaged(kept.damage);
   const library = new Library({
     namespace: options.installation.namespace,
     check: checkResource,
-    ...(kept === undefined ? {} : { lastGood: kept.lastGood }),
+    hasReadableKeys,
+    ...(kept?.lastGood !== undefined && { lastGood: kept.lastGood }),
   });
   const scanner = createScanner(options.directory);
   let dirty = true;
   let running = false;
+  let isWanted = false;
+  let again: NodeJS.Timeout | undefined;
+  const beganMs = performance.now();
   const refresh = async (): Promise<void> => {
     if (running) {
-      dirty = true;
+      isWanted = true;
       return;
     }
     running = true;
+    isWanted = false;
     try {
-      const changed = await scanner.scan(library);
+      const { changed, againMs } = await scanner.scan(library);
+      clearTimeout(again);
+      if (againMs !== undefined) again = setTimeout(() => void refresh(), againMs);
+      dirty ||= changed;
+      const isFirst = published.size === 0;
+      if (isFirst && againMs !== undefined && performance.now() - beganMs < patienceMs) return;
       const approved = unapproved !== "" && (await isApproved(unapproved));
-      if (changed || dirty || approved) {
+      if (dirty || approved) {
         dirty = false;
         await publish(library, recompileSoon);
       }
     } catch (error) {
       // An unmounted volume at the start: the table of the process before, as one that may be old.
       if (published.size === 0 && everPublished) {
-        await send({ library, incomplete: true, startedMs: Date.now(), credentials: [] });
+        const { incomplete } = library.view();
+        const startedMs = Date.now();
+        await send({ library, stale: true, incomplete, startedMs, credentials: [] });
       }
       problems([
         {
@@ -82,7 +101,7 @@ async function start(): Promise<void> {
     } finally {
       running = false;
     }
-    if (dirty) refreshSoon();
+    if (isWanted) refreshSoon();
   };
   let quiet: NodeJS.Timeout | undefined;
   let firstMs = 0;
@@ -125,13 +144,12 @@ function restore(wire: WireTable): void {
     parents = [manifest.digest, ...manifest.parents];
     everPublished = true;
   } catch (error) {
-    problems([
-      {
-        where: options.copyDirectory ?? "",
-        text: `the kept route table is damaged and not used: ${String(error)}`,
-      },
-    ]);
+    damaged(String(error));
   }
+}
+
+function damaged(why: string | undefined): void {
+  damage = `the kept route table is damaged and not used: ${why}`;
 }
 
 function watchDirectory(changed: () => void): void {
@@ -161,38 +179,55 @@ async function publish(library: Library, recompileSoon: () => void): Promise<voi
   if (result.recheckAtMs !== undefined) {
     recheckTimer = setTimeout(recompileSoon, Math.max(result.recheckAtMs - startedMs, 0) + 1);
   }
+  const broken = new Set(resources.filter((each) => each.broken === true).map(({ id }) => id));
   const found = complaints.map(({ file, line, text }) => ({ where: `${file}:${line}`, text }));
   for (const [id, verdict] of result.verdicts) {
-    if (verdict.kind === "other-class") continue;
+    // What is broken has been complained of with its line.
+    if (verdict.kind === "other-class" || broken.has(id)) continue;
     for (const { type, status, message } of verdict.conditions) {
       if (status === "False") found.push({ where: id, text: `${type}: ${message}` });
     }
   }
   const { table } = result;
   const judgement = everPublished ? judge({ previous, next: table }) : undefined;
-  const isHeld = judgement?.publish === false && !(await isApproved(table.digest));
-  unapproved = isHeld ? table.digest : "";
+  const isApprovedNow = await isApproved(table.digest);
+  const mend = `if that is meant: echo ${table.digest} > ${join(options.directory, approvalFile)}`;
+  const isHeld = judgement?.publish === false && !isApprovedNow;
+  const isEmpty = keyCount(table) === 0 && !isApprovedNow;
+  unapproved = isHeld || isEmpty ? table.digest : "";
   if (isHeld) {
-    const mend = `if that is meant: echo ${table.digest} > ${join(options.directory, approvalFile)}`;
     const text = `${judgement.why}; the table in force stays; ${mend}`;
     found.push({ where: options.directory, text });
     // Kept from an earlier process, the table in force has not been given out yet.
-    if (published.size === 0) await send({ library, incomplete, startedMs, credentials });
+    const stale = incomplete;
+    if (published.size === 0) await send({ library, stale, incomplete, startedMs, credentials });
   } else {
+    if (isEmpty) {
+      const what = routes.length === 0 ? "no MailRoute" : "no MailRoute with a key in force";
+      const text = `${what} in ${options.directory}: everything would go by MX; ${mend}`;
+      found.push({ where: options.directory, text });
+    }
     previous = table;
-    await send({ library, incomplete, startedMs, credentials });
+    const stale = incomplete || isEmpty;
+    if (!stale) damage = undefined;
+    await send({ library, stale, incomplete, startedMs, credentials });
+  }
+  for (const text of [damage, unsaved]) {
+    if (text !== undefined) found.push({ where: options.copyDirectory ?? "", text });
   }
   problems(found);
 }
 
 type Sending = {
   readonly library: Library;
+  readonly stale: boolean;
   readonly incomplete: boolean;
   readonly startedMs: number;
   readonly credentials: ReturnType<typeof gather>["credentials"];
 };
 
-async function send({ library, incomplete, startedMs, credentials }: Sending): Promise<void> {
+async function send(sending: Sending): Promise<void> {
+  const { library, stale, incomplete, startedMs, credentials } = sending;
   const encoded = encode(previous, {
     sha256,
     gzip: gzipSync,
@@ -213,6 +248,7 @@ async function send({ library, incomplete, startedMs, credentials }: Sending): P
     kind: "table",
     manifest,
     shards: fresh,
+    stale,
     incomplete,
     keys,
     credentials,
@@ -225,13 +261,9 @@ async function send({ library, incomplete, startedMs, credentials }: Sending): P
       fresh: encoded.shards,
       lastGood: library.lastGood(),
     });
+    unsaved = undefined;
   } catch (error) {
-    problems([
-      {
-        where: options.copyDirectory ?? "",
-        text: `the route table could not be kept for a restart: ${String(error)}`,
-      },
-    ]);
+    unsaved = `the route table could not be kept for a restart: ${String(error)}`;
   }
 }
 
@@ -244,7 +276,9 @@ async function isApproved(digest: string): Promise<boolean> {
 }
 
 /** Told only when they change. */
-function problems(list: readonly { readonly where: string; readonly text: string }[]): void {
+function problems(all: readonly Problem[]): void {
+  const more = { where: options.directory, text: `and ${all.length - problemsMax} more` };
+  const list = all.length > problemsMax ? [...all.slice(0, problemsMax), more] : all;
   const text = JSON.stringify(list);
   if (text === lastProblems) return;
   lastProblems = text;
