@@ -55,8 +55,7 @@ export function tableCopy(directory: string): TableCopy {
     async load() {
       let kept: Index;
       try {
-        kept = JSON.parse(await readFile(index, "utf8")) as Index;
-        if (kept === null || typeof kept !== "object") throw new Error("table.json is no index");
+        kept = indexIn(await readFile(index, "utf8"));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
         return { wire: undefined, lastGood: undefined, damage: String(error) };
@@ -79,8 +78,10 @@ export function tableCopy(directory: string): TableCopy {
       await mkdir(directory, { recursive: true, mode: 0o700 });
       for (const [name, bytes] of fresh) if (!whole.has(name)) unsaved.set(name, bytes);
       for (const [name, bytes] of unsaved) {
-        if (shards.includes(name)) await writeWhole(directory, name, bytes);
-        if (shards.includes(name)) whole.add(name);
+        if (shards.includes(name)) {
+          await writeWhole(directory, name, bytes);
+          whole.add(name);
+        }
         unsaved.delete(name);
       }
       const { files, missing } = lastGood;
@@ -94,6 +95,17 @@ export function tableCopy(directory: string): TableCopy {
       }
     },
   };
+}
+
+/** Throws where the text is no index. */
+function indexIn(text: string): Index {
+  const index = JSON.parse(text) as Partial<Index> | null;
+  const { manifest, shards, lastGood } = index ?? {};
+  const isIndex = typeof manifest === "string" && Array.isArray(shards);
+  if (!isIndex || typeof lastGood !== "object" || lastGood === null) {
+    throw new Error("table.json is not what was written");
+  }
+  return index as Index;
 }
 
 function hashOf(bytes: Uint8Array): string {
