@@ -5,68 +5,16 @@
 import assert from "node:assert/strict";
 import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { stringify } from "yaml";
 import { countingDns } from "../ledger/dns.ts";
-import {
-  eventually,
-  hostsRoute,
-  type ProcessOptions,
-  type RelayProcess,
-  relayProcess,
-} from "../ledger/relay-process.ts";
+import { eventually, hostsRoute } from "../ledger/relay-process.ts";
 import { greeted, hand, idIn, say, send } from "./client.ts";
-import { admin, drained, type Hosts, logged, startHosts, untilLogged } from "./hosts.ts";
+import { admin, drained, logged, untilLogged } from "./hosts.ts";
+import { fileOf, hostOf, metricsOf, prepare, swap, untilReadyz } from "./reload-site.ts";
 
 const bounded = { timeout: 60_000 };
 const fast = { retry: { initial: "1s", max: "1s" } };
-
-type Site = { readonly hosts: Hosts; readonly relay: RelayProcess };
-
-/** A relay that has not been started, and hosts. */
-async function prepare(
-  context: TestContext,
-  names: readonly string[],
-  options: ProcessOptions = {},
-): Promise<Site> {
-  const hosts = await startHosts(names);
-  const relay = relayProcess(options);
-  context.after(async () => {
-    await relay.close();
-    await hosts.close();
-  });
-  return { hosts, relay };
-}
-
-/** Does something to the files and waits for the table that comes of it. */
-async function swap(relay: RelayProcess, change: () => void): Promise<void> {
-  const before = logged(relay, "table").length;
-  change();
-  const changed = (): boolean => logged(relay, "table").length > before;
-  await eventually(changed, { msMax: 10_000, what: "a new table is in force" });
-}
-
-async function untilReadyz(relay: RelayProcess, wanted: RegExp): Promise<string> {
-  let body = "";
-  const says = async (): Promise<boolean> => {
-    body = (await admin(relay, "/readyz")).body;
-    return wanted.test(body);
-  };
-  await eventually(says, { msMax: 10_000, what: `/readyz says ${wanted}` }).catch((error) => {
-    throw new Error(`${error.message}, but: ${body}`, { cause: error });
-  });
-  return body;
-}
-
-async function hostOf({ hosts, relay }: Site, to: string): Promise<string | undefined> {
-  hosts.clear();
-  const answers = await send(relay.port(), { to: [to] });
-  idIn(answers.data);
-  await drained(relay);
-  return hosts.arrivals.map(({ host }) => host).join(" and ");
-}
-
-const fileOf = (relay: RelayProcess, name: string): string => join(relay.directory, "routes", name);
 
 test(
   "reload: an edited file sends the next message elsewhere, over a connection that stays",
@@ -209,101 +157,6 @@ test(
   },
 );
 
-test(
-  "first start: with a broken file the table is incomplete, and what no key names gets 451 instead of MX",
-  bounded,
-  async (context) => {
-    const dns = await countingDns();
-    context.after(() => dns.close());
-    const site = await prepare(context, ["one"], { dns: { servers: [dns.address] } });
-    const { hosts, relay } = site;
-    relay.routes("good.yaml", [
-      hostsRoute("good", { domains: ["good.test"], suffixes: ["wide.test"] }, hosts.target("one")),
-      hostsRoute(
-        "all",
-        { suffixes: ["."], senders: { domains: ["dot.test"] } },
-        hosts.target("one"),
-      ),
-    ]);
-    relay.routes(
-      "bad.yaml",
-      "apiVersion: mailroute.dev/v1alpha1\nkind: MailRoute\nmetadata: {name: bad}\nspec: {suffixes: [bad.test]\n",
-    );
-    await relay.start();
-    const answers = await send(relay.port(), {
-      to: ["a@good.test", "a@bad.test", "a@away.test", "a@bad.wide.test"],
-    });
-    assert.deepEqual(
-      answers.rcpt.map((reply) => reply.slice(0, 9)),
-      ["250 2.1.5", "451 4.3.0", "451 4.3.0", "451 4.3.0"],
-      "a suffix may be wider than a key that nobody could read",
-    );
-    const byDot = await send(relay.port(), { from: "me@dot.test", to: ["a@bad.test"] });
-    assert.deepEqual(
-      byDot.rcpt.map((reply) => reply.slice(0, 9)),
-      ["451 4.3.0"],
-      "not by the rule for every domain",
-    );
-    const body = await untilReadyz(relay, /bad\.yaml:\d+: not YAML/);
-    assert.match(body, /old or incomplete/);
-    // Saved again as broken as before, and started again: what it holds is still not known.
-    const stays = async (): Promise<void> => {
-      const { stale } = JSON.parse((await admin(relay, "/revision")).body);
-      assert.equal(stale, true);
-      const { rcpt } = await send(relay.port(), { to: ["a@bad.test", "a@bad.wide.test"] });
-      assert.deepEqual([...new Set(rcpt.map((reply) => reply.slice(0, 9)))], ["451 4.3.0"]);
-    };
-    await swap(relay, () =>
-      relay.routes("bad.yaml", `${readFileSync(fileOf(relay, "bad.yaml"), "utf8")}# again\n`),
-    );
-    await stays();
-    await relay.kill("SIGTERM");
-    await relay.start();
-    await stays();
-    await drained(relay);
-    assert.deepEqual(
-      hosts.arrivals.map(({ recipients }) => recipients),
-      [["a@good.test"]],
-    );
-    assert.deepEqual(dns.questions(), []);
-    await swap(relay, () =>
-      relay.routes("bad.yaml", [
-        hostsRoute("bad", { suffixes: ["bad.test"] }, hosts.target("one")),
-      ]),
-    );
-    await untilReadyz(relay, /^ready\n$/);
-    assert.equal(await hostOf(site, "a@bad.test"), "one");
-    assert.match((await send(relay.port(), { from: "", to: ["a@away.test"] })).data, /^250 /);
-    await drained(relay);
-    assert.deepEqual([...new Set(dns.questions())], ["away.test"]);
-  },
-);
-
-test(
-  "restart: a file that broke meanwhile is known from the kept copy",
-  bounded,
-  async (context) => {
-    const site = await prepare(context, ["one", "two"]);
-    const { hosts, relay } = site;
-    const routes = (host: string) => [
-      hostsRoute("x", { suffixes: ["x.test"] }, hosts.target(host)),
-    ];
-    relay.routes("x.yaml", routes("one"));
-    await relay.start();
-    await swap(relay, () => relay.routes("x.yaml", routes("two")));
-    assert.equal(await hostOf(site, "a@x.test"), "two");
-    await relay.kill("SIGTERM");
-    writeFileSync(fileOf(relay, "x.yaml"), "kind: MailRoute\nspec: [");
-    await relay.start();
-    await untilReadyz(relay, /x\.yaml:\d+: not YAML/);
-    assert.equal(await hostOf(site, "a@x.test"), "two");
-    const digest = JSON.parse((await admin(relay, "/revision")).body);
-    assert.equal(digest.stale, false);
-    await swap(relay, () => relay.routes("x.yaml", routes("one")));
-    assert.equal(await hostOf(site, "a@x.test"), "one");
-  },
-);
-
 test("guard: deleting most files keeps the table in force, says how to approve, over a restart too", {
   timeout: 90_000,
 }, async (context) => {
@@ -393,7 +246,3 @@ test(
     assert.deepEqual(dns.questions(), []);
   },
 );
-
-async function metricsOf(relay: RelayProcess): Promise<string> {
-  return (await admin(relay, "/metrics")).body;
-}
