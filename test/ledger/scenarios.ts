@@ -9,7 +9,7 @@ export type Load = {
 };
 
 const steady = 40;
-const settleMs = 60_000;
+const settleMs = 300_000;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Domains d0..d39.test to "one", moving.test to and fro, flapping.test to a sink that comes and goes. */
