@@ -262,6 +262,14 @@ test("library: of one file at most ten complaints are told, and how many more th
   assert.match(complaints.at(-1)?.text ?? "", /^and \d+ more in this file$/);
   read(shelf, "b.yaml", "a: @\n".repeat(400_000));
   assert.equal(shelf.view().complaints.filter(({ file }) => file === "b.yaml").length, 11);
+  read(shelf, "brackets.yaml", "- [[[[x]]]]\n".repeat(170_000));
+  assert.match(JSON.stringify(shelf.view().complaints), /too many brackets/);
+  const keys = Array.from({ length: 200_000 }, (_, index) => `k${index}:\n`);
+  read(shelf, "keys.yaml", keys.join(""));
+  assert.match(JSON.stringify(shelf.view().complaints), /a map with too many keys/);
   read(shelf, "c.yaml", "[".repeat(2_000_000));
-  assert.match(shelf.view().complaints.at(-1)?.text ?? "", /nested too deep/);
+  assert.match(
+    JSON.stringify(shelf.view().complaints),
+    /"c\.yaml","line":1,"text":"not YAML: too many/,
+  );
 });

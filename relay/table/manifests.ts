@@ -44,8 +44,11 @@ export type ManifestSource = {
 /** Complaints of one file, and documents that a file may have: what is beyond is not even read. */
 export const complaintsMax = 10;
 const documentsMax = 20_000;
-/** Brackets opened one in the other: the parser's time and memory grow with them. */
+/** Brackets opened one in the other, and in all: the parser needs a kilobyte or more for each. */
 const depthMax = 100;
+const bracketsMax = 100_000;
+/** Of keys of a map with each other: thousands of keys are no resource. */
+const comparisonsMax = 20_000_000;
 /** `namespace` is for resources that name none. Documents that are not Kubernetes resources are skipped. */
 export function parseManifests({ file, text, namespace }: ManifestSource): ParsedFile {
   const lineCounter = new LineCounter();
@@ -96,18 +99,27 @@ class Enough extends Error {}
 
 /** Stops after a few errors: a large file of them would cost minutes and gigabytes. */
 function documentsIn(text: string, lineCounter: LineCounter): Documents {
-  const deep = tooDeepAt(text);
+  const deep = tooManyBracketsAt(text);
   if (deep !== undefined) {
     for (let at = -1; at < deep; ) {
       lineCounter.addNewLine(at + 1);
       const next = text.indexOf("\n", at + 1);
       at = next === -1 ? deep : next;
     }
-    return { documents: [], errors: [{ offset: deep, message: "brackets nested too deep" }] };
+    return {
+      documents: [],
+      errors: [{ offset: deep, message: "too many brackets, or nested too deep" }],
+    };
   }
   const documents: YamlDocument.Parsed<ParsedNode>[] = [];
   const errors: { offset: number; message: string }[] = [];
-  const composer = new Composer({ lineCounter, prettyErrors: false });
+  let comparisons = 0;
+  const isSameKey = (a: ParsedNode, b: ParsedNode): boolean => {
+    comparisons += 1;
+    if (comparisons > comparisonsMax) throw new Enough("a map with too many keys");
+    return a === b || (isScalar(a) && isScalar(b) && a.value === b.value);
+  };
+  const composer = new Composer({ lineCounter, prettyErrors: false, uniqueKeys: isSameKey });
   countErrors(composer, (offset, message) => {
     errors.push({ offset, message });
     if (errors.length > complaintsMax) throw new Enough();
@@ -125,7 +137,8 @@ function documentsIn(text: string, lineCounter: LineCounter): Documents {
       }
     }
   } catch (error) {
-    if (!(error instanceof Enough)) errors.push({ offset: 0, message: String(error) });
+    if (!(error instanceof Enough && errors.length > 0))
+      errors.push({ offset: 0, message: (error as Error).message });
   }
   return { documents, errors };
 }
@@ -145,13 +158,16 @@ function countErrors(composer: Composer, count: (offset: number, message: string
   };
 }
 
-function tooDeepAt(text: string): number | undefined {
+function tooManyBracketsAt(text: string): number | undefined {
   let depth = 0;
+  let brackets = 0;
   for (let at = 0; at < text.length; at++) {
     const char = text[at] as string;
-    if (char === "[" || char === "{") depth += 1;
-    else if (char > " ") depth = 0;
-    if (depth > depthMax) return at;
+    if (char === "[" || char === "{") {
+      depth += 1;
+      brackets += 1;
+    } else if (char > " ") depth = 0;
+    if (depth > depthMax || brackets > bracketsMax) return at;
   }
   return undefined;
 }
