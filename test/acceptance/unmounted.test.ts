@@ -28,6 +28,8 @@ test("reload: a directory that is gone at a restart leaves the kept table in for
     hostsRoute("a", { suffixes: ["kept.test"] }, [{ host: "127.0.0.1", port: sink.port }]),
   ]);
   await relay.start();
+  const isKept = (): boolean => existsSync(join(relay.directory, "spool/table/table.json"));
+  await eventually(isKept, { msMax: 10_000, what: "the table is kept" });
   await relay.kill("SIGTERM");
   renameSync(routes, `${routes}-unmounted`);
   await relay.start();

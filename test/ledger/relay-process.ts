@@ -12,6 +12,8 @@ import type { ConfigInput } from "../../relay/config/config.ts";
 
 const root = join(import.meta.dirname, "../..");
 const logLinesKept = 2000;
+/** Longer than a relay waits for the API server before it takes its copy. */
+const startMsMax = 60_000;
 
 export type RelayProcess = {
   readonly directory: string;
@@ -70,6 +72,11 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
         words = (words + chunk.toString()).slice(-4000);
       });
       await new Promise<void>((resolve, reject) => {
+        const late = setTimeout(() => {
+          started.kill("SIGKILL");
+          reject(new Error(`the relay does not start: ${JSON.stringify(log.slice(-5))} ${words}`));
+        }, startMsMax);
+        started.once("exit", () => clearTimeout(late));
         let rest = "";
         started.stdout.on("data", (chunk: Buffer) => {
           if (!keepLog && child === started) return;
@@ -82,6 +89,7 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
             ports = portsIn(String(event["listeners"]));
             admin = Number(event["admin"]);
             child = started;
+            clearTimeout(late);
             resolve();
           }
           if (log.length > 2 * logLinesKept) log = log.slice(-logLinesKept);
