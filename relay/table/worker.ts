@@ -9,12 +9,13 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { compile } from "../../routing/compile.ts";
+import { type Compiled, compile } from "../../routing/compile.ts";
 import { judge } from "../../routing/guard.ts";
 import { emptyTable, keyCount, type RouteTable } from "../../routing/table.ts";
 import { assembleTable, decodeManifest, decodeShardOf, encode } from "../../routing/wire.ts";
-import { tableCopy, type WireTable } from "./copy.ts";
-import { Library } from "./library.ts";
+import { type Keeping, tableCopy, type WireTable } from "./copy.ts";
+import { Library, type Resource } from "./library.ts";
+import type { Complaint } from "./manifests.ts";
 import { checkResource, gather, hasReadableKeys, SecretVersions } from "./resources.ts";
 import { createScanner } from "./scan.ts";
 import type { FromWorker, Problem, WorkerOptions } from "./worker-messages.ts";
@@ -90,7 +91,7 @@ async function start(): Promise<void> {
       if (published.size === 0 && everPublished) {
         const { incomplete } = library.view();
         const startedMs = Date.now();
-        await send({ library, stale: true, incomplete, startedMs, credentials: [] });
+        send({ library, stale: true, incomplete, startedMs, credentials: [] });
       }
       problems([
         {
@@ -179,15 +180,7 @@ async function publish(library: Library, recompileSoon: () => void): Promise<voi
   if (result.recheckAtMs !== undefined) {
     recheckTimer = setTimeout(recompileSoon, Math.max(result.recheckAtMs - startedMs, 0) + 1);
   }
-  const broken = new Set(resources.filter((each) => each.broken === true).map(({ id }) => id));
-  const found = complaints.map(({ file, line, text }) => ({ where: `${file}:${line}`, text }));
-  for (const [id, verdict] of result.verdicts) {
-    // What is broken has been complained of with its line.
-    if (verdict.kind === "other-class" || broken.has(id)) continue;
-    for (const { type, status, message } of verdict.conditions) {
-      if (status === "False") found.push({ where: id, text: `${type}: ${message}` });
-    }
-  }
+  const found = problemsOf(complaints, resources, result.verdicts);
   const { table } = result;
   const judgement = everPublished ? judge({ previous, next: table }) : undefined;
   const isApprovedNow = await isApproved(table.digest);
@@ -195,12 +188,15 @@ async function publish(library: Library, recompileSoon: () => void): Promise<voi
   const isHeld = judgement?.publish === false && !isApprovedNow;
   const isEmpty = keyCount(table) === 0 && !isApprovedNow;
   unapproved = isHeld || isEmpty ? table.digest : "";
+  let keeping: Keeping | undefined;
   if (isHeld) {
     const text = `${judgement.why}; the table in force stays; ${mend}`;
     found.push({ where: options.directory, text });
     // Kept from an earlier process, the table in force has not been given out yet.
     const stale = incomplete;
-    if (published.size === 0) await send({ library, stale, incomplete, startedMs, credentials });
+    if (published.size === 0) {
+      keeping = send({ library, stale, incomplete, startedMs, credentials });
+    }
   } else {
     if (isEmpty) {
       const what = routes.length === 0 ? "no MailRoute" : "no MailRoute with a key in force";
@@ -210,12 +206,34 @@ async function publish(library: Library, recompileSoon: () => void): Promise<voi
     previous = table;
     const stale = incomplete || isEmpty;
     if (!stale) damage = undefined;
-    await send({ library, stale, incomplete, startedMs, credentials });
+    keeping = send({ library, stale, incomplete, startedMs, credentials });
   }
-  for (const text of [damage, unsaved]) {
-    if (text !== undefined) found.push({ where: options.copyDirectory ?? "", text });
+  const ofCopy = (): Problem[] =>
+    [damage, unsaved]
+      .filter((text) => text !== undefined)
+      .map((text) => ({ where: options.copyDirectory ?? "", text }));
+  // Told before the disk has answered: whoever asks sees table and problems together.
+  problems([...found, ...ofCopy()]);
+  if (keeping === undefined) return;
+  await keep(keeping);
+  problems([...found, ...ofCopy()]);
+}
+
+function problemsOf(
+  complaints: readonly Complaint[],
+  resources: readonly Resource[],
+  verdicts: Compiled["verdicts"],
+): Problem[] {
+  const broken = new Set(resources.filter((each) => each.broken === true).map(({ id }) => id));
+  const found = complaints.map(({ file, line, text }) => ({ where: `${file}:${line}`, text }));
+  for (const [id, verdict] of verdicts) {
+    // What is broken has been complained of with its line.
+    if (verdict.kind === "other-class" || broken.has(id)) continue;
+    for (const { type, status, message } of verdict.conditions) {
+      if (status === "False") found.push({ where: id, text: `${type}: ${message}` });
+    }
   }
-  problems(found);
+  return found;
 }
 
 type Sending = {
@@ -226,7 +244,8 @@ type Sending = {
   readonly credentials: ReturnType<typeof gather>["credentials"];
 };
 
-async function send(sending: Sending): Promise<void> {
+/** What of it is to be kept for a restart. */
+function send(sending: Sending): Keeping {
   const { library, stale, incomplete, startedMs, credentials } = sending;
   const encoded = encode(previous, {
     sha256,
@@ -254,13 +273,17 @@ async function send(sending: Sending): Promise<void> {
     credentials,
     ms: Date.now() - startedMs,
   });
+  return {
+    manifest,
+    shards: [...encoded.shards.keys()],
+    fresh: encoded.shards,
+    lastGood: library.lastGood(),
+  };
+}
+
+async function keep(keeping: Keeping): Promise<void> {
   try {
-    await copy?.save({
-      manifest,
-      shards: [...encoded.shards.keys()],
-      fresh: encoded.shards,
-      lastGood: library.lastGood(),
-    });
+    await copy?.save(keeping);
     unsaved = undefined;
   } catch (error) {
     unsaved = `the route table could not be kept for a restart: ${String(error)}`;
