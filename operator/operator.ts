@@ -2,15 +2,16 @@
  * The operator, put together: watch, lease, passes, statuses, probes. Loop: it owns when a pass runs and when
  * relays are asked; reconcile.ts is what a pass does. Everyone watches; only the leader writes.
  */
-import type { Api, ApiOptions } from "../kube/api.ts";
+import type { Api, ApiOptions, KubeObject } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
 import { type Readiness, startProbes } from "../kube/probes.ts";
 import { type Reflector, reflect, type WatchState } from "../kube/reflector.ts";
-import type { RouteId } from "../routing/route.ts";
+import type { Note } from "./conditions.ts";
 import { LentSecrets } from "./credentials.ts";
 import { postEvent } from "./events.ts";
 import { HoldOff } from "./hold-off.ts";
 import { holdLease } from "./lease.ts";
+import { Lender } from "./lend.ts";
 import { createOperatorLog, type OperatorLog } from "./log.ts";
 import { createOperatorMetrics } from "./metrics.ts";
 import { Programmed, type RelayAnswer } from "./programmed.ts";
@@ -46,7 +47,6 @@ const askMs = 2000;
 /** After a pass that failed. */
 const againMs = 2000;
 const statusesAtOnceMax = 10;
-const approvalAnnotation = "mailroute.dev/approve";
 
 const paths: Readonly<Record<Kind, string>> = {
   MailRoute: "/apis/mailroute.dev/v1alpha1/mailroutes",
@@ -140,6 +140,7 @@ class Session {
       log,
       now: Date.now,
       concurrencyMax: statusesAtOnceMax,
+      note: (object, note) => this.#post(object, note),
     });
     this.#holdOff = new HoldOff({ quietMs, waitMsMax, run: async () => await this.#pass() });
   }
@@ -201,21 +202,21 @@ class Session {
   async #reconcilerNow(): Promise<Reconciler> {
     if (this.#reconciler !== undefined) return this.#reconciler;
     const { api, settings, log } = this.#options;
+    const { namespace, name } = settings;
     this.#publisher = this.#newPublisher();
     const reconciler = new Reconciler({
       store: this.#store,
-      secrets: new LentSecrets({
-        api,
-        namespace: settings.namespace,
-        name: `${settings.name}-credentials`,
-      }),
+      secrets: new LentSecrets(api),
+      lender: new Lender({ api, namespace, name, now: Date.now }),
       publisher: this.#publisher,
       programmed: this.#programmed,
       statuses: this.#statuses,
       installation: settings.installation,
       log,
-      approved: async () => await this.#publisher.annotation(approvalAnnotation),
-      event: (route, note) => this.#note(route, note),
+      event: (route, note) => {
+        const object = this.#store.all("MailRoute").get(route);
+        if (object !== undefined) this.#post(object, { type: "Warning", ...note });
+      },
       now: Date.now,
     });
     await reconciler.restore();
@@ -234,7 +235,8 @@ class Session {
         const waitMs = Math.max(pass.recheckAtMs - Date.now(), 0) + 1;
         this.#recheckTimer = setTimeout(() => this.#holdOff.touch(), waitMs);
       }
-      this.#statuses.forget(this.#store.all("MailRoute"));
+      this.#statuses.forget("mailroutes", this.#store.all("MailRoute").values());
+      this.#statuses.forget("mailgrants", this.#store.all("MailGrant").values());
       this.#askOftenUntilMs = performance.now() + askOftenForMs;
       this.#askIn(0);
     } catch (error) {
@@ -266,10 +268,8 @@ class Session {
     this.#askIn(isOften ? askOftenMs : askMs);
   }
 
-  #note(route: RouteId, note: { readonly reason: string; readonly message: string }): void {
-    const object = this.#store.all("MailRoute").get(route);
-    if (object === undefined) return;
+  #post(object: KubeObject, note: Note): void {
     const { api, settings } = this.#options;
-    void postEvent(api, settings.identity, { object, type: "Warning", ...note });
+    void postEvent(api, { identity: settings.identity, object, note });
   }
 }

@@ -31,6 +31,7 @@ export class Overtaken extends Error {
 
 /** No label of Helm's or a GitOps tool's: nobody but the operator may prune these. */
 const tableLabel = "mailroute.dev/table";
+const approvalAnnotation = "mailroute.dev/approve";
 const tablesKept = 3;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
@@ -74,8 +75,14 @@ export class Publisher {
     return assembleTable(this.#manifest, shards);
   }
 
-  /** An annotation of the manifest as it stands now: how a person approves. */
-  async annotation(name: string): Promise<string | undefined> {
+  /** How a person says that a table may be published although the guard holds it back. */
+  approveCommand(digest: string): string {
+    const { namespace } = this.#options;
+    return `kubectl annotate configmap ${this.#manifestName} --namespace ${namespace} --overwrite ${approvalAnnotation}=${digest}`;
+  }
+
+  /** The digest that a person has approved, as the manifest's annotation says now. */
+  async approved(): Promise<string | undefined> {
     const { status, body } = await this.#options.api.request({
       path: this.#path(this.#manifestName),
     });
@@ -83,7 +90,9 @@ export class Publisher {
     // Whoever annotates it makes a new version of what we wrote: that one is ours to replace.
     const isOurs = manifestOf(body).manifest === JSON.stringify(this.#manifest);
     if (isOurs) this.#version = body.metadata?.resourceVersion;
-    return (body.metadata?.["annotations"] as Record<string, string> | undefined)?.[name];
+    return (body.metadata?.["annotations"] as Record<string, string> | undefined)?.[
+      approvalAnnotation
+    ];
   }
 
   /** True where something was written. Throws Overtaken, or an Error with the API server's words. */

@@ -5,10 +5,7 @@ import type { RouteId } from "../routing/route.ts";
 import type { Store } from "./store.ts";
 
 /** The facts of those Secrets that are lent to anybody; by "namespace/name". */
-export type SecretContents = ReadonlyMap<
-  string,
-  { readonly version: string; readonly keys: readonly string[] }
->;
+export type SecretContents = ReadonlyMap<string, Pick<SecretFacts, "version" | "keys" | "problem">>;
 
 export type Snapshot = Pick<CompileInput, "routes" | "grants" | "references">;
 
@@ -29,8 +26,9 @@ export function snapshotOf(store: Store, contents: SecretContents): Snapshot {
   for (const [id, { metadata }] of store.all("Secret")) {
     const content = contents.get(id);
     // Not lent, or not read yet: it is there, and shown to nobody.
-    const { version = "", keys = [] } = content ?? {};
-    secrets.set(id, { version, keys, hosts: hostsOf(metadata) });
+    const { version = "", keys = [], problem } = content ?? {};
+    const hosts = hostsOf(metadata);
+    secrets.set(id, { version, keys, hosts, ...(problem !== undefined && { problem }) });
   }
   return { routes, grants, references: { secrets, namespaces } };
 }

@@ -1,23 +1,25 @@
 /** Writes statuses, so many at a time, only those that differ from what stands. Adapter. */
 import type { Api, KubeObject } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
-import type { Verdict } from "../routing/verdict.ts";
+import { type Condition, type Note, notesOf } from "./conditions.ts";
 import type { OperatorLog } from "./log.ts";
-import { nextStatus, type Served, type Status } from "./status.ts";
 import { idOf } from "./store.ts";
+
+type Status = { readonly conditions: readonly Condition[] };
 
 export type StatusWriterOptions = {
   readonly api: Api;
   readonly log: OperatorLog;
   readonly now: () => number;
   readonly concurrencyMax: number;
+  /** A change that its owner should see; after the status that says it. */
+  readonly note: (object: KubeObject, note: Note) => void;
 };
 
-type Work = {
-  readonly object: KubeObject;
-  readonly verdict: Exclude<Verdict, { kind: "other-class" }>;
-  readonly served: Served;
-};
+export type Plural = "mailroutes" | "mailgrants";
+
+/** The next status of the object as it stands, undefined where that says the same. `now` is RFC 3339. */
+export type Plan = (standing: KubeObject, now: string) => Status | undefined;
 
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
@@ -34,27 +36,26 @@ export class StatusWriter {
     this.#options = options;
   }
 
-  write({ object, verdict, served }: Work): void {
-    const id = idOf(object);
-    const last = this.#written.get(id);
+  write(plural: Plural, object: KubeObject, plan: Plan): void {
+    const path = pathOf(plural, object);
+    const last = this.#written.get(path);
     const upon = object.metadata?.resourceVersion;
     const standing =
       last !== undefined && last.upon === upon ? { ...object, status: last.status } : object;
-    const status = nextStatus({
-      object: standing,
-      verdict,
-      served,
-      now: new Date(this.#options.now()).toISOString(),
-    });
+    const status = plan(standing, new Date(this.#options.now()).toISOString());
     if (status === undefined) return;
-    this.#written.set(id, { upon, status });
-    this.#waiting.push(async () => await this.#put(object, status));
+    this.#written.set(path, { upon, status });
+    const before = ((standing["status"] ?? {}) as Partial<Status>).conditions ?? [];
+    const notes = notesOf(before, status.conditions);
+    this.#waiting.push(async () => await this.#put({ path, object, status, notes }));
     this.#run();
   }
 
   /** Forgets what it knows of objects that are gone. */
-  forget(present: ReadonlyMap<string, unknown>): void {
-    for (const id of this.#written.keys()) if (!present.has(id)) this.#written.delete(id);
+  forget(plural: Plural, present: Iterable<KubeObject>): void {
+    const paths = new Set([...present].map((object) => pathOf(plural, object)));
+    for (const path of this.#written.keys())
+      if (path.includes(`/${plural}/`) && !paths.has(path)) this.#written.delete(path);
   }
 
   settled(): Promise<void> {
@@ -76,31 +77,40 @@ export class StatusWriter {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  async #put(object: KubeObject, status: Status): Promise<void> {
-    const { namespace, name, uid } = object.metadata ?? {};
-    const id = idOf(object);
+  async #put({ path, object, status, notes }: Work): Promise<void> {
+    const { api, log, note } = this.#options;
+    const failed = (text: string): void => log.problem({ where: idOf(object), text });
     try {
-      const answer = await this.#options.api.request({
+      const { status: code, body } = await api.request({
         method: "PATCH",
-        path: `/apis/mailroute.dev/v1alpha1/namespaces/${String(namespace)}/mailroutes/${String(name)}/status`,
+        path: `${path}/status`,
         contentType: "application/merge-patch+json",
         // With the uid: a resource deleted and made again is another one.
-        body: { metadata: { uid }, status },
+        body: { metadata: { uid: object.metadata?.["uid"] }, status },
       });
-      if (answer.status < 300) return;
-      this.#written.delete(id);
-      if (answer.status !== 404 && answer.status !== 409) {
-        this.#options.log.problem({
-          where: id,
-          text: `writing its status answered ${answer.status}: ${answer.body.message ?? ""}`,
-        });
+      if (code < 300) {
+        for (const each of notes) note(object, each);
+        return;
       }
+      this.#written.delete(path);
+      if (code !== 404 && code !== 409)
+        failed(`writing its status answered ${code}: ${body.message ?? ""}`);
     } catch (error) {
-      this.#written.delete(id);
-      this.#options.log.problem({
-        where: id,
-        text: `writing its status: ${errorText(error)}`,
-      });
+      this.#written.delete(path);
+      failed(`writing its status: ${errorText(error)}`);
     }
   }
+}
+
+type Work = {
+  readonly path: string;
+  readonly object: KubeObject;
+  readonly status: Status;
+  readonly notes: readonly Note[];
+};
+
+function pathOf(plural: Plural, { metadata }: KubeObject): string {
+  const { namespace, name } = metadata ?? {};
+  const within = namespace === undefined ? "" : `/namespaces/${String(namespace)}`;
+  return `/apis/mailroute.dev/v1alpha1${within}/${plural}/${String(name)}`;
 }

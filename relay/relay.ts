@@ -17,12 +17,20 @@ import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
 import type { Endpoint } from "./delivery/own.ts";
 import { createResolver } from "./delivery/resolver.ts";
-import { gaugesOf, type RelayState, readiness, reportProblems, revisionOf } from "./facts.ts";
+import {
+  gaugesOf,
+  generationIn,
+  type RelayState,
+  readiness,
+  reportProblems,
+  revisionOf,
+} from "./facts.ts";
 import { ReceivingBytes } from "./listener/limits.ts";
 import { createListener, type Listener } from "./listener/server.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
+import { RouteHealth } from "./observe/route-health.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
 import { createIds } from "./reception/ids.ts";
@@ -116,7 +124,8 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   closers.defer(() => log.stopped({ queued: state.queue?.size ?? 0 }));
   const tables = new TableHolder();
   const metrics = createMetrics(gaugesOf({ state, spool, tables }));
-  const observed = observe(log, metrics);
+  const health = new RouteHealth((route) => generationIn(tables, route));
+  const observed = observe(log, metrics, health);
   const credentials = new CredentialStore();
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
   const certificate = await certificateOf(site);
@@ -125,7 +134,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     ...config.admin,
     metrics: async () => await metrics.registry.metrics(),
     readiness: () => readiness(site),
-    revision: () => revisionOf(tables),
+    revision: () => revisionOf(tables, health),
   });
   closers.defer(() => admin.close());
   await firstTable(source.first, log);

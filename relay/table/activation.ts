@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
-import { keyCount } from "../../routing/table.ts";
+import { keyCount, type RouteTable } from "../../routing/table.ts";
 import {
   assembleSteps,
   type DecodedShard,
@@ -25,8 +25,8 @@ export type Offer = {
   readonly incomplete?: boolean;
   /** Rejected where a table is in force by the time that this one could be. */
   readonly onlyFirst?: true;
-  /** Called right before the table counts: credentials that its routes name are there by then. */
-  readonly ready?: () => void;
+  /** Called, and waited for, right before the table counts: so credentials are there by then. Must not reject. */
+  readonly ready?: (table: RouteTable) => Promise<void>;
 };
 
 export type Activated = { readonly digest: string; readonly keys: number; readonly ms: number };
@@ -69,7 +69,7 @@ export class Activation {
     if (offer.onlyFirst === true && this.#tables.current !== undefined) {
       throw new Error("a newer table is in force already");
     }
-    offer.ready?.();
+    await offer.ready?.(table);
     const { digest } = manifest;
     const nowMs = this.#now();
     this.#shards = shards;
