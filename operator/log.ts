@@ -40,6 +40,7 @@ export function createOperatorLog(options: {
     }): void => line("warn", "event", fields),
     watch: (fields: {
       readonly kind: string;
+      readonly path: string;
       readonly ok: boolean;
       readonly error?: string | undefined;
     }): void => line(fields.ok ? "info" : "warn", "watch", fields),

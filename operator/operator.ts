@@ -20,7 +20,8 @@ import { Reconciler } from "./reconcile.ts";
 import { askRelays } from "./relays.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { StatusWriter } from "./status-writer.ts";
-import { type Kind, kinds, Store } from "./store.ts";
+import { Store } from "./store.ts";
+import { type Watch, type Watches, watchesOf } from "./watches.ts";
 
 export type OperatorOptions = {
   readonly settings: OperatorSettings;
@@ -47,13 +48,6 @@ const askMs = 2000;
 /** After a pass that failed. */
 const againMs = 2000;
 const statusesAtOnceMax = 10;
-
-const paths: Readonly<Record<Kind, string>> = {
-  MailRoute: "/apis/mailroute.dev/v1alpha1/mailroutes",
-  MailGrant: "/apis/mailroute.dev/v1alpha1/mailgrants",
-  Namespace: "/api/v1/namespaces",
-  Secret: "/api/v1/secrets",
-};
 
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
   const { settings } = options;
@@ -116,11 +110,13 @@ type SessionOptions = {
 class Session {
   isLeader: () => boolean = () => false;
   readonly #options: SessionOptions;
-  readonly #store = new Store();
+  readonly #watches: Watches;
+  readonly #store: Store;
   readonly #holdOff: HoldOff;
   readonly #programmed = new Programmed();
   readonly #statuses: StatusWriter;
-  readonly #broken = new Map<Kind, string>();
+  /** By path: why a watch does not run. */
+  readonly #broken = new Map<string, string>();
   readonly #reflectors: Reflector[] = [];
   #publisher: Publisher;
   #reconciler: Reconciler | undefined;
@@ -133,7 +129,10 @@ class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    const { api, log } = options;
+    const { api, log, settings } = options;
+    this.#watches = watchesOf({ namespaces: settings.watchNamespaces, grants: settings.grants });
+    const { watched, given } = this.#watches;
+    this.#store = new Store([...watched, ...given.map(({ scope }) => scope)]);
     this.#publisher = this.#newPublisher();
     this.#statuses = new StatusWriter({
       api,
@@ -146,27 +145,32 @@ class Session {
   }
 
   watch(): void {
-    for (const kind of kinds) {
+    const { watched, given } = this.#watches;
+    for (const { scope, objects } of given) this.#store.apply(scope, { type: "listed", objects });
+    for (const scope of watched) {
+      const { path, metadataOnly } = scope;
       this.#reflectors.push(
         reflect({
           api: this.#options.api,
-          path: paths[kind],
-          metadataOnly: kind === "Secret",
+          path,
+          metadataOnly,
           changed: (change) => {
-            if (this.#store.apply(kind, change)) this.#holdOff.touch();
+            if (this.#store.apply(scope, change)) this.#holdOff.touch();
           },
-          state: (state) => this.#watchState(kind, state),
+          state: (state) => this.#watchState(scope, state),
         }),
       );
     }
   }
 
-  #watchState(kind: Kind, { ok, error }: WatchState): void {
-    const before = this.#broken.get(kind);
-    if (ok) this.#broken.delete(kind);
-    else this.#broken.set(kind, error ?? "unknown");
-    this.#options.metrics.watch({ kind, ok });
-    if (before !== this.#broken.get(kind)) this.#options.log.watch({ kind, ok, error });
+  #watchState({ kind, path }: Watch, { ok, error }: WatchState): void {
+    const before = this.#broken.get(path);
+    if (ok) this.#broken.delete(path);
+    else this.#broken.set(path, error ?? "unknown");
+    const { metrics, log } = this.#options;
+    const siblings = this.#watches.watched.filter((each) => each.kind === kind);
+    metrics.watch({ kind, ok: !siblings.some((each) => this.#broken.has(each.path)) });
+    if (before !== this.#broken.get(path)) log.watch({ kind, path, ok, error });
   }
 
   lead(): void {
@@ -184,7 +188,7 @@ class Session {
   }
 
   readiness(): Readiness {
-    const detail = [...this.#broken].map(([kind, error]) => `watching ${kind}: ${error}`);
+    const detail = [...this.#broken].map(([path, error]) => `watching ${path}: ${error}`);
     if (!this.#store.isComplete) detail.unshift("not every kind has been listed yet");
     detail.push(this.isLeader() ? "leader" : "standing by");
     return { ready: this.#store.isComplete, detail };

@@ -57,6 +57,7 @@ export class Reconciler {
   /** What was said last about the table held back, and about credentials without room. */
   #heldBack: { readonly message: string } | undefined;
   #crowdedOut = "";
+  readonly #toldGrants = new Set<string>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -82,6 +83,7 @@ export class Reconciler {
     const compileMs = performance.now() - startedMs;
     this.#compiled = compiled;
     const keys = keyCount(compiled.table);
+    this.#tellGrants(compiled);
     const why = await this.#refusal(compiled.table);
     this.#tellHeldBack(why, compiled.table.digest);
     const facts = { keys, compileMs, heldBack: why };
@@ -111,6 +113,19 @@ export class Reconciler {
     const judgement = judge({ previous: this.#table, next });
     if (judgement.publish) return undefined;
     return (await this.#options.publisher.approved()) === next.digest ? undefined : judgement.why;
+  }
+
+  /** Grants that came from a file have no status: what is wrong with them is in the log, once. */
+  #tellGrants({ grantVerdicts }: Compiled): void {
+    const { store, log } = this.#options;
+    const grants = store.all("MailGrant");
+    for (const [name, verdict] of grantVerdicts) {
+      if (verdict.kind !== "invalid" || this.#toldGrants.has(name)) continue;
+      if (grants.get(name)?.metadata?.["uid"] !== undefined) continue;
+      this.#toldGrants.add(name);
+      const text = verdict.issues.map(({ path, message }) => `${path}: ${message}`).join("; ");
+      log.problem({ where: `MailGrant ${name}`, text });
+    }
   }
 
   /** Once for each table that is held back, not once for each pass. */
@@ -161,6 +176,7 @@ export class Reconciler {
     for (const [name, verdict] of this.#compiled.grantVerdicts) {
       const object = grants.get(name);
       if (object === undefined || verdict.kind === "other-class") continue;
+      if (object.metadata?.["uid"] === undefined) continue; // of a file: #tellGrants
       statuses.write("mailgrants", object, (standing, now) =>
         nextGrantStatus(standing, { verdict, now }),
       );

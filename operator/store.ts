@@ -1,6 +1,6 @@
 /**
  * What the operator knows of the cluster: the objects of each watched kind, fed by reflectors. Pure state.
- * Nothing may be decided before every kind has been listed once: an unlisted kind looks like an empty one.
+ * Nothing may be decided before every watch has listed once: what is not listed looks like nothing at all.
  */
 import type { KubeObject } from "../kube/api.ts";
 import type { Change } from "../kube/reflector.ts";
@@ -8,17 +8,29 @@ import type { Change } from "../kube/reflector.ts";
 export const kinds = ["MailRoute", "MailGrant", "Namespace", "Secret"] as const;
 export type Kind = (typeof kinds)[number];
 
+/** A part of a kind's objects that one watch brings: those of one namespace, or all. */
+export type Scope = { readonly kind: Kind; readonly namespace?: string };
+
 export class Store {
   readonly #objects = new Map<Kind, Map<string, KubeObject>>();
+  readonly #due: Set<string>;
+
+  constructor(scopes: readonly Scope[]) {
+    this.#due = new Set(scopes.map(nameOf));
+  }
 
   /** True where anything that matters has changed. */
-  apply(kind: Kind, change: Change): boolean {
+  apply(scope: Scope, change: Change): boolean {
+    const known = this.#objects.get(scope.kind) ?? new Map<string, KubeObject>();
+    this.#objects.set(scope.kind, known);
     if (change.type === "listed") {
-      this.#objects.set(kind, new Map(change.objects.map((object) => [idOf(object), object])));
+      this.#due.delete(nameOf(scope));
+      for (const [id, { metadata }] of known)
+        if (scope.namespace === undefined || metadata?.["namespace"] === scope.namespace)
+          known.delete(id);
+      for (const object of change.objects) known.set(idOf(object), object);
       return true;
     }
-    const known = this.#objects.get(kind) ?? new Map<string, KubeObject>();
-    this.#objects.set(kind, known);
     const id = idOf(change.object);
     const before = known.get(id);
     if (change.type === "deleted") return known.delete(id);
@@ -28,12 +40,16 @@ export class Store {
   }
 
   get isComplete(): boolean {
-    return kinds.every((kind) => this.#objects.has(kind));
+    return this.#due.size === 0;
   }
 
   all(kind: Kind): ReadonlyMap<string, KubeObject> {
     return this.#objects.get(kind) ?? new Map();
   }
+}
+
+function nameOf({ kind, namespace = "" }: Scope): string {
+  return `${kind} ${namespace}`;
 }
 
 /** "namespace/name", or "name" of what has no namespace. */

@@ -6,7 +6,9 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
+import { parseSettings } from "../../operator/settings.ts";
 import { checkConfig, parseConfig } from "../../relay/config/config.ts";
+import { parseMailGrant } from "../../routing/grants.ts";
 
 const root = join(import.meta.dirname, "../..");
 const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mailroute/cluster");
@@ -80,6 +82,30 @@ const refused: readonly { name: string; values: Record<string, unknown>; words: 
     values: { delegations: [{ name: "sales", suffixes: ["sales.example"] }] },
     words: /missing property 'namespaces'/,
   },
+  {
+    name: "a delegation by label where labels may not be read",
+    values: {
+      watchNamespaces: ["sales"],
+      delegations: [
+        {
+          name: "sales",
+          suffixes: ["sales.example"],
+          namespaces: { selector: { matchLabels: { team: "sales" } } },
+        },
+      ],
+    },
+    words: /name them in namespaces\.names/,
+  },
+  {
+    name: "a delegation to a namespace that is not watched",
+    values: {
+      watchNamespaces: ["sales"],
+      delegations: [
+        { name: "sales", suffixes: ["sales.example"], namespaces: { names: ["selas"] } },
+      ],
+    },
+    words: /selas is not in watchNamespaces/,
+  },
 ];
 
 for (const { name, values, words } of refused) {
@@ -131,4 +157,41 @@ test("charts: every object is named by its release, also those without a namespa
     assert.match(metadata.name, isClusterWide ? /^mail\.second[-.]/ : /^second(-|$)/, kind);
     assert.equal(metadata.namespace, isClusterWide ? undefined : "mail", kind);
   }
+});
+
+test("charts: with watchNamespaces there are Roles, no ClusterRole, and the grants are a file", {
+  skip,
+}, () => {
+  const values = {
+    hostname,
+    watchNamespaces: ["a", "b"],
+    delegations: [{ name: "a", namespaces: { names: ["a"] }, suffixes: ["a.example"] }],
+  };
+  const { objects, words } = render(values);
+  assert.equal(words, "");
+  const clusterWide = ["ClusterRole", "ClusterRoleBinding", "MailGrant"];
+  assert.deepEqual(
+    objects.filter(({ kind }) => clusterWide.includes(kind)),
+    [],
+  );
+  const roles = objects.filter(
+    ({ kind, metadata }) => kind === "Role" && metadata.name === "mail.mailroute-operator",
+  );
+  assert.deepEqual(roles.map(({ metadata }) => metadata.namespace).sort(), ["a", "b", "mail"]);
+  const map = objects.find(({ metadata }) => metadata.name === "mailroute-grants") as unknown as {
+    data: Record<string, string>;
+  };
+  const grants = parseAllDocuments(map.data["grants.yaml"] ?? "").map((each) => each.toJS());
+  const parsed = parseSettings({
+    name: "mailroute",
+    namespace: "mail",
+    identity: "pod",
+    relaySelector: "a=b",
+    watchNamespaces: ["a", "b"],
+    grants: grants.filter((each) => each !== null),
+  });
+  assert.ok(parsed.ok, parsed.ok ? "" : parsed.complaints.join());
+  assert.deepEqual(parsed.settings.watchNamespaces, ["mail", "a", "b"]);
+  const [grant] = parsed.settings.grants;
+  assert.ok(parseMailGrant(grant).ok);
 });

@@ -75,3 +75,16 @@ affinity: {{- toYaml . | nindent 2 }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
+
+{{/* Each delegation as a MailGrant. */}}
+{{- define "mailroute.grants" -}}
+{{- range .Values.delegations }}
+---
+apiVersion: mailroute.dev/v1alpha1
+kind: MailGrant
+metadata:
+  name: {{ include "mailroute.clusterName" $ }}.{{ .name }}
+  labels: {{- include "mailroute.labels" $ | nindent 4 }}
+spec: {{- merge (dict "className" $.Values.className) (omit . "name") | toYaml | nindent 2 }}
+{{- end }}
+{{- end -}}
