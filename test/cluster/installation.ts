@@ -106,7 +106,18 @@ export class Cluster {
     });
   }
 
-  operator(identity: string, relayAdminPort: number): OperatorProcess {
+  /** A file that processes can be given. */
+  file(name: string, text: string): string {
+    const file = join(this.#directory, name);
+    writeFileSync(file, text);
+    return file;
+  }
+
+  operator(
+    identity: string,
+    relayAdminPort: number,
+    more: readonly string[] = [],
+  ): OperatorProcess {
     const flags = {
       name: "mailroute",
       namespace: "mail",
@@ -117,6 +128,7 @@ export class Cluster {
       "admin-port": 0,
     };
     const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
+    args.push(...more);
     const child = spawn(process.execPath, [join(root, "cli/main.ts"), "operator", ...args], {
       stdio: ["ignore", "pipe", "inherit"],
     });
