@@ -48,8 +48,6 @@ export type Compiled = {
   readonly table: RouteTable;
   readonly verdicts: ReadonlyMap<RouteId, Verdict>;
   readonly grantVerdicts: ReadonlyMap<string, GrantVerdict>;
-  /** Whom each namespace's workloads may send as. */
-  readonly sendersOf: (namespace: string) => readonly SenderKey[];
   readonly events: readonly CompileEvent[];
   /** When a hold runs out: compile again then, even if nothing has changed. */
   readonly recheckAtMs?: number;
@@ -80,13 +78,13 @@ export function compile(input: CompileInput): Compiled {
     nowMs: now,
     conflictHoldMs: input.conflictHoldMs ?? conflictHoldMsDefault,
   });
-  const table = tableOf(decided, list, previous);
+  const senders = [...delegation.senders];
+  const table = tableOf({ decided, candidates: list, senders, previous });
   const recheckAtMs = earliestHold(decided);
   return {
     table: input.sha256 ? { ...table, digest: digestOf(table, input.sha256) } : table,
     verdicts: verdictsOf(list, otherClass, decided),
     grantVerdicts: delegation.verdicts,
-    sendersOf: delegation.sendersOf,
     events: decided.passed.map(({ pair, from, to }) => ({
       type: "Warning",
       reason: "KeyPassed",
@@ -97,18 +95,24 @@ export function compile(input: CompileInput): Compiled {
   };
 }
 
-function tableOf(
-  decided: Decided,
-  candidates: readonly Candidate[],
-  previous: RouteTable,
-): RouteTable {
+function tableOf({
+  decided,
+  candidates,
+  senders,
+  previous,
+}: {
+  readonly decided: Decided;
+  readonly candidates: readonly Candidate[];
+  readonly senders: readonly (readonly [namespace: string, keys: readonly SenderKey[]])[];
+  readonly previous: RouteTable;
+}): RouteTable {
   const holders = new Set(decided.entries.map(({ route }) => route));
   const routes: Route[] = [...decided.heldRoutes.values()];
   for (const { id, definition } of candidates)
     if (holders.has(id)) routes.push(bounded(definition));
   const bytes = tableBytesEstimate(decided.entries, routes);
   const shardCount = shardCountFor(bytes, previous.shards.length);
-  return buildTable({ entries: decided.entries, routes }, { shardCount, previous });
+  return buildTable({ entries: decided.entries, routes, senders }, { shardCount, previous });
 }
 
 /** The whole text is in the verdict. */

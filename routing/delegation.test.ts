@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compiled, hosts, mailGrant, mailRoute, way } from "./compile.testkit.ts";
-import { keyCount, routeOf } from "./table.ts";
+import { keyCount, routeOf, sendersOf } from "./table.ts";
 
 const corp = mailGrant("corp", { namespaces: { names: ["corp"] }, suffixes: ["corp.example"] });
 const hr = mailGrant("hr", { namespaces: { names: ["hr"] }, suffixes: ["hr.corp.example"] });
@@ -272,7 +272,15 @@ test("delegation: senders come from the grants that name the namespace", () => {
     suffixes: ["app.example"],
     senders: { domains: ["app.example"], addresses: ["Noreply@corp.example"] },
   });
-  const { sendersOf } = compiled([], { grants: [grant] });
-  assert.deepEqual(sendersOf("app"), ["domain:app.example", "address:noreply@corp.example"]);
-  assert.deepEqual(sendersOf("other"), []);
+  const namespaces = new Map([
+    ["app", new Map()],
+    ["other", new Map()],
+  ]);
+  const references = { secrets: new Map(), namespaces };
+  const { table } = compiled([], { grants: [grant], references });
+  assert.deepEqual(sendersOf(table, "app"), ["address:noreply@corp.example", "domain:app.example"]);
+  assert.deepEqual(sendersOf(table, "other"), []);
+  assert.deepEqual(sendersOf(table, "nowhere"), []);
+  // Who may claim anything may send as anybody: our own namespace.
+  assert.deepEqual(sendersOf(table, "mail"), ["suffix:."]);
 });

@@ -13,7 +13,7 @@ import {
   parseMailGrant,
   type RawGrant,
 } from "./grants.ts";
-import { keyDomain, type RecipientKey, type SenderKey } from "./key.ts";
+import { everyDomain, keyDomain, type RecipientKey, type SenderKey, suffixKey } from "./key.ts";
 import { suffixesOf } from "./match.ts";
 import { memoized } from "./memoized.ts";
 import {
@@ -53,8 +53,8 @@ export type Delegation = {
   readonly permission: (namespace: string, key: RecipientKey) => Permission;
   readonly verdicts: ReadonlyMap<string, GrantVerdict>;
   readonly denied: NetworkSet;
-  /** Whom each namespace's workloads may send as, of those that a grant gives anything. */
-  readonly sendersOf: (namespace: string) => readonly SenderKey[];
+  /** Whom each namespace's workloads may send as, keys in order, of those that a grant gives anything. */
+  readonly senders: ReadonlyMap<string, readonly SenderKey[]>;
 };
 
 const parseGrantOnce = memoized(parseMailGrant);
@@ -100,14 +100,36 @@ export function delegationOf(input: {
       isUnlimited(namespace)
         ? { kind: "unlimited" }
         : permissionUnder(longestCover(covers, key), (grant) => isAllowed(grant, namespace)),
-    sendersOf: (namespace) => [
-      ...new Set(
-        accepted
-          .filter((grant) => isAllowed(grant, namespace))
-          .flatMap((grant) => grant.senderKeys),
-      ),
-    ],
+    senders: sendersByNamespace({
+      grants: accepted,
+      namespaces: new Set([installation.namespace, ...namespaces.keys()]),
+      isAllowed,
+      isUnlimited,
+    }),
   };
+}
+
+/** Under the suffix "." is everybody: whoever may claim anything may send as anybody. */
+const everySender = suffixKey(everyDomain);
+
+function sendersByNamespace(input: {
+  readonly grants: readonly Grant[];
+  readonly namespaces: Iterable<string>;
+  readonly isAllowed: (grant: Grant, namespace: string) => boolean;
+  readonly isUnlimited: (namespace: string) => boolean;
+}): ReadonlyMap<string, readonly SenderKey[]> {
+  const giving = input.grants.filter(({ senderKeys }) => senderKeys.length > 0);
+  const senders = new Map<string, readonly SenderKey[]>();
+  for (const namespace of input.namespaces) {
+    if (input.isUnlimited(namespace)) {
+      senders.set(namespace, [everySender]);
+      continue;
+    }
+    const allowed = giving.filter((grant) => input.isAllowed(grant, namespace));
+    const keys = new Set(allowed.flatMap(({ senderKeys }) => senderKeys));
+    if (keys.size > 0) senders.set(namespace, [...keys].sort());
+  }
+  return senders;
 }
 
 function namedOnce(labels: NamespaceLabels): (grant: Grant, namespace: string) => boolean {

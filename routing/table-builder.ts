@@ -18,12 +18,15 @@ type Draft = {
   readonly names: Map<string, { domain: Entries | undefined; suffix: Entries | undefined }>;
   readonly addresses: Map<string, Entries>;
   readonly routes: Map<RouteId, Route>;
+  readonly senders: Map<string, readonly SenderKey[]>;
   keys: number;
 };
 
 export type TableContent = {
   readonly entries: Iterable<TableEntry>;
   readonly routes: Iterable<Route>;
+  /** By namespace, keys in order. */
+  readonly senders?: Iterable<readonly [namespace: string, keys: readonly SenderKey[]]>;
 };
 
 /** At most one entry per (key, sender key): the caller has decided. `shardCount` is a power of two. */
@@ -34,6 +37,7 @@ export function buildTable(
   const drafts = Array.from({ length: options.shardCount }, newDraft);
   const at = (name: string) => drafts[hashOf(name) & (drafts.length - 1)] as Draft;
   for (const route of content.routes) at(route.id).routes.set(route.id, route);
+  for (const [namespace, keys] of content.senders ?? []) at(namespace).senders.set(namespace, keys);
   for (const entry of content.entries) {
     const { kind, name } = keyParts(entry.key);
     const draft = at(name);
@@ -51,7 +55,7 @@ export function buildTable(
 }
 
 function newDraft(): Draft {
-  return { names: new Map(), addresses: new Map(), routes: new Map(), keys: 0 };
+  return { names: new Map(), addresses: new Map(), routes: new Map(), senders: new Map(), keys: 0 };
 }
 
 function withEntry(entries: Entries | undefined, { senderKey, route }: TableEntry): Entries {
@@ -65,10 +69,10 @@ function withEntry(entries: Entries | undefined, { senderKey, route }: TableEntr
   return known ?? { any, bySender };
 }
 
-function packed({ names, addresses, routes, keys }: Draft): Shard {
+function packed({ names, ...rest }: Draft): Shard {
   const rows = [...names].map(([name, node]) => ({ name, ...node }));
   rows.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { names: new Names(rows), addresses, routes, keys };
+  return { names: new Names(rows), ...rest };
 }
 
 function shared(fresh: readonly Shard[], previous: RouteTable | undefined): readonly Shard[] {
@@ -87,7 +91,8 @@ function isSameShard(a: Shard, b: Shard): boolean {
     a.keys === b.keys &&
     isSameNames(a.names, b.names, isSameEntries) &&
     isSameMap(a.addresses, b.addresses, isSameEntries) &&
-    isSameMap(a.routes, b.routes, isSameValue)
+    isSameMap(a.routes, b.routes, isSameValue) &&
+    isSameMap(a.senders, b.senders, isSameValue)
   );
 }
 

@@ -36,6 +36,8 @@ export type Shard = {
   /** "local@domain", the local part as `localKey` makes it. */
   readonly addresses: ReadonlyMap<string, Entries>;
   readonly routes: ReadonlyMap<RouteId, Route>;
+  /** Whom the workloads of a namespace may send as, in order; only of those that may as anybody. */
+  readonly senders: ReadonlyMap<string, readonly SenderKey[]>;
   /** Entries: pairs of recipient key and sender key. */
   readonly keys: number;
 };
@@ -55,7 +57,9 @@ export type TableEntry = {
 };
 
 export const emptyTable: RouteTable = {
-  shards: [{ names: noNames, addresses: new Map(), routes: new Map(), keys: 0 }],
+  shards: [
+    { names: noNames, addresses: new Map(), routes: new Map(), senders: new Map(), keys: 0 },
+  ],
   hasAddresses: false,
   digest: "",
 };
@@ -71,6 +75,18 @@ export function shardAt(table: RouteTable, hash: number): Shard {
 
 export function routeOf(table: RouteTable, id: RouteId): Route | undefined {
   return shardAt(table, hashOf(id)).routes.get(id);
+}
+
+/** Whom the workloads of a namespace may send as: what MailGrants give it, nothing by default. */
+export function sendersOf(table: RouteTable, namespace: string): readonly SenderKey[] {
+  return shardAt(table, hashOf(namespace)).senders.get(namespace) ?? [];
+}
+
+/** All namespaces that may send as anybody. */
+export function* senderEntries(
+  table: RouteTable,
+): Generator<readonly [namespace: string, keys: readonly SenderKey[]]> {
+  for (const shard of table.shards) yield* shard.senders;
 }
 
 /** All entries under one recipient key. */

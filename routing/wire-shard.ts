@@ -37,8 +37,14 @@ export function shardBytes(table: RouteTable, index: number): Uint8Array {
     addresses: list("address"),
     domains: list("domain"),
     suffixes: list("suffix"),
+    ...(shard.senders.size > 0 && { senders: flatSenders(shard) }),
   };
   return encoder.encode(JSON.stringify(wire));
+}
+
+/** [namespace, keys, namespace, keys, ...]. */
+function flatSenders({ senders }: Shard): readonly unknown[] {
+  return [...senders].sort(([a], [b]) => (a < b ? -1 : 1)).flat();
 }
 
 /** Every route that an entry names, some more than once; it may stand in another shard. */
@@ -150,7 +156,8 @@ class ShardReader {
     const suffixes: [string, Entries][] = [];
     this.#each(raw, "suffixes", isSuffixName, (name, entries) => suffixes.push([name, entries]));
     const names = new Names(merged(domains, suffixes));
-    const shard: Shard = { names, addresses, routes, keys: this.#keys };
+    const senders = this.#senders(raw["senders"] === undefined ? [] : list(raw, "senders"));
+    const shard: Shard = { names, addresses, routes, senders, keys: this.#keys };
     return { shard, index, count };
   }
 
@@ -164,6 +171,20 @@ class ShardReader {
       routes.set(id, { ...route, id });
     }
     return routes;
+  }
+
+  #senders(flat: readonly unknown[]): ReadonlyMap<string, readonly SenderKey[]> {
+    const senders = new Map<string, readonly SenderKey[]>();
+    for (let at = 0; at < flat.length; at += 2) {
+      const [namespace, keys] = [flat[at], flat[at + 1]];
+      const isNew = typeof namespace === "string" && !senders.has(namespace);
+      if (!isNew || !this.#isHere(namespace)) throw this.#error("senders", namespace);
+      const parsed = Array.isArray(keys) ? keys.map((key) => parseKey(String(key))) : [undefined];
+      const known = parsed.filter((key) => key !== undefined);
+      if (known.length < parsed.length) throw this.#error(`senders of ${namespace}`, keys);
+      senders.set(namespace, known);
+    }
+    return senders;
   }
 
   #each(

@@ -10,6 +10,7 @@ import {
   type RouteTable,
   routesOf,
   type Shard,
+  senderEntries,
   type TableEntry,
   tableEntries,
 } from "./table.ts";
@@ -98,7 +99,10 @@ function encodeShards(table: RouteTable, options: EncodeOptions): Encoded | unde
 
 function resharded(table: RouteTable, shardCount: number): RouteTable {
   if (table.shards.length === shardCount) return table;
-  return buildTable({ entries: tableEntries(table), routes: routesOf(table) }, { shardCount });
+  return buildTable(
+    { entries: tableEntries(table), routes: routesOf(table), senders: senderEntries(table) },
+    { shardCount },
+  );
 }
 
 /** Rough JSON size: good enough to choose a number of shards. */
