@@ -9,6 +9,7 @@ import type { Config } from "./config/config.ts";
 import { endpointsOf, type ListenerEndpoint } from "./config/listeners.ts";
 import type { Endpoint } from "./delivery/own.ts";
 import type { RelayState } from "./facts.ts";
+import { hostWithoutIpv6 } from "./listener/dual-stack.ts";
 import { ReceivingBytes } from "./listener/limits.ts";
 import type { Reception } from "./listener/reception.ts";
 import { createListener, type Listener, type ListenerOptions } from "./listener/server.ts";
@@ -58,12 +59,14 @@ async function certificateOf(options: FrontDoorOptions): Promise<Certificate | u
   return certificate;
 }
 
+type CommonOptions = Omit<ListenerOptions, "name" | "host" | "port">;
+
 async function startListeners(
   options: FrontDoorOptions,
   opening: Opening,
   certificate: Certificate | undefined,
 ): Promise<{ name: string; port: number }[]> {
-  const { config, observed, state, closers } = options;
+  const { config, log, observed, state, closers } = options;
   // All listeners stop at the same time, each within the grace.
   closers.defer(async () => {
     const { graceMs } = state;
@@ -79,7 +82,7 @@ async function startListeners(
   };
   const addresses: { name: string; port: number }[] = [];
   for (const endpoint of endpointsOf(config.listeners)) {
-    const listener = await listening(endpoint, common);
+    const listener = await listening(endpoint, common, log);
     state.listeners.push(listener);
     state.own.push(...addressesOf(listener));
     addresses.push({ name: endpoint.name, port: listener.address().port });
@@ -88,22 +91,32 @@ async function startListeners(
 }
 
 async function listening(
-  { name, host, port, implicitTls, balancers }: ListenerEndpoint,
-  common: Omit<ListenerOptions, "name" | "host" | "port">,
+  endpoint: ListenerEndpoint,
+  common: CommonOptions,
+  log: Log,
 ): Promise<Listener> {
+  const { name, host, port, kind, balancers } = endpoint;
   const listener = createListener({
     ...common,
     name,
     host,
     port,
-    ...(implicitTls && { implicitTls }),
+    ...(kind === "submissions" && { implicitTls: true }),
+    ...(kind !== "smtp" && { authentication: "Required" }),
     ...(balancers !== undefined && { balancers: networkSet(balancers) }),
   });
-  await listener.listen().catch((cause: unknown) => {
-    const place = `listeners: ${name} cannot listen on ${host} port ${port}`;
-    throw new Error(`${place}: give it another port, or stop who has it`, { cause });
-  });
-  return listener;
+  try {
+    await listener.listen();
+    return listener;
+  } catch (cause) {
+    const ipv4 = hostWithoutIpv6(host, cause);
+    if (ipv4 === undefined) {
+      const place = `listeners: ${name} cannot listen on ${host} port ${port}`;
+      throw new Error(`${place}: give it another port, or stop who has it`, { cause });
+    }
+    log.withoutIpv6({ listener: name, host: ipv4 });
+    return await listening({ ...endpoint, host: ipv4 }, common, log);
+  }
 }
 
 function receptionOf(options: FrontDoorOptions, opening: Opening): Reception {

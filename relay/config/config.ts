@@ -199,12 +199,7 @@ function complaint(issue: z.core.$ZodIssue): string {
 }
 
 function contradictions(config: Config): string[] {
-  const found = [...listenerContradictions(config.listeners), ...deadTrust(config)];
-  for (const [index, each] of config.listeners.entries()) {
-    if (each.implicitTls && config.tls === undefined) {
-      found.push(`listeners.${index}.implicitTls: needs a certificate; set tls.certificateFile`);
-    }
-  }
+  const found = [...listenerContradictions(config.listeners, config.tls), ...deadTrust(config)];
   const { directory, installation } = config.routes;
   if (directory === undefined && installation === undefined) {
     found.push("routes: needs one of directory and installation; set routes.directory");

@@ -31,6 +31,17 @@ test("listeners: a PROXY twin is an endpoint of its own, right behind its listen
   );
 });
 
+test("listeners: kinds have ports of their own, and any kind may be there several times", () => {
+  const kinds =
+    "[{name: a}, {name: b, kind: submission}, {name: c, kind: submissions}, {name: d, port: 0}, {name: e, kind: submission, port: 587}]";
+  const config = parsed(kinds, "tls: {certificateFile: a.pem, keyFile: a.key}");
+  assert.ok(config.ok);
+  assert.deepEqual(
+    endpointsOf(config.config.listeners).map(({ name, kind, port }) => `${name} ${kind} ${port}`),
+    ["a smtp 2525", "b submission 1587", "c submissions 1465", "d smtp 0", "e submission 587"],
+  );
+});
+
 const twin = (balancers: string): string =>
   `[{name: smtp, port: 25, proxyProtocol: {port: 26, balancers: ${balancers}}}]`;
 
@@ -65,6 +76,28 @@ const refused: readonly (readonly [
     "[{name: smtp, port: 25, proxyProtocol: {port: 25, balancers: [192.0.2.1]}}]",
     /^listeners: smtp-proxy has port 25 of smtp; give each its own$/,
   ],
+  [
+    "a submission listener without certificates",
+    "[{name: a}, {name: b, kind: submission}]",
+    /^listeners\.1\.kind: submission needs a certificate; set tls/,
+  ],
+  [
+    "a submissions listener without certificates",
+    "[{name: a, kind: submissions}]",
+    /^listeners\.0\.kind: submissions needs a certificate; set tls/,
+  ],
+  [
+    "a trusted submission listener",
+    "[{name: a, kind: submission, trusted: true}]",
+    /^listeners\.0\.trusted: submission asks everybody to authenticate; remove it, or/,
+    "tls: {certificateFile: a.pem, keyFile: a.key}",
+  ],
+  [
+    "two listeners on one port by default",
+    "[{name: a}, {name: b}]",
+    /^listeners: b has port 2525 of a; give each its own$/,
+  ],
+  ["a kind that is none", "[{name: a, kind: lmtp}]", /^listeners\.0\.kind: /],
   [
     "two listeners of one name",
     "[{name: smtp, port: 25}, {name: smtp, port: 26}]",

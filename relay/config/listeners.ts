@@ -29,25 +29,41 @@ const proxyProtocol = z
 
 export const listenerSchema = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "must be a short lower-case name, like smtp"),
-  host: z.string().default("::").describe("Address to listen on; :: is every address."),
-  port: port.describe("Port to listen on; 0 picks a free one."),
-  implicitTls: z.boolean().default(false).describe("TLS from the first byte (submissions)."),
+  host: z
+    .string()
+    .default("::")
+    .describe(
+      "Address to listen on; :: is every address, of IPv4 too, and 0.0.0.0 where the machine has no IPv6.",
+    ),
+  kind: z
+    .enum(["smtp", "submission", "submissions"])
+    .default("smtp")
+    .describe(
+      "smtp takes mail from whoever may send it. Submission listeners ask everybody to authenticate, submission over STARTTLS (RFC 6409), submissions over TLS from the first byte (RFC 8314); both need `tls`.",
+    ),
+  port: port
+    .optional()
+    .describe(
+      "Port to listen on; 0 picks a free one. Default 2525 for smtp, 1587 for submission, 1465 for submissions.",
+    ),
   trusted: z
     .boolean()
     .default(false)
-    .describe("Everyone who reaches this listener is trusted. Guard its Service."),
+    .describe("Everyone who reaches this listener is trusted. Guard its port or its Service."),
   proxyProtocol: proxyProtocol.optional(),
 });
 
 type ListenerConfig = z.infer<typeof listenerSchema>;
 
+const defaultPorts = { smtp: 2525, submission: 1587, submissions: 1465 } as const;
+
 /** A port that is listened on. */
 export type ListenerEndpoint = {
   /** As configured, with "-proxy" behind it for a twin: the name in log and metrics. */
   readonly name: string;
+  readonly kind: ListenerConfig["kind"];
   readonly host: string;
   readonly port: number;
-  readonly implicitTls: boolean;
   readonly trusted: boolean;
   /** Of a PROXY twin only. */
   readonly balancers?: readonly string[];
@@ -55,17 +71,28 @@ export type ListenerEndpoint = {
 
 /** Listeners and their twins, in the order of the file. */
 export function endpointsOf(listeners: readonly ListenerConfig[]): readonly ListenerEndpoint[] {
-  return listeners.flatMap(({ proxyProtocol: twin, ...listener }) =>
-    twin === undefined
-      ? [listener]
-      : [listener, { ...listener, ...twin, name: `${listener.name}-proxy` }],
-  );
+  return listeners.flatMap(({ proxyProtocol: twin, ...given }) => {
+    const listener = { ...given, port: given.port ?? defaultPorts[given.kind] };
+    if (twin === undefined) return [listener];
+    return [listener, { ...listener, ...twin, name: `${listener.name}-proxy` }];
+  });
 }
 
 /** What no schema says. Each reads "field: what is wrong and the mend". */
-export function listenerContradictions(listeners: readonly ListenerConfig[]): string[] {
+export function listenerContradictions(
+  listeners: readonly ListenerConfig[],
+  tls: object | undefined,
+): string[] {
   const found: string[] = [];
-  for (const [index, { trusted, proxyProtocol: twin }] of listeners.entries()) {
+  for (const [index, { kind, trusted, proxyProtocol: twin }] of listeners.entries()) {
+    if (kind !== "smtp" && tls === undefined) {
+      found.push(`listeners.${index}.kind: ${kind} needs a certificate; set tls.certificateFile`);
+    }
+    if (kind !== "smtp" && trusted) {
+      found.push(
+        `listeners.${index}.trusted: ${kind} asks everybody to authenticate; remove it, or make the kind smtp`,
+      );
+    }
     if (trusted && twin !== undefined) {
       found.push(
         `listeners.${index}.proxyProtocol: would trust everyone whom a balancer brings; remove it, or trusted`,

@@ -79,6 +79,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
       limits: context.limits,
       hostname: context.hostname,
       startTls: context.startTls,
+      authentication: context.authentication,
       failed: (error) => context.events.failed(asError(error), "reception", this.client),
     });
     this.#parser = new InputParser(this, context.limits);

@@ -5,6 +5,7 @@
  *   limits {"recipientsMax": 2}     changes limits of the listener
  *   no certificate                  STARTTLS is not offered
  *   implicit TLS                    TLS from the first byte; T: begins it
+ *   authentication required         a submission listener
  *   balancers ["127.0.0.1"]         a PROXY twin for these
  *   C: NOOP                         a line to send; consecutive ones go in one write
  *   R: "MAIL FROM:<a>\n{x*9}"       the same, raw, as a JSON string (bytes as latin1; nine x)
@@ -36,6 +37,7 @@ export type Dialog = {
   readonly limits: Partial<ListenerLimits>;
   readonly plain: boolean;
   readonly implicitTls?: true;
+  readonly authentication?: "Required";
   readonly balancers?: NetworkSet;
   readonly steps: readonly {
     readonly line: number;
@@ -169,19 +171,12 @@ export function readDialogs(file: URL): Dialog[] {
   const dialogs: (Omit<Dialog, "steps"> & { steps: Dialog["steps"][number][] })[] = [];
   for (const [index, text] of readFileSync(file, "utf8").split("\n").entries()) {
     const title = /^== (.*)/.exec(text)?.[1];
-    const limits = /^limits (.*)/.exec(text)?.[1];
-    const balancers = /^balancers (.*)/.exec(text)?.[1];
     const last = dialogs.at(-1);
+    const option = optionOf(text);
     if (title !== undefined) {
       dialogs.push({ title, limits: {}, plain: false, steps: [] });
-    } else if (last !== undefined && limits !== undefined) {
-      dialogs[dialogs.length - 1] = { ...last, limits: JSON.parse(limits) };
-    } else if (last !== undefined && text === "no certificate") {
-      dialogs[dialogs.length - 1] = { ...last, plain: true };
-    } else if (last !== undefined && balancers !== undefined) {
-      dialogs[dialogs.length - 1] = { ...last, balancers: networkSet(JSON.parse(balancers)) };
-    } else if (last !== undefined && text === "implicit TLS") {
-      dialogs[dialogs.length - 1] = { ...last, implicitTls: true };
+    } else if (last !== undefined && option !== undefined) {
+      dialogs[dialogs.length - 1] = { ...last, ...option };
     } else if (text !== "" && !text.startsWith("#")) {
       const [, kind, rest] = /^([CRXSTWEABL][:+!]) ?(.*)$/.exec(text) ?? [];
       assert.ok(last && kind, `${file.pathname}:${index + 1}: not a dialog line: ${text}`);
@@ -189,6 +184,16 @@ export function readDialogs(file: URL): Dialog[] {
     }
   }
   return dialogs;
+}
+
+/** What a line below the title sets; undefined where it is none of the options. */
+function optionOf(line: string): Partial<Omit<Dialog, "steps">> | undefined {
+  const [, name, value = ""] = /^(limits|balancers) (.*)/.exec(line) ?? [];
+  if (name === "limits") return { limits: JSON.parse(value) };
+  if (name === "balancers") return { balancers: networkSet(JSON.parse(value)) };
+  if (line === "no certificate") return { plain: true };
+  if (line === "implicit TLS") return { implicitTls: true };
+  return line === "authentication required" ? { authentication: "Required" } : undefined;
 }
 
 /** Plays one dialog against a listener of its own; throws at the first difference. */

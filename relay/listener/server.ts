@@ -30,6 +30,8 @@ export type ListenerOptions = {
   readonly tls?: Certificates;
   /** TLS from the first byte (port 465); needs `tls`. */
   readonly implicitTls?: true;
+  /** Refuses MAIL of clients that have not authenticated, as submission listeners do; needs `tls`. */
+  readonly authentication?: "Required";
   /**
    * Makes it a PROXY twin: connections are taken from these only, and only with a PROXY header. A listener
    * without never reads one.
@@ -62,8 +64,11 @@ export interface Listener {
 
 /** Makes a listener that does not listen yet. */
 export function createListener(options: ListenerOptions): Listener {
-  if (options.implicitTls === true && options.tls === undefined) {
-    throw new TypeError(`listener ${options.name}: implicit TLS needs certificates`);
+  const needsTls = options.implicitTls === true || options.authentication === "Required";
+  if (needsTls && options.tls === undefined) {
+    throw new TypeError(
+      `listener ${options.name}: implicit TLS and authentication need certificates`,
+    );
   }
   const server = new ListenerServer(options);
   return {
@@ -126,13 +131,16 @@ class ListenerServer extends SMTPServer {
       events: options.events,
       receiving: options.receiving ?? new ReceivingBytes(options.limits.receivingBytesMax),
       startTls: options.tls !== undefined && !implicitTls,
+      authentication: options.authentication,
       greetingDelayMs: options.greetingDelayMs ?? 0,
       stopping: false,
     };
     this.secureContext = new ContextMap(options.tls);
-    this.on("error", (error: Error) =>
-      options.events.failed(error, implicitTls ? "tls" : "listener"),
-    );
+    this.on("error", (error: Error) => {
+      // Before it listens, `listen` rejects with it.
+      if (this.#sweep === undefined) return;
+      options.events.failed(error, implicitTls ? "tls" : "listener");
+    });
   }
 
   start(): Promise<void> {

@@ -46,6 +46,9 @@ function processEvents(line: WriteLine) {
       readonly admin: number;
       readonly queued: number;
     }): void => line("info", "started", fields),
+    /** It listens on IPv4 alone. */
+    withoutIpv6: (fields: { readonly listener: string; readonly host: string }): void =>
+      line("info", "no-ipv6", fields),
     stopping: (): void => line("info", "stopping", {}),
     stopped: (fields: { readonly queued: number }): void => line("info", "stopped", fields),
     table: (fields: {
