@@ -3,19 +3,15 @@
  * decides nothing and reads no environment. Order matters: table first, then the spool's mail, then the
  * listeners, so that without a table nobody is served, and what was accepted goes before what comes.
  */
-import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Api } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
 import { startProbes } from "../kube/probes.ts";
-import { formatAddress, parseAddress } from "../routing/address.ts";
 import type { Installation } from "../routing/delegation.ts";
-import { networkSet } from "../routing/network.ts";
 import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
-import type { Endpoint } from "./delivery/own.ts";
 import { createResolver } from "./delivery/resolver.ts";
 import {
   gaugesOf,
@@ -25,8 +21,7 @@ import {
   reportProblems,
   revisionOf,
 } from "./facts.ts";
-import { ReceivingBytes } from "./listener/limits.ts";
-import { createListener, type Listener } from "./listener/server.ts";
+import { postmasterOf, prepareFrontDoor } from "./front-door.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics, type Metrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
@@ -34,7 +29,6 @@ import { RouteHealth } from "./observe/route-health.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
 import { createIds } from "./reception/ids.ts";
-import { createReception } from "./reception/reception.ts";
 import { Spool } from "./spool/spool.ts";
 import type { Activated } from "./table/activation.ts";
 import { watchConfigMaps } from "./table/config-maps.ts";
@@ -44,7 +38,6 @@ import { watchDirectory } from "./table/directory.ts";
 import { TableHolder } from "./table/holder.ts";
 import type { TableSource } from "./table/source.ts";
 import type { Problem } from "./table/worker-messages.ts";
-import { type Certificate, watchCertificate } from "./tls/certificate.ts";
 
 export type RelayOptions = {
   readonly config: Config;
@@ -128,7 +121,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const observed = observe(log, metrics, health);
   const credentials = new CredentialStore();
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
-  const certificate = await certificateOf(site);
+  const frontDoor = await prepareFrontDoor({ ...site, config });
   const source = await startSource(site, metrics);
   const admin = await startProbes({
     ...config.admin,
@@ -142,7 +135,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const nextId = createIds({ now: clock.now, random: Math.random });
   const queue = startQueue(site, nextId);
   const queued = await queue.restore((id) => observed.queue.corrupt(id));
-  const addresses = await startListeners(site, { queue, nextId, certificate });
+  const addresses = await frontDoor.open({ queue, nextId, now: clock.now });
   const shown = addresses.map(({ name, port }) => `${name}:${port}`).join(" ");
   log.started({ version: options.version, listeners: shown, admin: admin.port, queued });
   return {
@@ -156,17 +149,6 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
       await closers.disposeAsync();
     },
   };
-}
-
-async function certificateOf({ options, closers, log }: Site): Promise<Certificate | undefined> {
-  const { tls } = options.config;
-  if (tls === undefined) return undefined;
-  const certificate = await watchCertificate(tls, {
-    swapped: () => log.mended({ where: "tls" }),
-    problem: (text) => log.problem({ where: "tls", text }),
-  });
-  closers.defer(() => certificate.stop());
-  return certificate;
 }
 
 async function startSource(site: Site, metrics: Metrics): Promise<TableSource> {
@@ -274,73 +256,6 @@ function startQueue(site: Site, nextId: () => string): Queue {
   return queue;
 }
 
-type Receiving = {
-  readonly queue: Queue;
-  readonly nextId: () => string;
-  readonly certificate: Certificate | undefined;
-};
-
-async function startListeners(
-  site: Site,
-  { queue, nextId, certificate }: Receiving,
-): Promise<Relay["addresses"]> {
-  const { options, tables, spool, observed, state, closers } = site;
-  const { config } = options;
-  const trusted = config.listeners.filter((each) => each.trusted);
-  const reception = createReception({
-    hostname: config.hostname,
-    mark: `(Mailroute ${config.namespace}/${config.className})`,
-    postmaster: postmasterOf(config),
-    trustedNetworks: networkSet(config.trustedNetworks),
-    deniedNetworks: networkSet(config.denyNetworks),
-    trustedListeners: new Set(trusted.map(({ name }) => name)),
-    outboundRetry: config.retry,
-    limits: config.limits,
-    tables,
-    spool,
-    queue,
-    events: observed.reception,
-    nextId,
-    now: clock.now,
-  });
-  const receiving = new ReceivingBytes(config.limits.receivingBytesMax);
-  // All listeners stop at the same time, each within the grace.
-  closers.defer(async () => {
-    const { graceMs } = state;
-    await Promise.all(state.listeners.map(async (each) => await each.stop({ graceMs })));
-  });
-  const addresses: { name: string; port: number }[] = [];
-  for (const { name, host, port, implicitTls } of config.listeners) {
-    const listener = createListener({
-      name,
-      host,
-      port,
-      hostname: config.hostname,
-      ...(certificate !== undefined && { tls: certificate }),
-      ...(implicitTls && { implicitTls }),
-      reception,
-      limits: config.limits,
-      events: observed.listener,
-      receiving,
-    });
-    await listener.listen().catch((cause: unknown) => {
-      const place = `listeners: ${name} cannot listen on ${host} port ${port}`;
-      throw new Error(`${place}: give it another port, or stop who has it`, { cause });
-    });
-    state.listeners.push(listener);
-    state.own.push(...addressesOf(listener));
-    addresses.push({ name, port: listener.address().port });
-  }
-  return addresses;
-}
-
-/** The configuration has checked that it is an address. */
-function postmasterOf(config: Config): string {
-  const text = config.postmaster ?? `postmaster@${config.hostname}`;
-  const address = parseAddress(text);
-  return address === undefined ? text : formatAddress(address);
-}
-
 async function firstTable(first: Promise<void>, log: Log): Promise<void> {
   for (;;) {
     const done = await Promise.race([
@@ -353,14 +268,6 @@ async function firstTable(first: Promise<void>, log: Log): Promise<void> {
       text: "no route table yet: nothing is accepted before there is one",
     });
   }
-}
-
-/** Every address at which somebody could reach a listener. */
-function addressesOf(listener: Listener): Endpoint[] {
-  const { address, port } = listener.address();
-  if (address !== "::" && address !== "0.0.0.0") return [{ address, port }];
-  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-  return [{ address, port }, ...all.map((each) => ({ address: each.address, port }))];
 }
 
 function deliveryLimits(limits: Config["delivery"]): NonNullable<DeliveryOptions["limits"]> {

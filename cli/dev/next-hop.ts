@@ -57,5 +57,6 @@ const silent: ListenerEvents = {
   turnedAway() {},
   refused() {},
   limit() {},
+  proxy() {},
   failed() {},
 };

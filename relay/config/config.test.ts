@@ -69,9 +69,9 @@ const bad: readonly { name: string; text: string; complaint: RegExp }[] = [
     complaint: /^listeners: two have the same name/,
   },
   {
-    name: "implicit TLS without a certificate",
-    text: minimal.replace("2525", "465, implicitTls: true"),
-    complaint: /^listeners\.0\.implicitTls: needs a certificate; set tls/,
+    name: "submission without a certificate",
+    text: minimal.replace("2525", "587, kind: submission"),
+    complaint: /^listeners\.0\.kind: submission needs a certificate; set tls/,
   },
   {
     name: "a mailbox that is none",

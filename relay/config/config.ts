@@ -7,39 +7,26 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { parseAddress } from "../../routing/address.ts";
 import { parseDomain } from "../../routing/domain.ts";
-import { hostlessNetworks, parseBlock } from "../../routing/network.ts";
+import { hostlessNetworks } from "../../routing/network.ts";
 import {
   deliveryLimitsSchema,
   queueLimitsSchema,
   receivingLimitsSchema,
   spoolLimitsSchema,
 } from "./limits.ts";
+import { listenerContradictions, listenerSchema } from "./listeners.ts";
+import { isWithin, network, port } from "./network.ts";
 
-const network = z.string().refine((text) => parseBlock(text) !== undefined, {
-  error: "is not an address or network: write it like 192.0.2.0/24 or 2001:db8::/32",
-});
 const domainName = z.string().refine((text) => parseDomain(text) !== undefined, {
   error: "is not a host name: write it like relay.corp.example",
 });
 const mailbox = z.string().refine((text) => parseAddress(text) !== undefined, {
   error: "is not a mail address: write it like postmaster@corp.example",
 });
-const port = z.int().min(0, "must be 0 to 65535").max(65_535, "must be 0 to 65535");
 const dnsLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, {
   error: "must be lower-case letters, digits and hyphens",
 });
 const path = z.string().min(1, "must name a path").max(4096);
-
-const listener = z.strictObject({
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "must be a short lower-case name, like smtp"),
-  host: z.string().default("::").describe("Address to listen on; :: is every address."),
-  port: port.describe("Port to listen on; 0 picks a free one."),
-  implicitTls: z.boolean().default(false).describe("TLS from the first byte (submissions)."),
-  trusted: z
-    .boolean()
-    .default(false)
-    .describe("Everyone who reaches this listener is trusted. Guard its Service."),
-});
 
 const nextHost = z.strictObject({
   host: z.string().min(1).max(253),
@@ -114,7 +101,7 @@ export const configSchema = z.strictObject({
       limits: spoolLimitsSchema.prefault({}),
     })
     .describe("Where accepted mail is kept."),
-  listeners: z.array(listener).min(1, "needs at least one listener").max(16),
+  listeners: z.array(listenerSchema).min(1, "needs at least one listener").max(16),
   tls: z
     .strictObject({ certificateFile: path, keyFile: path })
     .optional()
@@ -212,16 +199,7 @@ function complaint(issue: z.core.$ZodIssue): string {
 }
 
 function contradictions(config: Config): string[] {
-  const found: string[] = [];
-  const names = config.listeners.map((each) => each.name);
-  if (new Set(names).size < names.length) {
-    found.push("listeners: two have the same name; give each its own");
-  }
-  for (const [index, each] of config.listeners.entries()) {
-    if (each.implicitTls && config.tls === undefined) {
-      found.push(`listeners.${index}.implicitTls: needs a certificate; set tls.certificateFile`);
-    }
-  }
+  const found = [...listenerContradictions(config.listeners, config.tls), ...deadTrust(config)];
   const { directory, installation } = config.routes;
   if (directory === undefined && installation === undefined) {
     found.push("routes: needs one of directory and installation; set routes.directory");
@@ -233,4 +211,19 @@ function contradictions(config: Config): string[] {
     found.push("retry.initialMs: is larger than retry.maxMs; lower it");
   }
   return found;
+}
+
+/** Trust by address that could never count. */
+function deadTrust({ listeners, trustedNetworks }: Config): string[] {
+  return listeners.flatMap(({ proxyProtocol }, at) =>
+    (proxyProtocol?.balancers ?? []).flatMap((balancer) =>
+      trustedNetworks.flatMap((trusted, index) =>
+        isWithin(trusted, balancer)
+          ? [
+              `trustedNetworks.${index}: ${trusted} is within listeners.${at}.proxyProtocol.balancers, whom nobody trusts by address; remove it, or name the balancers more narrowly`,
+            ]
+          : [],
+      ),
+    ),
+  );
 }

@@ -43,6 +43,12 @@ export const receivingLimitsSchema = z.strictObject({
     30 * 24 * hour,
     "Age at which a session ends with 421.",
   ),
+  proxyHeaderMsMax: whole(
+    5 * second,
+    500,
+    1 * minute,
+    "Time for the PROXY header at a listener's proxyProtocol port; then the connection is closed.",
+  ),
   idleMsMax: whole(5 * minute, 1 * second, 1 * hour, "Silence after which a session ends, 421."),
   connectionsMax: whole(5000, 1, 200_000, "Connections at once; then 421 at connect."),
   connectionsPerClientMax: whole(1000, 1, 200_000, "Connections at once from one client address."),

@@ -6,7 +6,7 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { SMTPServer } from "smtp-server";
-import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
+import { SMTPConnection, type SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
 import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
 import type { Reply } from "../outcome.ts";
 import type { LineFault } from "./command-line.ts";
@@ -15,6 +15,7 @@ import { IncomingMessage } from "./incoming-message.ts";
 import { InputParser, type ParserOwner } from "./input-parser.ts";
 import type { Admission, LimitName } from "./limits.ts";
 import type { ListenerContext } from "./listener-context.ts";
+import { peerAddress } from "./peer.ts";
 import type { Client } from "./reception.ts";
 import { formatReply } from "./reply.ts";
 import { SessionMeter } from "./session-meter.ts";
@@ -23,7 +24,10 @@ import * as S from "./step.ts";
 type ConnectionOptions = {
   readonly server: SMTPServer;
   readonly socket: Socket;
-  readonly sessionId: string;
+  /** Session id and, where a PROXY header said them, the client's addresses. */
+  readonly origin: SMTPConnectionOptions;
+  /** Who connected in the client's stead. */
+  readonly balancer: string | undefined;
   readonly context: ListenerContext;
   readonly admission: Admission;
   /** The socket is closed. */
@@ -53,19 +57,20 @@ export class Connection extends SMTPConnection implements ParserOwner {
   readonly #meter: SessionMeter;
 
   constructor(options: ConnectionOptions) {
-    super(options.server, options.socket, { id: options.sessionId });
-    const { context } = options;
+    super(options.server, options.socket, options.origin);
+    const { context, balancer } = options;
     this.#context = context;
     this.#options = options;
     this.#top = options.socket;
     this.#meter = new SessionMeter(context.limits, performance.now());
     this.client = {
       sessionId: this.id,
-      address: this.remoteAddress,
+      address: peerAddress(this.remoteAddress),
       port: this.remotePort,
       listener: context.name,
       localAddress: this.localAddress,
       localPort: this.localPort,
+      ...(balancer !== undefined && { balancer }),
     };
     this.#excess = options.admission.enter(this.client.address);
     this.#dialogue = new Dialogue({
@@ -74,6 +79,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
       limits: context.limits,
       hostname: context.hostname,
       startTls: context.startTls,
+      authentication: context.authentication,
       failed: (error) => context.events.failed(asError(error), "reception", this.client),
     });
     this.#parser = new InputParser(this, context.limits);

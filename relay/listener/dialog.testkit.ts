@@ -3,14 +3,20 @@
  *
  *   == MAIL: a nested MAIL is refused (RFC 5321 section 4.1.4)
  *   limits {"recipientsMax": 2}     changes limits of the listener
+ *   no certificate                  STARTTLS is not offered
+ *   implicit TLS                    TLS from the first byte; T: begins it
+ *   authentication required         a submission listener
+ *   balancers ["127.0.0.1"]         a PROXY twin for these
  *   C: NOOP                         a line to send; consecutive ones go in one write
  *   R: "MAIL FROM:<a>\n{x*9}"       the same, raw, as a JSON string (bytes as latin1; nine x)
+ *   X: 0d0a 00                      the same, as bytes in hexadecimal; spaces count for nothing
  *   S: 250 2.0.0                    the next reply begins so (its first line, "-" read as " ")
  *   S+ SIZE 1000                    that reply also has this line
  *   S! STARTTLS                     that reply has no such line
  *   T:                              the client begins TLS
  *   W: 50                           waits so many ms
  *   E:                              the server closes the connection
+ *   A: 192.0.2.1 25 by 127.0.0.1    address and port (* is any) of the last client, its balancer if any
  *   B: "Subject: x\r\n"             the body of the last message received
  *   L: refused syntax               the listener has told of this event
  */
@@ -19,7 +25,9 @@ import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { connect as tlsConnect } from "node:tls";
+import { type NetworkSet, networkSet } from "../../routing/network.ts";
 import type { ListenerLimits } from "./limits.ts";
+import type { Client } from "./reception.ts";
 import { Recorder } from "./recorder.testkit.ts";
 import { createListener, type Listener, type ListenerOptions } from "./server.ts";
 import { mailContext } from "./tls-context.ts";
@@ -28,6 +36,9 @@ export type Dialog = {
   readonly title: string;
   readonly limits: Partial<ListenerLimits>;
   readonly plain: boolean;
+  readonly implicitTls?: true;
+  readonly authentication?: "Required";
+  readonly balancers?: NetworkSet;
   readonly steps: readonly {
     readonly line: number;
     readonly kind: string;
@@ -43,6 +54,7 @@ export const LIMITS: ListenerLimits = {
   errorsMax: 20,
   sessionMsMax: 60_000,
   idleMsMax: 30_000,
+  proxyHeaderMsMax: 5000,
   lineBytesMax: 50_000,
   connectionsMax: 100,
   connectionsPerClientMax: 50,
@@ -159,21 +171,29 @@ export function readDialogs(file: URL): Dialog[] {
   const dialogs: (Omit<Dialog, "steps"> & { steps: Dialog["steps"][number][] })[] = [];
   for (const [index, text] of readFileSync(file, "utf8").split("\n").entries()) {
     const title = /^== (.*)/.exec(text)?.[1];
-    const limits = /^limits (.*)/.exec(text)?.[1];
     const last = dialogs.at(-1);
+    const option = optionOf(text);
     if (title !== undefined) {
       dialogs.push({ title, limits: {}, plain: false, steps: [] });
-    } else if (last !== undefined && limits !== undefined) {
-      dialogs[dialogs.length - 1] = { ...last, limits: JSON.parse(limits) };
-    } else if (last !== undefined && text === "no certificate") {
-      dialogs[dialogs.length - 1] = { ...last, plain: true };
+    } else if (last !== undefined && option !== undefined) {
+      dialogs[dialogs.length - 1] = { ...last, ...option };
     } else if (text !== "" && !text.startsWith("#")) {
-      const [, kind, rest] = /^([CRSTWEBL][:+!]) ?(.*)$/.exec(text) ?? [];
+      const [, kind, rest] = /^([CRXSTWEABL][:+!]) ?(.*)$/.exec(text) ?? [];
       assert.ok(last && kind, `${file.pathname}:${index + 1}: not a dialog line: ${text}`);
       last.steps.push({ line: index + 1, kind, text: rest ?? "" });
     }
   }
   return dialogs;
+}
+
+/** What a line below the title sets; undefined where it is none of the options. */
+function optionOf(line: string): Partial<Omit<Dialog, "steps">> | undefined {
+  const [, name, value = ""] = /^(limits|balancers) (.*)/.exec(line) ?? [];
+  if (name === "limits") return { limits: JSON.parse(value) };
+  if (name === "balancers") return { balancers: networkSet(JSON.parse(value)) };
+  if (line === "no certificate") return { plain: true };
+  if (line === "implicit TLS") return { implicitTls: true };
+  return line === "authentication required" ? { authentication: "Required" } : undefined;
 }
 
 /** Plays one dialog against a listener of its own; throws at the first difference. */
@@ -185,8 +205,9 @@ export async function play(dialog: Dialog): Promise<void> {
     let reply = "";
     for (const { line, kind, text } of dialog.steps) {
       const where = `line ${line}: ${kind} ${text}`;
-      if (kind === "C:" || kind === "R:") {
-        sending += kind === "C:" ? `${Buffer.from(text).toString("latin1")}\r\n` : raw(text);
+      const said = bytesOf(kind, text);
+      if (said !== undefined) {
+        sending += said;
         continue;
       }
       if (sending !== "") client.send(sending);
@@ -207,10 +228,31 @@ export async function play(dialog: Dialog): Promise<void> {
   }
 }
 
+/** What a line says to the server, as latin1; undefined where it says nothing. */
+function bytesOf(kind: string, text: string): string | undefined {
+  switch (kind) {
+    case "C:":
+      return `${Buffer.from(text).toString("latin1")}\r\n`;
+    case "R:":
+      return raw(text);
+    case "X:":
+      return Buffer.from(text.replaceAll(" ", ""), "hex").toString("latin1");
+    default:
+      return undefined;
+  }
+}
+
 function raw(text: string): string {
   return String(JSON.parse(text)).replace(/\{(.)\*(\d+)\}/g, (_all, one: string, times) =>
     one.repeat(Number(times)),
   );
+}
+
+function clientText(client: Client | undefined, wanted: string): string {
+  if (client === undefined) return "nobody";
+  const { address, port, balancer } = client;
+  const shown = wanted.includes(" * ") ? "*" : port;
+  return `${address} ${shown}${balancer === undefined ? "" : ` by ${balancer}`}`;
 }
 
 async function act(
@@ -225,6 +267,9 @@ async function act(
       return await wait(Number(text));
     case "E:":
       assert.equal(await client.end(), "", where);
+      return;
+    case "A:":
+      assert.equal(clientText(recorder.clients.at(-1), text), text, where);
       return;
     case "B:":
       assert.equal(recorder.messages.at(-1)?.text, JSON.parse(text), where);

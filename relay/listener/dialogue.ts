@@ -19,6 +19,8 @@ export type DialogueOptions = {
   readonly hostname: string;
   /** STARTTLS can be offered. */
   readonly startTls: boolean;
+  /** MAIL is for authenticated clients only, and nobody authenticates in clear. */
+  readonly authentication: "Required" | undefined;
   /** A hook of the reception threw: the client got 451 4.3.0. */
   readonly failed: (error: unknown) => void;
 };
@@ -151,8 +153,12 @@ export class Dialogue {
   }
 
   #mail(argument: string): Step {
-    const { client, reception, limits } = this.#options;
+    const { client, reception, limits, authentication } = this.#options;
     if (this.#greeting === undefined) return S.C503Hello;
+    if (authentication === "Required") {
+      // Nobody can authenticate yet: there is no AUTH.
+      return this.#tls === undefined ? S.C530StartTls : S.C530Authentication;
+    }
     if (this.#open !== undefined) return S.C503Nested;
     const command = parseMail(argument, limits);
     if ("reply" in command) return command;

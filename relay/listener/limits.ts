@@ -14,6 +14,8 @@ export type ListenerLimits = {
   readonly errorsMax: number;
   /** Age at which a session ends: 421 4.7.0 between transactions, one idle time later even inside one. */
   readonly sessionMsMax: number;
+  /** Time for the whole PROXY header, at a PROXY twin; then the connection is closed. */
+  readonly proxyHeaderMsMax: number;
   /** Silence while the client owes input, also within a TLS handshake; then 421 4.4.2. */
   readonly idleMsMax: number;
   /** The longest line of a message without its CRLF; over it 554 5.6.0. */

@@ -13,6 +13,8 @@ export type ListenerContext = {
   readonly receiving: ReceivingBytes;
   /** Certificates are there: STARTTLS can be offered. */
   readonly startTls: boolean;
+  /** A submission listener (RFC 6409): MAIL is for authenticated clients only, after TLS. */
+  readonly authentication: "Required" | undefined;
   readonly greetingDelayMs: number;
   stopping: boolean;
 };

@@ -9,13 +9,18 @@ import type { Reply } from "../outcome.ts";
 export type Client = {
   /** Short random id; joins all log lines of a session. */
   readonly sessionId: string;
-  /** IP address; IPv4-mapped addresses are already unmapped. */
+  /**
+   * IP address; IPv4-mapped addresses are already unmapped. At a PROXY twin it is what the header says, or
+   * the balancer's where the connection is the balancer's own.
+   */
   readonly address: string;
   readonly port: number;
   /** Name of the listener that took the connection, as configured. */
   readonly listener: string;
   readonly localAddress: string;
   readonly localPort: number;
+  /** Address of the balancer that connected, at a PROXY twin. */
+  readonly balancer?: string;
 };
 
 /** What the client has said of itself since the last HELO, EHLO or STARTTLS. */

@@ -5,7 +5,7 @@
  */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Reply } from "../outcome.ts";
-import type { ListenerEvents } from "./events.ts";
+import type { ListenerEvents, ProxyEvent } from "./events.ts";
 import type {
   Body,
   Client,
@@ -32,6 +32,10 @@ export class Recorder implements Reception, ListenerEvents {
   readonly messages: Received[] = [];
   readonly log: string[] = [];
   readonly failures: Error[] = [];
+  /** Whom the reception was asked about. */
+  readonly clients: Client[] = [];
+  /** Who connected to a PROXY twin. */
+  readonly proxied: string[] = [];
   aborted = 0;
   connectReply: Reply | undefined;
   #release: (() => void)[] = [];
@@ -45,7 +49,8 @@ export class Recorder implements Reception, ListenerEvents {
     return this.#release.length;
   }
 
-  connect(): Reply | undefined {
+  connect(client: Client): Reply | undefined {
+    this.clients.push(client);
     return this.connectReply;
   }
 
@@ -92,6 +97,11 @@ export class Recorder implements Reception, ListenerEvents {
 
   limit(_client: Client, limit: string): void {
     this.log.push(`limit ${limit}`);
+  }
+
+  proxy({ address, result }: ProxyEvent): void {
+    this.log.push(`proxy ${result}`);
+    this.proxied.push(address);
   }
 
   failed(error: Error, source: string): void {

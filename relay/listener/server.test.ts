@@ -372,7 +372,3 @@ test("listen: a port that is taken rejects", () =>
   withBench({}, async ({ port }) => {
     await assert.rejects(startBench({ port }), { code: "EADDRINUSE" });
   }));
-
-test("createListener: implicit TLS without certificates is refused", async () => {
-  await assert.rejects(startBench({ plain: true, implicitTls: true }), /needs certificates/);
-});

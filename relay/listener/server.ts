@@ -5,10 +5,15 @@
 import type { AddressInfo, Socket } from "node:net";
 import type { SecureContext, TLSSocket } from "node:tls";
 import { SMTPServer } from "smtp-server";
+import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
+import type { NetworkSet } from "../../routing/network.ts";
 import { Connection } from "./connection.ts";
 import type { ListenerEvents } from "./events.ts";
 import { Admission, type ListenerLimits, ReceivingBytes } from "./limits.ts";
 import type { ListenerContext } from "./listener-context.ts";
+import { peerAddress } from "./peer.ts";
+import type { Forwarded } from "./proxy-header.ts";
+import { type ProxyResult, readProxyHeader } from "./proxy-reader.ts";
 import type { Reception } from "./reception.ts";
 import { newSessionId } from "./session-id.ts";
 import { type Certificates, ContextMap } from "./tls-context.ts";
@@ -25,6 +30,13 @@ export type ListenerOptions = {
   readonly tls?: Certificates;
   /** TLS from the first byte (port 465); needs `tls`. */
   readonly implicitTls?: true;
+  /** Refuses MAIL of clients that have not authenticated, as submission listeners do; needs `tls`. */
+  readonly authentication?: "Required";
+  /**
+   * Makes it a PROXY twin: connections are taken from these only, and only with a PROXY header. A listener
+   * without never reads one.
+   */
+  readonly balancers?: NetworkSet;
   readonly reception: Reception;
   readonly limits: ListenerLimits;
   readonly events: ListenerEvents;
@@ -46,12 +58,17 @@ export interface Listener {
   stop(options: { readonly graceMs: number }): Promise<void>;
   /** Open connections. */
   readonly connections: number;
+  /** Accepted, and still before their PROXY header or the end of their TLS handshake. */
+  readonly pending: number;
 }
 
 /** Makes a listener that does not listen yet. */
 export function createListener(options: ListenerOptions): Listener {
-  if (options.implicitTls === true && options.tls === undefined) {
-    throw new TypeError(`listener ${options.name}: implicit TLS needs certificates`);
+  const needsTls = options.implicitTls === true || options.authentication === "Required";
+  if (needsTls && options.tls === undefined) {
+    throw new TypeError(
+      `listener ${options.name}: implicit TLS and authentication need certificates`,
+    );
   }
   const server = new ListenerServer(options);
   return {
@@ -61,6 +78,24 @@ export function createListener(options: ListenerOptions): Listener {
     get connections() {
       return server.live.size;
     },
+    get pending() {
+      return server._pendingSockets.size;
+    },
+  };
+}
+
+type HeaderCallback = (
+  error: Error | null,
+  options?: SMTPConnectionOptions & { id: string },
+) => void;
+
+/** The ends of the connection as if the client had connected itself. */
+function endsOf({ source, destination }: Forwarded): Omit<SMTPConnectionOptions, "id"> {
+  return {
+    remoteAddress: source.address,
+    remotePort: source.port,
+    localAddress: destination.address,
+    localPort: destination.port,
   };
 }
 
@@ -96,13 +131,16 @@ class ListenerServer extends SMTPServer {
       events: options.events,
       receiving: options.receiving ?? new ReceivingBytes(options.limits.receivingBytesMax),
       startTls: options.tls !== undefined && !implicitTls,
+      authentication: options.authentication,
       greetingDelayMs: options.greetingDelayMs ?? 0,
       stopping: false,
     };
     this.secureContext = new ContextMap(options.tls);
-    this.on("error", (error: Error) =>
-      options.events.failed(error, implicitTls ? "tls" : "listener"),
-    );
+    this.on("error", (error: Error) => {
+      // Before it listens, `listen` rejects with it.
+      if (this.#sweep === undefined) return;
+      options.events.failed(error, implicitTls ? "tls" : "listener");
+    });
   }
 
   start(): Promise<void> {
@@ -148,11 +186,12 @@ class ListenerServer extends SMTPServer {
 
   // What the base class asks for.
 
-  override connect(socket: Socket, options?: { readonly id?: string | undefined } | null): void {
+  override connect(socket: Socket, options?: SMTPConnectionOptions | null): void {
     const connection: Connection = new Connection({
       server: this,
       socket,
-      sessionId: options?.id ?? newSessionId(),
+      origin: options ?? { id: newSessionId() },
+      balancer: this.#options.balancers && peerAddress(socket.remoteAddress),
       context: this.#context,
       admission: this.#admission,
       gone: () => {
@@ -164,12 +203,40 @@ class ListenerServer extends SMTPServer {
     connection.init();
   }
 
-  /** No PROXY protocol yet: the session begins at once. */
-  override _handleProxy(
-    _socket: Socket,
-    callback: (error: Error | null, options?: { id: string }) => void,
-  ): void {
-    callback(null, { id: newSessionId() });
+  /** At a twin, sockets are kept among the pending ones until their header is read. */
+  override _expectsProxyHeader(): boolean {
+    return this.#options.balancers !== undefined;
+  }
+
+  override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
+    const { balancers } = this.#options;
+    const address = peerAddress(socket.remoteAddress);
+    if (balancers !== undefined && !balancers.has(address)) {
+      socket.on("error", () => undefined).destroy();
+      // Without an address it has gone already.
+      if (address !== "") this.#tellProxy(address, "stranger", "not one of the listed balancers");
+      return false;
+    }
+    const release = super._acceptSocket(socket, handshake);
+    if (release === false && balancers !== undefined) {
+      this.#tellProxy(address, "crowded", "too many wait for their headers");
+    }
+    return release;
+  }
+
+  override _handleProxy(socket: Socket, callback: HeaderCallback): void {
+    const id = newSessionId();
+    if (this.#options.balancers === undefined) {
+      callback(null, { id });
+      return;
+    }
+    const address = peerAddress(socket.remoteAddress);
+    readProxyHeader(socket, this.#options.limits.proxyHeaderMsMax, (read) => {
+      const text = "text" in read ? read.text : undefined;
+      this.#tellProxy(address, read.result, text);
+      if (text !== undefined) callback(new Error(text));
+      else callback(null, { id, ...(read.result === "forwarded" && endsOf(read.forwarded)) });
+    });
   }
 
   override _upgrade(
@@ -201,6 +268,11 @@ class ListenerServer extends SMTPServer {
 
   override onSecure(_socket: unknown, _session: unknown, callback: () => void): void {
     callback();
+  }
+
+  #tellProxy(address: string, result: ProxyResult, text?: string): void {
+    const { name, events } = this.#options;
+    events.proxy({ listener: name, address, result, ...(text !== undefined && { text }) });
   }
 
   #lookAtClocks(): void {

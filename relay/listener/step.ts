@@ -17,6 +17,7 @@ export type Refusal =
   | "http"
   | "early"
   | "tls"
+  | "authentication"
   | "size"
   | "recipients"
   | "body"
@@ -39,6 +40,7 @@ export const ERRORS: ReadonlySet<Refusal> = new Set([
   "parameter",
   "utf8",
   "line",
+  "authentication",
 ]);
 
 const step = (code: number, status: string, text: string): Step => ({
@@ -64,6 +66,20 @@ export const C220Tls: Step = { ...step(220, "2.0.0", "Ready to start TLS"), next
 
 export const C451Local = step(451, "4.3.0", "Local error, try again later");
 export const C454Tls = refusal("tls", 454, "4.7.0", "TLS not available for the moment");
+/** RFC 3207 section 4. */
+export const C530StartTls = refusal(
+  "authentication",
+  530,
+  "5.7.0",
+  "Must issue a STARTTLS command first",
+);
+/** RFC 4954 section 6. */
+export const C530Authentication = refusal(
+  "authentication",
+  530,
+  "5.7.0",
+  "Authentication required",
+);
 export const C452Recipients = refusal("recipients", 452, "4.5.3", "Too many recipients");
 export const C452Memory = refusal(
   "memory",

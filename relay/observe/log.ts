@@ -4,13 +4,13 @@
  */
 import { createHash } from "node:crypto";
 import { errorText } from "../../kube/error-text.ts";
-import type { FailureSource } from "../listener/events.ts";
+import type { FailureSource, ProxyEvent } from "../listener/events.ts";
 import type { LimitName } from "../listener/limits.ts";
 import type { Client } from "../listener/reception.ts";
 import type { Refusal } from "../listener/step.ts";
 import type { Attempted } from "../queue/events.ts";
 import { resultOf } from "../queue/schedule.ts";
-import type { Refused } from "../reception/events.ts";
+import type { Accepted, Refused } from "../reception/events.ts";
 import type { Envelope } from "../spool/records.ts";
 
 export type AddressStyle = "full" | "hashed" | "domain";
@@ -46,6 +46,9 @@ function processEvents(line: WriteLine) {
       readonly admin: number;
       readonly queued: number;
     }): void => line("info", "started", fields),
+    /** It listens on IPv4 alone. */
+    withoutIpv6: (fields: { readonly listener: string; readonly host: string }): void =>
+      line("info", "no-ipv6", fields),
     stopping: (): void => line("info", "stopping", {}),
     stopped: (fields: { readonly queued: number }): void => line("info", "stopped", fields),
     table: (fields: {
@@ -70,16 +73,21 @@ function processEvents(line: WriteLine) {
       readonly code: number;
       readonly text: string;
     }): void => line("warn", "connection-failed", fields),
-    protocolRefused: ({ sessionId, address }: Client, reason: Refusal): void =>
-      line("info", "protocol", { session: sessionId, client: address, reason }),
+    protocolRefused: (client: Client, reason: Refusal): void =>
+      line("info", "protocol", { ...who(client), reason }),
     listenerFailed: (error: unknown, source: FailureSource, client: Client | undefined): void =>
       line("warn", "listener-failed", {
         source,
         session: client?.sessionId ?? "",
         err: errorText(error),
       }),
-    limit: ({ address }: Client, limit: LimitName): void =>
-      line("warn", "limit", { limit, client: address }),
+    limit: (client: Client, limit: LimitName): void =>
+      line("warn", "limit", { ...who(client), limit }),
+    /** A connection that is no session. A health check that connects and says nothing is no news. */
+    proxyRefused: ({ listener, address, result, text }: ProxyEvent): void => {
+      if (text === undefined || result === "closed") return;
+      line("warn", "proxy-refused", { listener, client: address, reason: result, text });
+    },
     crashed: (error: unknown): void => line("error", "crashed", { err: errorText(error) }),
   };
 }
@@ -87,11 +95,10 @@ function processEvents(line: WriteLine) {
 /** What became of messages and of those who sent them. */
 function mailEvents(line: WriteLine, shown: (address: string) => string) {
   return {
-    accepted: (envelope: Envelope, helo: string, ms: number): void =>
+    accepted: ({ envelope, client, helo, ms }: Accepted): void =>
       line("info", "accepted", {
         id: envelope.id,
-        session: envelope.session,
-        client: envelope.client,
+        ...who(client),
         helo,
         from: shown(envelope.sender),
         recipients: envelope.recipients.length,
@@ -100,8 +107,7 @@ function mailEvents(line: WriteLine, shown: (address: string) => string) {
       }),
     refused: ({ client, reason, reply, sender, recipient }: Refused): void =>
       line("info", "refused", {
-        session: client.sessionId,
-        client: client.address,
+        ...who(client),
         from: sender === undefined ? undefined : shown(sender),
         to: recipient === undefined ? undefined : shown(recipient),
         reason,
@@ -109,8 +115,8 @@ function mailEvents(line: WriteLine, shown: (address: string) => string) {
         status: reply.status,
         text: reply.text,
       }),
-    normalised: ({ sessionId, address }: Client, fault: string): void =>
-      line("info", "normalised", { session: sessionId, client: address, fault }),
+    normalised: (client: Client, fault: string): void =>
+      line("info", "normalised", { ...who(client), fault }),
     attempted: ({
       envelope,
       recipient,
@@ -142,6 +148,11 @@ function mailEvents(line: WriteLine, shown: (address: string) => string) {
     unreported: (about: string, why: string): void =>
       line("warn", "unreported", { id: about, why }),
   };
+}
+
+/** A session's fields; `balancer` is there at a PROXY twin. */
+function who({ sessionId, address, balancer }: Client): Fields {
+  return { session: sessionId, client: address, balancer };
 }
 
 function showAddress(address: string, style: AddressStyle): string {

@@ -7,6 +7,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { outboundRouteId } from "../config/outbound.ts";
 import type { LimitName } from "../listener/limits.ts";
+import type { ProxyResult } from "../listener/proxy-reader.ts";
 import type { Refusal } from "../listener/step.ts";
 import type { RefusalReason } from "../policy/admit.ts";
 import type { Attempted } from "../queue/events.ts";
@@ -104,11 +105,17 @@ function stateMetrics(registers: Registry[]) {
     "direction",
     "result",
   ]);
+  const proxied = counter(
+    "mailroute_proxy_connections_total",
+    "Connections at PROXY twins: forwarded and own are taken, the others are closed.",
+    ["result"],
+  );
   const help = "Things that a person must mend: route files, certificates.";
   const problems = new Gauge({ name: "mailroute_problems", help, registers });
   return {
     unsaved: (): void => unsaved.inc(),
     corrupt: (): void => corrupt.inc(),
+    proxied: (result: ProxyResult): void => proxied.inc({ result }),
     problems: (count: number): void => problems.set(count),
     connection: (direction: "in" | "out", result: "opened" | "refused" | "failed"): void =>
       connections.inc({ direction, result }),

@@ -40,9 +40,9 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
       },
     },
     reception: {
-      accepted({ envelope, helo, ms }) {
-        metrics.accepted(envelope.bytes, ms);
-        log.accepted(envelope, helo, ms);
+      accepted(event) {
+        metrics.accepted(event.envelope.bytes, event.ms);
+        log.accepted(event);
       },
       refused(event) {
         metrics.refused(event.reason);
@@ -77,6 +77,10 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
       limit(client, limit) {
         metrics.limit(limit);
         log.limit(client, limit);
+      },
+      proxy(event) {
+        metrics.proxied(event.result);
+        log.proxyRefused(event);
       },
       failed: (error, source, client) => log.listenerFailed(error, source, client),
     },

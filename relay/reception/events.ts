@@ -12,12 +12,15 @@ export type Refused = {
   readonly recipient?: string;
 };
 
+export type Accepted = {
+  readonly envelope: Envelope;
+  readonly client: Client;
+  readonly helo: string;
+  readonly ms: number;
+};
+
 export type ReceptionEvents = {
-  accepted(event: {
-    readonly envelope: Envelope;
-    readonly helo: string;
-    readonly ms: number;
-  }): void;
+  accepted(accepted: Accepted): void;
   refused(refused: Refused): void;
   /** A trusted client's line endings were mended. */
   normalised(event: { readonly client: Client; readonly fault: string }): void;

@@ -18,6 +18,7 @@ import type {
 } from "../listener/reception.ts";
 import type { Reply } from "../outcome.ts";
 import { type Admission, admit, type RefusalReason } from "../policy/admit.ts";
+import { isTrusted, type TrustRules } from "../policy/trust.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
 import { type Spool, SpoolError } from "../spool/spool.ts";
@@ -30,9 +31,8 @@ export type ReceptionOptions = {
   /** Marks our own Received lines. */
   readonly mark: string;
   readonly postmaster: string;
-  readonly trustedNetworks: NetworkSet;
+  readonly trust: TrustRules;
   readonly deniedNetworks: NetworkSet;
-  readonly trustedListeners: ReadonlySet<string>;
   readonly outboundRetry: Retry;
   readonly limits: { readonly receivedLinesMax: number; readonly passesMax: number };
   readonly tables: TableHolder;
@@ -56,10 +56,7 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.refused({ client, reason: "denied-network", reply: denied });
         return denied;
       }
-      const trusted =
-        options.trustedListeners.has(client.listener) ||
-        options.trustedNetworks.has(client.address);
-      trust.set(client, trusted);
+      trust.set(client, isTrusted(client, options.trust));
       return undefined;
     },
     mail(client, greeting, command) {
@@ -167,7 +164,8 @@ class MailTransaction implements Transaction {
         isFull(error) ? noRoom : { ...noRoom, code: 451, status: "4.3.0" },
       );
     }
-    options.events.accepted({ envelope, helo: options.greeting.helo, ms: options.now() - nowMs });
+    const { client, greeting } = options;
+    options.events.accepted({ envelope, client, helo: greeting.helo, ms: options.now() - nowMs });
     options.queue.add(envelope, body);
     return { code: 250, status: "2.0.0", text: `queued as ${id}` };
   }

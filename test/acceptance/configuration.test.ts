@@ -76,9 +76,9 @@ describe("bad configuration", () => {
       /: listeners: two have the same name; give each its own/,
     ],
     [
-      "implicit TLS without a certificate",
-      { ...good, listeners: [{ ...smtp, implicitTls: true }] },
-      /: listeners\.0\.implicitTls: needs a certificate; set tls\.certificateFile/,
+      "submission without a certificate",
+      { ...good, listeners: [smtp, { name: "submissions", kind: "submissions" }] },
+      /: listeners\.1\.kind: submissions needs a certificate; set tls\.certificateFile/,
     ],
     [
       "a network that is none",

@@ -1,0 +1,157 @@
+/**
+ * The front door, put together: certificates, reception, one listener for each port. Wiring only: what is
+ * listened on says relay/config/listeners.ts, who is let in and trusted relay/reception and relay/policy.
+ */
+import { networkInterfaces } from "node:os";
+import { formatAddress, parseAddress } from "../routing/address.ts";
+import { networkSet } from "../routing/network.ts";
+import type { Config } from "./config/config.ts";
+import { endpointsOf, type ListenerEndpoint } from "./config/listeners.ts";
+import type { Endpoint } from "./delivery/own.ts";
+import type { RelayState } from "./facts.ts";
+import { hostWithoutIpv6 } from "./listener/dual-stack.ts";
+import { ReceivingBytes } from "./listener/limits.ts";
+import type { Reception } from "./listener/reception.ts";
+import { createListener, type Listener, type ListenerOptions } from "./listener/server.ts";
+import type { Log } from "./observe/log.ts";
+import type { Observed } from "./observe/observe.ts";
+import type { Queue } from "./queue/queue.ts";
+import { createReception } from "./reception/reception.ts";
+import type { Spool } from "./spool/spool.ts";
+import type { TableHolder } from "./table/holder.ts";
+import { type Certificate, watchCertificate } from "./tls/certificate.ts";
+
+export type FrontDoorOptions = {
+  readonly config: Config;
+  readonly closers: AsyncDisposableStack;
+  readonly log: Log;
+  readonly tables: TableHolder;
+  readonly spool: Spool;
+  readonly state: RelayState;
+  readonly observed: Observed;
+};
+
+export type Opening = {
+  readonly queue: Queue;
+  readonly nextId: () => string;
+  readonly now: () => number;
+};
+
+export type FrontDoor = {
+  /** Listens on every port; rejects, with the listener's name, where one cannot be had. */
+  open(opening: Opening): Promise<readonly { readonly name: string; readonly port: number }[]>;
+};
+
+/** Loads the certificates: what is wrong with them is said before anything else is waited for. */
+export async function prepareFrontDoor(options: FrontDoorOptions): Promise<FrontDoor> {
+  const certificate = await certificateOf(options);
+  return { open: (opening) => startListeners(options, opening, certificate) };
+}
+
+async function certificateOf(options: FrontDoorOptions): Promise<Certificate | undefined> {
+  const { config, closers, log } = options;
+  if (config.tls === undefined) return undefined;
+  const certificate = await watchCertificate(config.tls, {
+    swapped: () => log.mended({ where: "tls" }),
+    problem: (text) => log.problem({ where: "tls", text }),
+  });
+  closers.defer(() => certificate.stop());
+  return certificate;
+}
+
+type CommonOptions = Omit<ListenerOptions, "name" | "host" | "port">;
+
+async function startListeners(
+  options: FrontDoorOptions,
+  opening: Opening,
+  certificate: Certificate | undefined,
+): Promise<{ name: string; port: number }[]> {
+  const { config, log, observed, state, closers } = options;
+  // All listeners stop at the same time, each within the grace.
+  closers.defer(async () => {
+    const { graceMs } = state;
+    await Promise.all(state.listeners.map(async (each) => await each.stop({ graceMs })));
+  });
+  const common = {
+    hostname: config.hostname,
+    ...(certificate !== undefined && { tls: certificate }),
+    reception: receptionOf(options, opening),
+    limits: config.limits,
+    events: observed.listener,
+    receiving: new ReceivingBytes(config.limits.receivingBytesMax),
+  };
+  const addresses: { name: string; port: number }[] = [];
+  for (const endpoint of endpointsOf(config.listeners)) {
+    const listener = await listening(endpoint, common, log);
+    state.listeners.push(listener);
+    state.own.push(...addressesOf(listener));
+    addresses.push({ name: endpoint.name, port: listener.address().port });
+  }
+  return addresses;
+}
+
+async function listening(
+  endpoint: ListenerEndpoint,
+  common: CommonOptions,
+  log: Log,
+): Promise<Listener> {
+  const { name, host, port, kind, balancers } = endpoint;
+  const listener = createListener({
+    ...common,
+    name,
+    host,
+    port,
+    ...(kind === "submissions" && { implicitTls: true }),
+    ...(kind !== "smtp" && { authentication: "Required" }),
+    ...(balancers !== undefined && { balancers: networkSet(balancers) }),
+  });
+  try {
+    await listener.listen();
+    return listener;
+  } catch (cause) {
+    const ipv4 = hostWithoutIpv6(host, cause);
+    if (ipv4 === undefined) {
+      const place = `listeners: ${name} cannot listen on ${host} port ${port}`;
+      throw new Error(`${place}: give it another port, or stop who has it`, { cause });
+    }
+    log.withoutIpv6({ listener: name, host: ipv4 });
+    return await listening({ ...endpoint, host: ipv4 }, common, log);
+  }
+}
+
+function receptionOf(options: FrontDoorOptions, opening: Opening): Reception {
+  const { config, tables, spool, observed } = options;
+  const endpoints = endpointsOf(config.listeners);
+  return createReception({
+    hostname: config.hostname,
+    mark: `(Mailroute ${config.namespace}/${config.className})`,
+    postmaster: postmasterOf(config),
+    trust: {
+      trustedNetworks: networkSet(config.trustedNetworks),
+      neverTrusted: networkSet(endpoints.flatMap(({ balancers = [] }) => balancers)),
+      trustedListeners: new Set(endpoints.flatMap(({ trusted, name }) => (trusted ? [name] : []))),
+    },
+    deniedNetworks: networkSet(config.denyNetworks),
+    outboundRetry: config.retry,
+    limits: config.limits,
+    tables,
+    spool,
+    events: observed.reception,
+    ...opening,
+  });
+}
+
+/** The configuration has checked that it is an address. */
+export function postmasterOf(config: Config): string {
+  const text = config.postmaster ?? `postmaster@${config.hostname}`;
+  const address = parseAddress(text);
+  return address === undefined ? text : formatAddress(address);
+}
+
+/** Every address at which somebody could reach a listener. */
+function addressesOf(listener: Listener): Endpoint[] {
+  const { address, port } = listener.address();
+  if (address !== "::" && address !== "0.0.0.0") return [{ address, port }];
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return [{ address, port }, ...all.map((each) => ({ address: each.address, port }))];
+}
