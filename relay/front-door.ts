@@ -3,8 +3,11 @@
  * listened on says relay/config/listeners.ts, who is let in and trusted relay/reception and relay/policy.
  */
 import { networkInterfaces } from "node:os";
+import type { Api } from "../kube/api.ts";
 import { formatAddress, parseAddress } from "../routing/address.ts";
 import { networkSet } from "../routing/network.ts";
+import type { Authenticator } from "./auth/authenticator.ts";
+import { prepareAuthentication } from "./authentication.ts";
 import type { Config } from "./config/config.ts";
 import { endpointsOf, type ListenerEndpoint } from "./config/listeners.ts";
 import type { Endpoint } from "./delivery/own.ts";
@@ -29,6 +32,7 @@ export type FrontDoorOptions = {
   readonly spool: Spool;
   readonly state: RelayState;
   readonly observed: Observed;
+  readonly clusterApi: () => Promise<Api>;
 };
 
 export type Opening = {
@@ -42,10 +46,14 @@ export type FrontDoor = {
   open(opening: Opening): Promise<readonly { readonly name: string; readonly port: number }[]>;
 };
 
-/** Loads the certificates: what is wrong with them is said before anything else is waited for. */
+type Prepared = { readonly authenticator: Authenticator | undefined };
+
+/** Loads the certificates and the users: what is wrong with them is said before anything else is waited for. */
 export async function prepareFrontDoor(options: FrontDoorOptions): Promise<FrontDoor> {
   const certificate = await certificateOf(options);
-  return { open: (opening) => startListeners(options, opening, certificate) };
+  const settings = options.config.authentication;
+  const authenticator = await prepareAuthentication({ ...options, settings });
+  return { open: (opening) => startListeners(options, { ...opening, authenticator, certificate }) };
 }
 
 async function certificateOf(options: FrontDoorOptions): Promise<Certificate | undefined> {
@@ -63,8 +71,7 @@ type CommonOptions = Omit<ListenerOptions, "name" | "host" | "port">;
 
 async function startListeners(
   options: FrontDoorOptions,
-  opening: Opening,
-  certificate: Certificate | undefined,
+  { certificate, ...opening }: Opening & Prepared & { certificate: Certificate | undefined },
 ): Promise<{ name: string; port: number }[]> {
   const { config, log, observed, state, closers } = options;
   // All listeners stop at the same time, each within the grace.
@@ -119,7 +126,7 @@ async function listening(
   }
 }
 
-function receptionOf(options: FrontDoorOptions, opening: Opening): Reception {
+function receptionOf(options: FrontDoorOptions, opening: Opening & Prepared): Reception {
   const { config, tables, spool, observed } = options;
   const endpoints = endpointsOf(config.listeners);
   return createReception({
@@ -132,6 +139,7 @@ function receptionOf(options: FrontDoorOptions, opening: Opening): Reception {
       trustedListeners: new Set(endpoints.flatMap(({ trusted, name }) => (trusted ? [name] : []))),
     },
     deniedNetworks: networkSet(config.denyNetworks),
+    hideAuthenticated: config.authentication.hideInReceived,
     outboundRetry: config.retry,
     limits: config.limits,
     tables,

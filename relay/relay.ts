@@ -121,8 +121,9 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const observed = observe(log, metrics, health);
   const credentials = new CredentialStore();
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
-  const frontDoor = await prepareFrontDoor({ ...site, config });
-  const source = await startSource(site, metrics);
+  const clusterApi = once(async () => await openCluster(site));
+  const frontDoor = await prepareFrontDoor({ ...site, config, clusterApi });
+  const source = await startSource({ ...site, clusterApi }, metrics);
   const admin = await startProbes({
     ...config.admin,
     metrics: async () => await metrics.registry.metrics(),
@@ -151,7 +152,10 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   };
 }
 
-async function startSource(site: Site, metrics: Metrics): Promise<TableSource> {
+async function startSource(
+  site: Site & { readonly clusterApi: () => Promise<Api> },
+  metrics: Metrics,
+): Promise<TableSource> {
   const { tables, credentials, log, state } = site;
   const common = {
     tables,
@@ -190,18 +194,26 @@ async function startSource(site: Site, metrics: Metrics): Promise<TableSource> {
           ...common,
           ...installation,
           copy: tableCopy(copyDirectory),
-          api: await clusterApi(site),
+          api: await site.clusterApi(),
         });
   site.closers.defer(() => source.stop());
   return source;
 }
 
 /** Loaded only where it is needed: a relay without a cluster does not carry a Kubernetes client. */
-async function clusterApi({ closers }: Site): Promise<Api> {
+async function openCluster({ closers }: Site): Promise<Api> {
   const { connectCluster } = await import("../kube/cluster.ts");
   const api = connectCluster({ requestMsMax: apiRequestMsMax });
   closers.defer(() => api.close());
   return api;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 function startQueue(site: Site, nextId: () => string): Queue {

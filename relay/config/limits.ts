@@ -28,7 +28,12 @@ export const receivingLimitsSchema = z.strictObject({
     "Largest message taken; announced as SIZE, answered 552 beyond.",
   ),
   recipientsMax: whole(1000, 100, 50_000, "Recipients of one message; 452 4.5.3 beyond."),
-  commandBytesMax: whole(4096, 512, 65_536, "Longest command line; 500 5.5.2 beyond."),
+  commandBytesMax: whole(
+    12_288,
+    512,
+    65_536,
+    "Longest command line, or line of an AUTH exchange (RFC 4954 section 4); 500 5.5.2 beyond.",
+  ),
   lineBytesMax: whole(
     1 * MiB,
     998,

@@ -130,7 +130,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
 
   malformed(fault: LineFault): void {
     if (fault === "tooLong") this.#context.events.limit(this.client, "commandBytesMax");
-    if (this.#countCommand()) this.#take(S.LINE_FAULTS[fault]);
+    if (this.#countCommand()) this.#take(this.#dialogue.malformed(fault));
   }
 
   flooded(): void {

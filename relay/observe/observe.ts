@@ -40,8 +40,13 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
       },
     },
     reception: {
+      authenticated(event) {
+        metrics.authenticated(event.credentials.mechanism, event.verdict.kind);
+        log.authenticated(event);
+      },
       accepted(event) {
         metrics.accepted(event.envelope.bytes, event.ms);
+        if (event.identity !== undefined) metrics.acceptedFrom(event.identity.namespace);
         log.accepted(event);
       },
       refused(event) {

@@ -7,6 +7,8 @@ import { isAscii } from "node:buffer";
 import { type Address, formatAddress, parseAddress } from "../../routing/address.ts";
 import type { NetworkSet } from "../../routing/network.ts";
 import type { Retry } from "../../routing/route.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
+import { networkOf } from "../listener/limits.ts";
 import type {
   Body,
   Client,
@@ -18,6 +20,12 @@ import type {
 } from "../listener/reception.ts";
 import type { Reply } from "../outcome.ts";
 import { type Admission, admit, type RefusalReason } from "../policy/admit.ts";
+import {
+  authorsRefusal,
+  envelopeRefusal,
+  type Submitter,
+  submitterOf,
+} from "../policy/submitter.ts";
 import { isTrusted, type TrustRules } from "../policy/trust.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
@@ -33,6 +41,10 @@ export type ReceptionOptions = {
   readonly postmaster: string;
   readonly trust: TrustRules;
   readonly deniedNetworks: NetworkSet;
+  /** Undefined: nobody can authenticate. */
+  readonly authenticator: Authenticator | undefined;
+  /** Authenticated clients' addresses and names stay out of Received. */
+  readonly hideAuthenticated: boolean;
   readonly outboundRetry: Retry;
   readonly limits: { readonly receivedLinesMax: number; readonly passesMax: number };
   readonly tables: TableHolder;
@@ -50,7 +62,15 @@ const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not s
 
 export function createReception(options: ReceptionOptions): Reception {
   const trust = new WeakMap<Client, boolean>();
+  const { authenticator } = options;
   return {
+    authenticate:
+      authenticator &&
+      (async (client, credentials) => {
+        const verdict = await authenticator.check(credentials, networkOf(client.address));
+        options.events.authenticated({ client, credentials, verdict });
+        return verdict;
+      }),
     connect(client) {
       if (options.deniedNetworks.has(client.address)) {
         options.events.refused({ client, reason: "denied-network", reply: denied });
@@ -77,8 +97,16 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.refused({ client, reason: "room", reply: noRoom, sender: command.path });
         return noRoom;
       }
-      const trusted = trust.get(client) ?? false;
-      return new MailTransaction({ ...options, table, client, greeting, command, sender, trusted });
+      const { identity } = greeting;
+      const submitter = identity && submitterOf(identity, table);
+      const refusal = submitter && envelopeRefusal(submitter, sender);
+      if (refusal !== undefined) {
+        options.events.refused({ client, reason: "sender", reply: refusal, sender: command.path });
+        return refusal;
+      }
+      const trusted = identity !== undefined || (trust.get(client) ?? false);
+      const common = { ...options, table, client, greeting, command, sender, trusted, submitter };
+      return new MailTransaction(common);
     },
     closed() {},
   };
@@ -91,6 +119,7 @@ type TransactionOptions = ReceptionOptions & {
   readonly command: MailCommand;
   readonly sender: Address | undefined;
   readonly trusted: boolean;
+  readonly submitter: Submitter | undefined;
 };
 
 type Admitted = Extract<Admission, { ok: true }>;
@@ -153,6 +182,8 @@ class MailTransaction implements Transaction {
     }
     if (!options.spool.hasRoom(body.length, this.#recipients.length))
       return this.#refused("room", noRoom);
+    const foreign = options.submitter && authorsRefusal(options.submitter, body);
+    if (foreign !== undefined) return this.#refused("sender", foreign);
     const envelope = this.#envelope(id, nowMs, body);
     try {
       await options.spool.commit([{ kind: "accept", envelope, body }]);
@@ -165,7 +196,8 @@ class MailTransaction implements Transaction {
       );
     }
     const { client, greeting } = options;
-    options.events.accepted({ envelope, client, helo: greeting.helo, ms: options.now() - nowMs });
+    const { helo, identity } = greeting;
+    options.events.accepted({ envelope, client, helo, identity, ms: options.now() - nowMs });
     options.queue.add(envelope, body);
     return { code: 250, status: "2.0.0", text: `queued as ${id}` };
   }
@@ -183,11 +215,11 @@ class MailTransaction implements Transaction {
     const { greeting, client, hostname, mark, command } = this.#options;
     const recipient = this.#recipients.length === 1 ? this.#recipients[0]?.address : undefined;
     const base = command.smtputf8 ? "UTF8SMTP" : greeting.esmtp ? "ESMTP" : "SMTP";
-    const protocol = greeting.tls === undefined || base === "SMTP" ? base : `${base}S`;
+    const protocol = base === "SMTP" ? base : `${base}${securityOf(greeting)}`;
     const at = new Date(nowMs);
+    const isHidden = greeting.identity !== undefined && this.#options.hideAuthenticated;
     return receivedLine({
-      helo: greeting.helo,
-      client: client.address,
+      from: isHidden ? undefined : { helo: greeting.helo, address: client.address },
       hostname,
       mark,
       protocol,
@@ -221,6 +253,12 @@ class MailTransaction implements Transaction {
       smtputf8: command.smtputf8,
     };
   }
+}
+
+/** RFC 3848: S for TLS, A for authentication, in this order. */
+function securityOf({ tls, identity }: Greeting): "" | "S" | "A" | "SA" {
+  if (tls === undefined) return identity === undefined ? "" : "A";
+  return identity === undefined ? "S" : "SA";
 }
 
 function faultOf({ faults }: Body): "bare LF" | "bare CR" | "NUL" | undefined {
