@@ -28,8 +28,9 @@ of the pod, or of KUBECONFIG.
   --relay-admin-port N     where they answer /revision (9090)
   --class NAME             serves MailRoutes of this className (default)
   --delegation MODE        required: other namespaces need a MailGrant (the default); off
-  --watch-namespace NS     watches this namespace and its own only; repeat it. Needs no rights on the
-                           cluster; MailGrants then come from --grants, with namespaces by name
+  --watch-namespace NS     watches this namespace and its own only; repeat it. Needs no
+                           rights on the cluster; MailGrants then come from --grants, with
+                           namespaces by name
   --grants FILE            MailGrants as YAML documents, with --watch-namespace
   --denied-cidr CIDR       a network that tenants' routes may not reach; repeat it
   --admin-host, --admin-port   where /metrics, /healthz, /readyz and /revision answer (::, 9090)`,

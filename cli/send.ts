@@ -18,8 +18,8 @@ export const sendCommand: Command = {
   --password-file FILE   ... with the password in FILE
   --token-file FILE      logs in with the token in FILE, such as that of a Kubernetes
                          ServiceAccount for the audience mailroute; needs no --user
-  --ca FILE        the authority of the relay's certificate (PEM); without it any certificate will do,
-                   which shows the password to whoever answers: name it wherever you log in for real`,
+  --ca FILE        the authority of the relay's certificate (PEM); without it any
+                   certificate will do, which shows the password to whoever answers`,
   async run(args) {
     const { values } = parseArgs({
       args,
