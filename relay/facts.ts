@@ -6,12 +6,11 @@ import type { Readiness } from "../kube/probes.ts";
 import { format } from "../routing/wire-shard.ts";
 import type { Endpoint } from "./delivery/own.ts";
 import type { Listener } from "./listener/server.ts";
-import type { Log } from "./observe/log.ts";
 import type { Gauges } from "./observe/metrics.ts";
+import type { ProblemBoard } from "./observe/problem-board.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { Spool } from "./spool/spool.ts";
 import type { TableHolder } from "./table/holder.ts";
-import type { Problem } from "./table/worker-messages.ts";
 
 /** What changes while the relay runs. */
 export type RelayState = {
@@ -19,7 +18,7 @@ export type RelayState = {
   readonly listeners: Listener[];
   /** Where the listeners can be reached; known from the moment that they listen, also after that. */
   readonly own: Endpoint[];
-  problems: readonly Problem[];
+  readonly problems: ProblemBoard;
   keys: number;
   stopping: boolean;
   graceMs: number;
@@ -37,6 +36,7 @@ export function gaugesOf({ state, spool, tables }: Facts): Gauges {
     active: () => state.queue?.active ?? 0,
     oldestSeconds: () => (Date.now() - (state.queue?.oldestMs ?? Date.now())) / 1000,
     spoolBytes: () => spool.bytes,
+    problems: () => state.problems.all.length,
     connections: () => state.listeners.reduce((sum, each) => sum + each.connections, 0),
     table() {
       const table = tables.current;
@@ -48,7 +48,7 @@ export function gaugesOf({ state, spool, tables }: Facts): Gauges {
 }
 
 export function readiness({ tables, state }: Pick<Facts, "tables" | "state">): Readiness {
-  const detail = state.problems.map(({ where, text }) => `${where}: ${text}`);
+  const detail = state.problems.all.map(({ where, text }) => `${where}: ${text}`);
   if (tables.current === undefined) detail.unshift("no route table yet");
   if (tables.current?.stale === true) detail.unshift("the route table may be old or incomplete");
   const ready = tables.current !== undefined && state.listeners.length > 0 && !state.stopping;
@@ -60,17 +60,4 @@ export function revisionOf(tables: TableHolder): object {
   if (table === undefined) return { digest: null, stale: true };
   const { digest, activatedAtMs, stale } = table;
   return { digest, format, activatedAt: new Date(activatedAtMs).toISOString(), stale };
-}
-
-export function reportProblems(
-  before: readonly Problem[],
-  now: readonly Problem[],
-  log: Log,
-): void {
-  const known = new Set(before.map(({ where, text }) => `${where} ${text}`));
-  const still = new Set(now.map(({ where }) => where));
-  for (const problem of now)
-    if (!known.has(`${problem.where} ${problem.text}`)) log.problem(problem);
-  for (const where of new Set(before.map((each) => each.where)))
-    if (!still.has(where)) log.mended({ where });
 }

@@ -13,11 +13,12 @@ import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
 import { createResolver } from "./delivery/resolver.ts";
-import { gaugesOf, type RelayState, readiness, reportProblems, revisionOf } from "./facts.ts";
+import { gaugesOf, type RelayState, readiness, revisionOf } from "./facts.ts";
 import { postmasterOf, prepareFrontDoor } from "./front-door.ts";
 import { createLog, type Log } from "./observe/log.ts";
-import { createMetrics, type Metrics } from "./observe/metrics.ts";
+import { createMetrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
+import { ProblemBoard } from "./observe/problem-board.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
 import { createIds } from "./reception/ids.ts";
@@ -101,7 +102,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     queue: undefined,
     listeners: [],
     own: [],
-    problems: [],
+    problems: new ProblemBoard(log),
     keys: 0,
     stopping: false,
     graceMs: 0,
@@ -112,8 +113,8 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const observed = observe(log, metrics);
   const credentials = new CredentialStore();
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
-  const frontDoor = await prepareFrontDoor({ ...site, config });
-  const source = await startSource(site, metrics);
+  const frontDoor = await prepareFrontDoor({ ...site, config, metrics, now: clock.now });
+  const source = await startSource(site);
   const admin = await startProbes({
     ...config.admin,
     metrics: async () => await metrics.registry.metrics(),
@@ -126,7 +127,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const nextId = createIds({ now: clock.now, random: Math.random });
   const queue = startQueue(site, nextId);
   const queued = await queue.restore((id) => observed.queue.corrupt(id));
-  const addresses = await frontDoor.open({ queue, nextId, now: clock.now });
+  const addresses = await frontDoor.open({ queue, nextId });
   const shown = addresses.map(({ name, port }) => `${name}:${port}`).join(" ");
   log.started({ version: options.version, listeners: shown, admin: admin.port, queued });
   return {
@@ -142,7 +143,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   };
 }
 
-async function startSource(site: Site, metrics: Metrics): Promise<TableSource> {
+async function startSource(site: Site): Promise<TableSource> {
   const { tables, credentials, log, state } = site;
   const common = {
     tables,
@@ -154,9 +155,7 @@ async function startSource(site: Site, metrics: Metrics): Promise<TableSource> {
         log.table(table);
       },
       problems(list: readonly Problem[]) {
-        reportProblems(state.problems, list, log);
-        state.problems = list;
-        metrics.problems(list.length);
+        state.problems.set("routes", list);
       },
       failed: (error: unknown) => log.problem({ where: "routes", text: errorText(error) }),
     },

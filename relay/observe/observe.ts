@@ -76,6 +76,10 @@ export function observe(log: Log, metrics: Metrics): Observed {
         metrics.limit(limit);
         log.limit(client, limit);
       },
+      clientCertificate(client, shown) {
+        metrics.clientCertificate(shown.result);
+        log.clientCertificate(client, shown);
+      },
       proxy(event) {
         metrics.proxied(event.result);
         log.proxyRefused(event);

@@ -49,14 +49,21 @@ const badSender: Reply = { code: 501, status: "5.1.7", text: "bad sender address
 const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not served here" };
 
 export function createReception(options: ReceptionOptions): Reception {
-  const trust = new WeakMap<Client, boolean>();
+  // Decided once for all messages after one EHLO.
+  const trust = new WeakMap<Greeting, boolean>();
+  const trusts = (client: Client, greeting: Greeting): boolean => {
+    const known = trust.get(greeting);
+    if (known !== undefined) return known;
+    const trusted = isTrusted({ ...client, clientName: greeting.tls?.clientName }, options.trust);
+    trust.set(greeting, trusted);
+    return trusted;
+  };
   return {
     connect(client) {
       if (options.deniedNetworks.has(client.address)) {
         options.events.refused({ client, reason: "denied-network", reply: denied });
         return denied;
       }
-      trust.set(client, isTrusted(client, options.trust));
       return undefined;
     },
     mail(client, greeting, command) {
@@ -77,7 +84,7 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.refused({ client, reason: "room", reply: noRoom, sender: command.path });
         return noRoom;
       }
-      const trusted = trust.get(client) ?? false;
+      const trusted = trusts(client, greeting);
       return new MailTransaction({ ...options, table, client, greeting, command, sender, trusted });
     },
     closed() {},
