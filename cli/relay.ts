@@ -1,7 +1,9 @@
 /** `mailroute relay`: the relay with a configuration file, until a signal stops it. */
 import { parseArgs } from "node:util";
 import { errorText } from "../kube/error-text.ts";
+import type { Config } from "../relay/config/config.ts";
 import { type RelayOptions, startRelay } from "../relay/relay.ts";
+import { checkCertificates } from "../relay/tls/certificates.ts";
 import { bufferedWriter } from "./buffered-writer.ts";
 import { readConfig } from "./configuration.ts";
 import { type Command, fail, UsageError } from "./console.ts";
@@ -20,7 +22,8 @@ finishes what is under way, and leaves the rest in the spool for the next start.
   --config FILE        the configuration, YAML; docs/configuration.md lists every setting
   --spool-owner NAME   whose spool it is, in place of spool.owner: a pod's own name, where
                        many relays share one configuration
-  --check              only check the configuration, say what is wrong, and exit
+  --check              only check the configuration and the certificates that it names, say what
+                       is wrong, and exit
 
 The log goes to standard output, one JSON object a line. /metrics, /healthz, /readyz and
 /revision answer on admin.host:admin.port.`,
@@ -38,10 +41,19 @@ The log goes to standard output, one JSON object a line. /metrics, /healthz, /re
     if (!parsed.ok) {
       return fail(parsed.complaints.map((complaint) => `${values.config}: ${complaint}`));
     }
-    if (values.check === true) return 0;
+    if (values.check === true) return await checkFiles(values.config, parsed.config);
     return await runRelay({ config: parsed.config, version, delegation: "off" });
   },
 };
+
+/** What the configuration names and only this machine knows; the answer is the exit code. */
+async function checkFiles(file: string, { tls }: Config): Promise<number> {
+  if (tls === undefined) return 0;
+  const { faults, warnings } = await checkCertificates(tls, Date.now());
+  const lines = [...faults, ...warnings].map(({ where, text }) => `${file}: ${where}: ${text}`);
+  const code = fail(lines);
+  return faults.length > 0 ? code : 0;
+}
 
 const stopGraceMs = 25_000;
 

@@ -99,6 +99,7 @@ const relayMetrics = createMetrics({
   oldestSeconds: () => 0,
   spoolBytes: () => 0,
   connections: () => 0,
+  problems: () => 0,
   table: () => undefined,
 });
 const metrics = [

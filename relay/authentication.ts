@@ -5,12 +5,12 @@ import { type Authenticator, createAuthenticator } from "./auth/authenticator.ts
 import { createTokens } from "./auth/tokens.ts";
 import { watchUsers } from "./auth/user-file.ts";
 import type { Config } from "./config/config.ts";
-import type { Log } from "./observe/log.ts";
+import type { RelayState } from "./facts.ts";
 
 export type AuthenticationOptions = {
   readonly settings: Config["authentication"];
   readonly closers: AsyncDisposableStack;
-  readonly log: Log;
+  readonly state: Pick<RelayState, "problems">;
   /** Opens the API server where tokens are served. */
   readonly clusterApi: () => Promise<Api>;
 };
@@ -19,14 +19,14 @@ export type AuthenticationOptions = {
 export async function prepareAuthentication(
   options: AuthenticationOptions,
 ): Promise<Authenticator | undefined> {
-  const { settings, closers, log, clusterApi } = options;
+  const { settings, closers, state, clusterApi } = options;
   const { usersFile, serviceAccounts } = settings;
   if (usersFile === undefined && serviceAccounts === undefined) return undefined;
   const file =
     usersFile &&
     (await watchUsers(usersFile, {
-      swapped: () => log.mended({ where: "users" }),
-      problem: (text) => log.problem({ where: "users", text }),
+      swapped: () => state.problems.set("users", []),
+      problem: (text) => state.problems.set("users", [{ where: "users", text }]),
     }));
   if (file) closers.defer(() => file.stop());
   const now = Date.now;

@@ -8,13 +8,12 @@ import { routeOf } from "../routing/table.ts";
 import { format } from "../routing/wire-shard.ts";
 import type { Endpoint } from "./delivery/own.ts";
 import type { Listener } from "./listener/server.ts";
-import type { Log } from "./observe/log.ts";
 import type { Gauges } from "./observe/metrics.ts";
+import type { ProblemBoard } from "./observe/problem-board.ts";
 import type { RouteHealth } from "./observe/route-health.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { Spool } from "./spool/spool.ts";
 import type { TableHolder } from "./table/holder.ts";
-import type { Problem } from "./table/worker-messages.ts";
 
 /** What changes while the relay runs. */
 export type RelayState = {
@@ -22,7 +21,7 @@ export type RelayState = {
   readonly listeners: Listener[];
   /** Where the listeners can be reached; known from the moment that they listen, also after that. */
   readonly own: Endpoint[];
-  problems: readonly Problem[];
+  readonly problems: ProblemBoard;
   keys: number;
   stopping: boolean;
   graceMs: number;
@@ -40,6 +39,7 @@ export function gaugesOf({ state, spool, tables }: Facts): Gauges {
     active: () => state.queue?.active ?? 0,
     oldestSeconds: () => (Date.now() - (state.queue?.oldestMs ?? Date.now())) / 1000,
     spoolBytes: () => spool.bytes,
+    problems: () => state.problems.all.length,
     connections: () => state.listeners.reduce((sum, each) => sum + each.connections, 0),
     table() {
       const table = tables.current;
@@ -51,7 +51,7 @@ export function gaugesOf({ state, spool, tables }: Facts): Gauges {
 }
 
 export function readiness({ tables, state }: Pick<Facts, "tables" | "state">): Readiness {
-  const detail = state.problems.map(({ where, text }) => `${where}: ${text}`);
+  const detail = state.problems.all.map(({ where, text }) => `${where}: ${text}`);
   if (tables.current === undefined) detail.unshift("no route table yet");
   if (tables.current?.stale === true) detail.unshift("the route table may be old or incomplete");
   const ready = tables.current !== undefined && state.listeners.length > 0 && !state.stopping;
@@ -72,17 +72,4 @@ export function generationIn(tables: TableHolder, route: string): number | undef
   const { table } = tables.current ?? {};
   const found = table === undefined ? undefined : routeOf(table, route as RouteId);
   return found?.target.kind === "mx" ? undefined : found?.generation;
-}
-
-export function reportProblems(
-  before: readonly Problem[],
-  now: readonly Problem[],
-  log: Log,
-): void {
-  const known = new Set(before.map(({ where, text }) => `${where} ${text}`));
-  const still = new Set(now.map(({ where }) => where));
-  for (const problem of now)
-    if (!known.has(`${problem.where} ${problem.text}`)) log.problem(problem);
-  for (const where of new Set(before.map((each) => each.where)))
-    if (!still.has(where)) log.mended({ where });
 }

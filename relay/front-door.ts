@@ -12,33 +12,37 @@ import type { Config } from "./config/config.ts";
 import { endpointsOf, type ListenerEndpoint } from "./config/listeners.ts";
 import type { Endpoint } from "./delivery/own.ts";
 import type { RelayState } from "./facts.ts";
+import { nameList } from "./listener/certificate-names.ts";
 import { hostWithoutIpv6 } from "./listener/dual-stack.ts";
 import { ReceivingBytes } from "./listener/limits.ts";
 import type { Reception } from "./listener/reception.ts";
 import { createListener, type Listener, type ListenerOptions } from "./listener/server.ts";
+import type { Certificates } from "./listener/tls-context.ts";
 import type { Log } from "./observe/log.ts";
+import type { Metrics } from "./observe/metrics.ts";
 import type { Observed } from "./observe/observe.ts";
 import type { Queue } from "./queue/queue.ts";
 import { createReception } from "./reception/reception.ts";
 import type { Spool } from "./spool/spool.ts";
 import type { TableHolder } from "./table/holder.ts";
-import { type Certificate, watchCertificate } from "./tls/certificate.ts";
+import { watchCertificates } from "./tls/certificates.ts";
 
 export type FrontDoorOptions = {
   readonly config: Config;
   readonly closers: AsyncDisposableStack;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly tables: TableHolder;
   readonly spool: Spool;
   readonly state: RelayState;
   readonly observed: Observed;
   readonly clusterApi: () => Promise<Api>;
+  readonly now: () => number;
 };
 
 export type Opening = {
   readonly queue: Queue;
   readonly nextId: () => string;
-  readonly now: () => number;
 };
 
 export type FrontDoor = {
@@ -46,32 +50,44 @@ export type FrontDoor = {
   open(opening: Opening): Promise<readonly { readonly name: string; readonly port: number }[]>;
 };
 
-type Prepared = { readonly authenticator: Authenticator | undefined };
+type Prepared = {
+  readonly authenticator: Authenticator | undefined;
+  readonly certificates: Certificates | undefined;
+};
 
 /** Loads the certificates and the users: what is wrong with them is said before anything else is waited for. */
 export async function prepareFrontDoor(options: FrontDoorOptions): Promise<FrontDoor> {
-  const certificate = await certificateOf(options);
+  const certificates = await certificatesOf(options);
   const settings = options.config.authentication;
   const authenticator = await prepareAuthentication({ ...options, settings });
-  return { open: (opening) => startListeners(options, { ...opening, authenticator, certificate }) };
+  return {
+    open: (opening) => startListeners(options, { ...opening, authenticator, certificates }),
+  };
 }
 
-async function certificateOf(options: FrontDoorOptions): Promise<Certificate | undefined> {
-  const { config, closers, log } = options;
+async function certificatesOf(options: FrontDoorOptions): Promise<Certificates | undefined> {
+  const { config, closers, log, metrics, state, now } = options;
   if (config.tls === undefined) return undefined;
-  const certificate = await watchCertificate(config.tls, {
-    swapped: () => log.mended({ where: "tls" }),
-    problem: (text) => log.problem({ where: "tls", text }),
+  const watched = await watchCertificates({
+    config: config.tls,
+    now,
+    events: {
+      loaded({ certificateFile }, { names, notAfterMs }) {
+        metrics.certificate(certificateFile, notAfterMs);
+        log.certificate({ file: certificateFile, names, notAfterMs });
+      },
+      faults: (faults) => state.problems.set("tls", faults),
+    },
   });
-  closers.defer(() => certificate.stop());
-  return certificate;
+  closers.defer(() => watched.stop());
+  return watched;
 }
 
 type CommonOptions = Omit<ListenerOptions, "name" | "host" | "port">;
 
 async function startListeners(
   options: FrontDoorOptions,
-  { certificate, ...opening }: Opening & Prepared & { certificate: Certificate | undefined },
+  { certificates, ...opening }: Opening & Prepared,
 ): Promise<{ name: string; port: number }[]> {
   const { config, log, observed, state, closers } = options;
   // All listeners stop at the same time, each within the grace.
@@ -79,9 +95,11 @@ async function startListeners(
     const { graceMs } = state;
     await Promise.all(state.listeners.map(async (each) => await each.stop({ graceMs })));
   });
+  const clients = config.tls?.clientCertificates;
   const common = {
     hostname: config.hostname,
-    ...(certificate !== undefined && { tls: certificate }),
+    ...(certificates !== undefined && { tls: certificates }),
+    ...(clients !== undefined && { clientNames: nameList(clients.names) }),
     reception: receptionOf(options, opening),
     limits: config.limits,
     events: observed.listener,
@@ -126,8 +144,11 @@ async function listening(
   }
 }
 
-function receptionOf(options: FrontDoorOptions, opening: Opening & Prepared): Reception {
-  const { config, tables, spool, observed } = options;
+function receptionOf(
+  options: FrontDoorOptions,
+  opening: Omit<Opening & Prepared, "certificates">,
+): Reception {
+  const { config, tables, spool, observed, now } = options;
   const endpoints = endpointsOf(config.listeners);
   return createReception({
     hostname: config.hostname,
@@ -145,6 +166,7 @@ function receptionOf(options: FrontDoorOptions, opening: Opening & Prepared): Re
     tables,
     spool,
     events: observed.reception,
+    now,
     ...opening,
   });
 }

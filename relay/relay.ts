@@ -13,18 +13,12 @@ import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
 import { createResolver } from "./delivery/resolver.ts";
-import {
-  gaugesOf,
-  generationIn,
-  type RelayState,
-  readiness,
-  reportProblems,
-  revisionOf,
-} from "./facts.ts";
+import { gaugesOf, generationIn, type RelayState, readiness, revisionOf } from "./facts.ts";
 import { postmasterOf, prepareFrontDoor } from "./front-door.ts";
 import { createLog, type Log } from "./observe/log.ts";
-import { createMetrics, type Metrics } from "./observe/metrics.ts";
+import { createMetrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
+import { ProblemBoard } from "./observe/problem-board.ts";
 import { RouteHealth } from "./observe/route-health.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
@@ -109,7 +103,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     queue: undefined,
     listeners: [],
     own: [],
-    problems: [],
+    problems: new ProblemBoard(log),
     keys: 0,
     stopping: false,
     graceMs: 0,
@@ -122,8 +116,9 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const credentials = new CredentialStore();
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
   const clusterApi = once(async () => await openCluster(site));
-  const frontDoor = await prepareFrontDoor({ ...site, config, clusterApi });
-  const source = await startSource({ ...site, clusterApi }, metrics);
+  const common = { ...site, clusterApi };
+  const frontDoor = await prepareFrontDoor({ ...common, config, metrics, now: clock.now });
+  const source = await startSource(common);
   const admin = await startProbes({
     ...config.admin,
     metrics: async () => await metrics.registry.metrics(),
@@ -136,7 +131,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const nextId = createIds({ now: clock.now, random: Math.random });
   const queue = startQueue(site, nextId);
   const queued = await queue.restore((id) => observed.queue.corrupt(id));
-  const addresses = await frontDoor.open({ queue, nextId, now: clock.now });
+  const addresses = await frontDoor.open({ queue, nextId });
   const shown = addresses.map(({ name, port }) => `${name}:${port}`).join(" ");
   log.started({ version: options.version, listeners: shown, admin: admin.port, queued });
   return {
@@ -154,7 +149,6 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
 
 async function startSource(
   site: Site & { readonly clusterApi: () => Promise<Api> },
-  metrics: Metrics,
 ): Promise<TableSource> {
   const { tables, credentials, log, state } = site;
   const common = {
@@ -167,9 +161,7 @@ async function startSource(
         log.table(table);
       },
       problems(list: readonly Problem[]) {
-        reportProblems(state.problems, list, log);
-        state.problems = list;
-        metrics.problems(list.length);
+        state.problems.set("routes", list);
       },
       failed: (error: unknown) => log.problem({ where: "routes", text: errorText(error) }),
     },

@@ -57,6 +57,7 @@ const silent: ListenerEvents = {
   turnedAway() {},
   refused() {},
   limit() {},
+  clientCertificate() {},
   proxy() {},
   failed() {},
 };

@@ -1,8 +1,7 @@
 /** Who may prove to be whom: the settings of authentication, and what contradicts them. Pure. */
 import { z } from "zod";
 import type { ListenerEndpoint } from "./listeners.ts";
-
-const path = z.string().min(1, "must name a path").max(4096);
+import { path } from "./spellings.ts";
 
 export const authenticationSchema = z.strictObject({
   usersFile: path

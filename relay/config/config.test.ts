@@ -25,6 +25,9 @@ test("config: the command line names the owner of the spool, where many relays s
   assert.match(empty.ok ? "" : empty.complaints.join(), /^spool\.owner: /);
 });
 
+const clients = (names: string): string =>
+  `\ntls: {certificates: [{certificateFile: a, keyFile: b}], clientCertificates: {caFile: c, names: ${names}}}`;
+
 const bad: readonly { name: string; text: string; complaint: RegExp }[] = [
   { name: "an empty file", text: "", complaint: /^hostname: is missing/ },
   { name: "not YAML", text: "a: [", complaint: /line 1/ },
@@ -95,8 +98,33 @@ const bad: readonly { name: string; text: string; complaint: RegExp }[] = [
   },
   {
     name: "half a certificate",
-    text: `${minimal}\ntls: {certificateFile: a.pem}`,
-    complaint: /^tls\.keyFile: is missing/,
+    text: `${minimal}\ntls: {certificates: [{certificateFile: a.pem}]}`,
+    complaint: /^tls\.certificates\.0\.keyFile: is missing/,
+  },
+  {
+    name: "no certificate at all",
+    text: `${minimal}\ntls: {certificates: []}`,
+    complaint: /^tls\.certificates: needs at least one certificate/,
+  },
+  {
+    name: "no name of clients",
+    text: `${minimal}${clients("[]")}`,
+    complaint: /^tls\.clientCertificates\.names: needs at least one name: list the clients/,
+  },
+  {
+    name: "every client",
+    text: `${minimal}${clients('["*"]')}`,
+    complaint: /^tls\.clientCertificates\.names\.0: is not a name: write it like/,
+  },
+  {
+    name: "a star in the middle of a client's name",
+    text: `${minimal}${clients('["a.*.test"]')}`,
+    complaint: /^tls\.clientCertificates\.names\.0: is not a name: write it like/,
+  },
+  {
+    name: "a star before what is no domain",
+    text: `${minimal}${clients('["*.3rd floor"]')}`,
+    complaint: /^tls\.clientCertificates\.names\.0: is not a name: write it like/,
   },
 ];
 

@@ -16,7 +16,8 @@ import {
   spoolLimitsSchema,
 } from "./limits.ts";
 import { endpointsOf, listenerContradictions, listenerSchema } from "./listeners.ts";
-import { isWithin, network, port } from "./network.ts";
+import { isWithin, network, path, port } from "./spellings.ts";
+import { tlsSchema } from "./tls.ts";
 
 const domainName = z.string().refine((text) => parseDomain(text) !== undefined, {
   error: "is not a host name: write it like relay.corp.example",
@@ -27,7 +28,6 @@ const mailbox = z.string().refine((text) => parseAddress(text) !== undefined, {
 const dnsLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, {
   error: "must be lower-case letters, digits and hyphens",
 });
-const path = z.string().min(1, "must name a path").max(4096);
 
 const nextHost = z.strictObject({
   host: z.string().min(1).max(253),
@@ -103,10 +103,7 @@ export const configSchema = z.strictObject({
     })
     .describe("Where accepted mail is kept."),
   listeners: z.array(listenerSchema).min(1, "needs at least one listener").max(16),
-  tls: z
-    .strictObject({ certificateFile: path, keyFile: path })
-    .optional()
-    .describe("PEM files for STARTTLS; read again when they change."),
+  tls: tlsSchema.optional(),
   authentication: authenticationSchema
     .prefault({})
     .describe("Who may prove to be whom, by SASL over TLS."),

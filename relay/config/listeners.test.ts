@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseConfig } from "./config.ts";
 import { endpointsOf } from "./listeners.ts";
-import { isWithin } from "./network.ts";
+import { isWithin } from "./spellings.ts";
 
 const parsed = (listeners: string, more = "") =>
   parseConfig(`
@@ -35,7 +35,7 @@ test("listeners: a PROXY twin is an endpoint of its own, right behind its listen
 test("listeners: kinds have ports of their own, and any kind may be there several times", () => {
   const kinds =
     "[{name: a}, {name: b, kind: submission}, {name: c, kind: submissions}, {name: d, port: 0}, {name: e, kind: submission, port: 587}]";
-  const config = parsed(kinds, "tls: {certificateFile: a.pem, keyFile: a.key}");
+  const config = parsed(kinds, "tls: {certificates: [{certificateFile: a.pem, keyFile: a.key}]}");
   assert.ok(config.ok);
   assert.deepEqual(
     endpointsOf(config.config.listeners).map(({ name, kind, port }) => `${name} ${kind} ${port}`),
@@ -91,7 +91,7 @@ const refused: readonly (readonly [
     "a trusted submission listener",
     "[{name: a, kind: submission, trusted: true}]",
     /^listeners\.0\.trusted: submission asks everybody to authenticate; remove it, or/,
-    "tls: {certificateFile: a.pem, keyFile: a.key}",
+    "tls: {certificates: [{certificateFile: a.pem, keyFile: a.key}]}",
   ],
   [
     "two listeners on one port by default",
@@ -152,7 +152,7 @@ test("listeners: a submission listener without anybody who could authenticate is
 hostname: relay.test
 routes: {directory: /routes}
 spool: {directory: /spool}
-tls: {certificateFile: a.pem, keyFile: a.key}
+tls: {certificates: [{certificateFile: a.pem, keyFile: a.key}]}
 listeners: [{name: smtp}, {name: submission, kind: submission}]`);
   assert.equal(config.ok, false);
   assert.match(

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { parseBlock } from "../../routing/network.ts";
-import { network, port } from "./network.ts";
+import { network, port } from "./spellings.ts";
 
 const balancer = network.refine((text) => parseBlock(text)?.prefix !== 0, {
   error: "would let everyone say who he is: name the balancers' own addresses",
@@ -86,7 +86,7 @@ export function listenerContradictions(
   const found: string[] = [];
   for (const [index, { kind, trusted, proxyProtocol: twin }] of listeners.entries()) {
     if (kind !== "smtp" && tls === undefined) {
-      found.push(`listeners.${index}.kind: ${kind} needs a certificate; set tls.certificateFile`);
+      found.push(`listeners.${index}.kind: ${kind} needs a certificate; set tls.certificates`);
     }
     if (kind !== "smtp" && trusted) {
       found.push(

@@ -20,6 +20,7 @@ import type { Client } from "./reception.ts";
 import { formatReply } from "./reply.ts";
 import { SessionMeter } from "./session-meter.ts";
 import * as S from "./step.ts";
+import { tlsFacts } from "./tls-facts.ts";
 
 type ConnectionOptions = {
   readonly server: SMTPServer;
@@ -371,12 +372,14 @@ export class Connection extends SMTPConnection implements ParserOwner {
 
   #secured(socket: Socket): void {
     if (!(socket instanceof TLSSocket)) return;
-    const version = socket.getProtocol() ?? "";
-    if (version === "TLSv1" || version === "TLSv1.1") {
+    const facts = tlsFacts(socket, this.#context.clientNames);
+    if (facts === undefined) {
       this.destroy();
       return;
     }
-    this.#dialogue.secured({ version, cipher: socket.getCipher().name });
+    const { tls, certificate } = facts;
+    if (certificate) this.#context.events.clientCertificate(this.client, certificate);
+    this.#dialogue.secured(tls);
   }
 }
 

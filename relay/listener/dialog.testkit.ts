@@ -25,7 +25,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
-import { connect as tlsConnect } from "node:tls";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import { type NetworkSet, networkSet } from "../../routing/network.ts";
 import type { ListenerLimits } from "./limits.ts";
 import type { Client } from "./reception.ts";
@@ -137,9 +137,9 @@ export class TestClient {
     return this.#text;
   }
 
-  async startTls(): Promise<void> {
+  async startTls(options: ConnectionOptions = {}): Promise<void> {
     this.socket.removeAllListeners("data");
-    const secure = tlsConnect({ socket: this.socket, rejectUnauthorized: false });
+    const secure = tlsConnect({ socket: this.socket, rejectUnauthorized: false, ...options });
     this.socket = secure;
     this.#attach(secure);
     await new Promise((resolve) => secure.once("secureConnect", resolve));

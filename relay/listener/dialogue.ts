@@ -189,8 +189,10 @@ export class Dialogue {
     const command = parseMail(argument, limits);
     if ("reply" in command) return command;
     try {
-      const greeting = { ...this.#greeting, ...(identity !== undefined && { identity }) };
-      const answer = reception.mail(client, greeting, command);
+      // The same object for all messages after one EHLO or AUTH.
+      if (identity !== undefined && this.#greeting.identity === undefined)
+        this.#greeting = { ...this.#greeting, identity };
+      const answer = reception.mail(client, this.#greeting, command);
       if ("code" in answer) return { reply: answer };
       this.#open = { transaction: answer, smtputf8: command.smtputf8, accepted: 0, asked: 0 };
       return { reply: answer.accepted };

@@ -3,6 +3,7 @@ import type { LimitName } from "./limits.ts";
 import type { ProxyResult } from "./proxy-reader.ts";
 import type { Client } from "./reception.ts";
 import type { Refusal } from "./step.ts";
+import type { ShownCertificate } from "./tls-facts.ts";
 
 /** Where an error came up that the listener survived; "session" is a defect of its own. */
 export type FailureSource = "reception" | "socket" | "tls" | "listener" | "session";
@@ -29,6 +30,8 @@ export interface ListenerEvents {
   refused(client: Client, reason: Refusal): void;
   /** A bound was met: the client was refused or cut off. */
   limit(client: Client, limit: LimitName): void;
+  /** A handshake is done in which the client showed a certificate that it was asked for. */
+  clientCertificate(client: Client, shown: ShownCertificate): void;
   /** What came of a connection at a PROXY twin; the others are no session and are told nowhere else. */
   proxy(event: ProxyEvent): void;
   /** A hook threw, a handshake failed, a socket broke; `client` where there is one. */

@@ -1,5 +1,6 @@
 /** What the kinds of listeners do, and on which addresses they are there. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
@@ -49,6 +50,25 @@ test("submissions: TLS from the first byte, and no MAIL without authentication",
     assert.deepEqual(recorder.messages, []);
     client.socket.destroy();
   } finally {
+    await listener.stop({ graceMs: 0 });
+  }
+});
+
+test("submissions: a handshake that drips is ended in time", async () => {
+  const { listener, recorder, port } = await startBench({
+    implicitTls: true,
+    limits: { idleMsMax: 150 },
+  });
+  const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+  const hello = Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
+  socket.write(hello);
+  const dripping = setInterval(() => socket.write("x"), 10);
+  try {
+    await once(socket, "close");
+    assert.equal(listener.pending, 0);
+    assert.deepEqual(recorder.clients, []);
+  } finally {
+    clearInterval(dripping);
     await listener.stop({ graceMs: 0 });
   }
 });

@@ -1,4 +1,5 @@
 /** What a listener gives to each of its connections: values and the objects that all of them share. */
+import type { NameList } from "./certificate-names.ts";
 import type { ListenerEvents } from "./events.ts";
 import type { ListenerLimits, ReceivingBytes } from "./limits.ts";
 import type { Reception } from "./reception.ts";
@@ -15,6 +16,8 @@ export type ListenerContext = {
   readonly startTls: boolean;
   /** A submission listener (RFC 6409): MAIL is for authenticated clients only, after TLS. */
   readonly authentication: "Required" | undefined;
+  /** The clients that are known by their certificates, which are then asked for. */
+  readonly clientNames: NameList | undefined;
   readonly greetingDelayMs: number;
   stopping: boolean;
 };

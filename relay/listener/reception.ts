@@ -30,7 +30,12 @@ export type Greeting = {
   readonly helo: string;
   /** EHLO rather than HELO. */
   readonly esmtp: boolean;
-  readonly tls?: { readonly version: string; readonly cipher: string };
+  readonly tls?: {
+    readonly version: string;
+    readonly cipher: string;
+    /** The listed name in a client certificate that verifies. */
+    readonly clientName?: string;
+  };
   /** Who authenticated, where anybody did. */
   readonly identity?: Identity;
 };

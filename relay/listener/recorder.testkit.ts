@@ -16,6 +16,8 @@ import type {
   Transaction,
 } from "./reception.ts";
 
+import type { ShownCertificate } from "./tls-facts.ts";
+
 export type Received = {
   readonly client: Client;
   readonly greeting: Greeting;
@@ -115,6 +117,10 @@ export class Recorder implements Reception, ListenerEvents {
 
   limit(_client: Client, limit: string): void {
     this.log.push(`limit ${limit}`);
+  }
+
+  clientCertificate(_client: Client, { result, name }: ShownCertificate): void {
+    this.log.push(`certificate ${result} ${name}`);
   }
 
   proxy({ address, result }: ProxyEvent): void {

@@ -7,6 +7,7 @@ import type { SecureContext, TLSSocket } from "node:tls";
 import { SMTPServer } from "smtp-server";
 import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
 import type { NetworkSet } from "../../routing/network.ts";
+import type { NameList } from "./certificate-names.ts";
 import { Connection } from "./connection.ts";
 import type { ListenerEvents } from "./events.ts";
 import { Admission, type ListenerLimits, ReceivingBytes } from "./limits.ts";
@@ -30,6 +31,8 @@ export type ListenerOptions = {
   readonly tls?: Certificates;
   /** TLS from the first byte (port 465); needs `tls`. */
   readonly implicitTls?: true;
+  /** Asks for clients' certificates; needs `tls` with a CA. Whoever has none of these names is anybody. */
+  readonly clientNames?: NameList;
   /** Refuses MAIL of clients that have not authenticated, as submission listeners do; needs `tls`. */
   readonly authentication?: "Required";
   /**
@@ -119,6 +122,8 @@ class ListenerServer extends SMTPServer {
       allowHalfOpen: true,
       maxClients: options.limits.connectionsMax,
       socketTimeout: options.limits.idleMsMax,
+      requestCert: options.clientNames !== undefined,
+      rejectUnauthorized: false,
     });
     const implicitTls = options.implicitTls === true;
     this.#options = options;
@@ -132,6 +137,7 @@ class ListenerServer extends SMTPServer {
       receiving: options.receiving ?? new ReceivingBytes(options.limits.receivingBytesMax),
       startTls: options.tls !== undefined && !implicitTls,
       authentication: options.authentication,
+      clientNames: options.clientNames,
       greetingDelayMs: options.greetingDelayMs ?? 0,
       stopping: false,
     };

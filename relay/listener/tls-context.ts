@@ -2,6 +2,7 @@
  * Certificates as the listener takes them: a getter asked at each handshake, so that a swapped file
  * counts from the next connection on. smtp-server's built-in key never comes into it.
  */
+import { constants } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
 
 /** Where the listener gets its certificate, for the name that the client asked for, if any. */
@@ -13,9 +14,44 @@ export type Certificates = {
   context(servername?: string): SecureContext;
 };
 
-/** A context for receiving mail: TLS 1.2 and up. `cert` and `key` are PEM, the chain included. */
-export function mailContext(pem: { readonly cert: string; readonly key: string }): SecureContext {
-  return createSecureContext({ ...pem, minVersion: "TLSv1.2", honorCipherOrder: true });
+export type MailPem = {
+  /** The chain included. */
+  readonly cert: string;
+  readonly key: string;
+  /** Whom clients' certificates must be signed by, where they are asked for. */
+  readonly clientCa?: string | undefined;
+};
+
+/** Only suites that are of TLS 1.2 or 1.3 themselves; those with forward secrecy come first. */
+const ciphers = [
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "TLS_AES_128_GCM_SHA256",
+  "ECDHE+AESGCM",
+  "ECDHE+CHACHA20",
+  "DHE+AESGCM",
+  "TLSv1.2+HIGH",
+  "!aNULL",
+  "!PSK",
+  "!SRP",
+  "!ARIA",
+  "!CAMELLIA",
+  "!AESCCM",
+].join(":");
+
+/** A context for receiving mail: TLS 1.2 and up, no renegotiation. Throws where the PEM is of no use. */
+export function mailContext({ cert, key, clientCa }: MailPem): SecureContext {
+  return createSecureContext({
+    cert,
+    key,
+    ciphers,
+    minVersion: "TLSv1.2",
+    honorCipherOrder: true,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    // Without one, OpenSSL ends the handshake of a client that shows a certificate and resumes a session.
+    sessionIdContext: "mailroute",
+    ...(clientCa !== undefined && { ca: clientCa }),
+  });
 }
 
 /** What smtp-server reads its contexts from: any name leads to the certificates' getter. */

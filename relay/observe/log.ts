@@ -8,6 +8,7 @@ import type { FailureSource, ProxyEvent } from "../listener/events.ts";
 import type { LimitName } from "../listener/limits.ts";
 import type { Client } from "../listener/reception.ts";
 import type { Refusal } from "../listener/step.ts";
+import type { ShownCertificate } from "../listener/tls-facts.ts";
 import type { Attempted } from "../queue/events.ts";
 import { resultOf } from "../queue/schedule.ts";
 import type { Accepted, Authenticated, Refused } from "../reception/events.ts";
@@ -59,6 +60,17 @@ function processEvents(line: WriteLine) {
     /** Something about a route file, the configuration or a certificate that a person must mend. */
     problem: (fields: { readonly where: string; readonly text: string }): void =>
       line("warn", "problem", fields),
+    /** A certificate is in force; again whenever its files have changed. */
+    certificate: (fields: {
+      readonly file: string;
+      readonly names: readonly string[];
+      readonly notAfterMs: number;
+    }): void =>
+      line("info", "certificate", {
+        file: fields.file,
+        names: fields.names.join(" "),
+        until: new Date(fields.notAfterMs).toISOString(),
+      }),
     mended: (fields: { readonly where: string }): void => line("info", "mended", fields),
     unsaved: (error: unknown): void => line("error", "unsaved", { err: errorText(error) }),
     corrupt: (id: string): void => line("error", "corrupt", { id }),
@@ -81,6 +93,9 @@ function processEvents(line: WriteLine) {
         session: client?.sessionId ?? "",
         err: errorText(error),
       }),
+    /** A client showed a certificate, where they are asked for. */
+    clientCertificate: (client: Client, { result, name, text }: ShownCertificate): void =>
+      line("info", "client-certificate", { ...who(client), result, name, text }),
     limit: (client: Client, limit: LimitName): void =>
       line("warn", "limit", { ...who(client), limit }),
     /** A connection that is no session. A health check that connects and says nothing is no news. */

@@ -10,6 +10,7 @@ import { outboundRouteId } from "../config/outbound.ts";
 import type { LimitName } from "../listener/limits.ts";
 import type { ProxyResult } from "../listener/proxy-reader.ts";
 import type { Refusal } from "../listener/step.ts";
+import type { CertificateResult } from "../listener/tls-facts.ts";
 import type { RefusalReason } from "../policy/admit.ts";
 import type { Attempted } from "../queue/events.ts";
 import { resultOf } from "../queue/schedule.ts";
@@ -23,6 +24,7 @@ export type Gauges = {
   oldestSeconds(): number;
   spoolBytes(): number;
   connections(): number;
+  problems(): number;
   table(): { digest: string; ageSeconds: number; stale: boolean; keys: number } | undefined;
 };
 
@@ -51,6 +53,11 @@ function receivingMetrics(registers: Registry[]) {
     "Messages of trusted clients whose line endings were mended.",
   );
   const limits = counter("mailroute_limits_total", "Limits that a client reached.", ["limit"]);
+  const certificates = counter(
+    "mailroute_client_certificates_total",
+    "TLS sessions in which a client showed a certificate, where they are asked for.",
+    ["result"],
+  );
   const seconds = histogram(
     "mailroute_accept_seconds",
     "From the end of DATA to its answer.",
@@ -77,6 +84,7 @@ function receivingMetrics(registers: Registry[]) {
     },
     refused: (reason: RefusalReason | Refusal): void => refused.inc({ reason }),
     normalised: (): void => normalised.inc(),
+    clientCertificate: (result: CertificateResult): void => certificates.inc({ result }),
     limit: (limit: LimitName): void => limits.inc({ limit }),
   };
 }
@@ -124,13 +132,18 @@ function stateMetrics(registers: Registry[]) {
     "Connections at PROXY twins: forwarded and own are taken, the others are closed.",
     ["result"],
   );
-  const help = "Things that a person must mend: route files, certificates.";
-  const problems = new Gauge({ name: "mailroute_problems", help, registers });
+  const expiry = new Gauge({
+    name: "mailroute_certificate_expiry_timestamp_seconds",
+    help: "When a listener's certificate ends, by its file, in seconds since 1970.",
+    labelNames: ["file"],
+    registers,
+  });
   return {
     unsaved: (): void => unsaved.inc(),
     corrupt: (): void => corrupt.inc(),
     proxied: (result: ProxyResult): void => proxied.inc({ result }),
-    problems: (count: number): void => problems.set(count),
+    certificate: (file: string, notAfterMs: number): void =>
+      expiry.set({ file }, notAfterMs / 1000),
     connection: (direction: "in" | "out", result: "opened" | "refused" | "failed"): void =>
       connections.inc({ direction, result }),
   };
@@ -168,6 +181,11 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
   );
   gauge("mailroute_spool_bytes", "Octets of mail on disk.", gauges.spoolBytes);
   gauge("mailroute_connections", "Client connections open.", gauges.connections);
+  gauge(
+    "mailroute_problems",
+    "Things that a person must mend: route files, certificates, clients behind source NAT.",
+    gauges.problems,
+  );
   gauge(
     "mailroute_table_age_seconds",
     "Time since the route table was activated.",

@@ -83,6 +83,10 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
         metrics.limit(limit);
         log.limit(client, limit);
       },
+      clientCertificate(client, shown) {
+        metrics.clientCertificate(shown.result);
+        log.clientCertificate(client, shown);
+      },
       proxy(event) {
         metrics.proxied(event.result);
         log.proxyRefused(event);

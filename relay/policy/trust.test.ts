@@ -42,6 +42,21 @@ const cases: readonly (readonly [who: string, origin: Origin, trusted: boolean])
     { listener, address: "127.0.0.1", balancer: "203.0.113.9" },
     false,
   ],
+  [
+    "a stranger with a certificate",
+    { listener, address: "198.51.100.7", clientName: "printer.test" },
+    true,
+  ],
+  [
+    "a node with a certificate",
+    { listener, address: "192.0.2.1", clientName: "printer.test" },
+    true,
+  ],
+  [
+    "a balancer that shows a certificate itself",
+    { listener, address: "192.0.2.9", balancer: "192.0.2.9", clientName: "balancer.test" },
+    true,
+  ],
   ["its IPv6 loopback", { listener, address: "::1", balancer: "203.0.113.9" }, false],
 ];
 

@@ -16,14 +16,20 @@ export type Origin = {
   readonly address: string;
   readonly listener: string;
   /** Who connected in its stead. */
-  readonly balancer?: string;
+  readonly balancer?: string | undefined;
+  /** The listed name in a certificate of its that verifies. */
+  readonly clientName?: string | undefined;
 };
 
 /** Of a client behind a balancer these are the balancer's own loopback and link, which say nothing to us. */
 const hostless = networkSet(hostlessNetworks);
 
 export function isTrusted(origin: Origin, rules: TrustRules): boolean {
-  return rules.trustedListeners.has(origin.listener) || isTrustedByAddress(origin, rules);
+  return (
+    rules.trustedListeners.has(origin.listener) ||
+    origin.clientName !== undefined ||
+    isTrustedByAddress(origin, rules)
+  );
 }
 
 function isTrustedByAddress({ address, balancer }: Origin, rules: TrustRules): boolean {

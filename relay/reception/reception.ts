@@ -61,8 +61,18 @@ const badSender: Reply = { code: 501, status: "5.1.7", text: "bad sender address
 const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not served here" };
 
 export function createReception(options: ReceptionOptions): Reception {
-  const trust = new WeakMap<Client, boolean>();
   const { authenticator } = options;
+  // Decided once for all messages after one EHLO.
+  const trust = new WeakMap<Greeting, boolean>();
+  const trusts = (client: Client, greeting: Greeting): boolean => {
+    const known = trust.get(greeting);
+    if (known !== undefined) return known;
+    const { identity, tls } = greeting;
+    const origin = { ...client, clientName: tls?.clientName };
+    const trusted = identity !== undefined || isTrusted(origin, options.trust);
+    trust.set(greeting, trusted);
+    return trusted;
+  };
   return {
     authenticate:
       authenticator &&
@@ -76,7 +86,6 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.refused({ client, reason: "denied-network", reply: denied });
         return denied;
       }
-      trust.set(client, isTrusted(client, options.trust));
       return undefined;
     },
     mail(client, greeting, command) {
@@ -104,7 +113,7 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.refused({ client, reason: "sender", reply: refusal, sender: command.path });
         return refusal;
       }
-      const trusted = identity !== undefined || (trust.get(client) ?? false);
+      const trusted = trusts(client, greeting);
       const common = { ...options, table, client, greeting, command, sender, trusted, submitter };
       return new MailTransaction(common);
     },

@@ -78,7 +78,7 @@ describe("bad configuration", () => {
     [
       "submission without a certificate",
       { ...good, listeners: [smtp, { name: "submissions", kind: "submissions" }] },
-      /: listeners\.1\.kind: submissions needs a certificate; set tls\.certificateFile/,
+      /: listeners\.1\.kind: submissions needs a certificate; set tls\.certificates/,
     ],
     [
       "a network that is none",
@@ -112,8 +112,8 @@ describe("bad configuration", () => {
     ],
     [
       "a certificate without its key",
-      { ...good, tls: { certificateFile: "/x.pem" } },
-      /: tls\.keyFile: is missing/,
+      { ...good, tls: { certificates: [{ certificateFile: "/x.pem" }] } },
+      /: tls\.certificates\.0\.keyFile: is missing/,
     ],
     ["an inbound store without hosts", { ...good, inbound: { hosts: [] } }, /: inbound\.hosts: /],
     [
@@ -150,9 +150,9 @@ describe("bad configuration", () => {
       stringify({
         ...good,
         spool: { directory: join(directory, "spool-b") },
-        tls: { certificateFile: "/no/such.pem", keyFile: "/no/such.key" },
+        tls: { certificates: [{ certificateFile: "/no/such.pem", keyFile: "/no/such.key" }] },
       }),
-      /\/no\/such\.(?:pem|key)/,
+      /tls\.certificates\.0\.certificateFile: cannot read \/no\/such\.pem/,
     ],
     [
       "a spool where no directory can be made",

@@ -36,7 +36,7 @@ before(async () => {
   writeFileSync(file("users.yaml"), `users:\n${users.map((user) => `  - ${user}\n`).join("")}`);
   hosts = await startHosts(["one"]);
   relay = relayProcess({
-    tls: { certificateFile: file("cert.pem"), keyFile: file("key.pem") },
+    tls: { certificates: [{ certificateFile: file("cert.pem"), keyFile: file("key.pem") }] },
     authentication: { usersFile: file("users.yaml"), hideInReceived: true },
     listeners: [
       { name: "smtp", host: "127.0.0.1", port: 0 },

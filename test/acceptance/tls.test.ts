@@ -49,7 +49,11 @@ test(
     writeFileSync(usersFile, "users: []\n");
     const hosts = await startHosts(["one"]);
     const relay = relayProcess({
-      tls: { certificateFile: join(directory, "cert.pem"), keyFile: join(directory, "key.pem") },
+      tls: {
+        certificates: [
+          { certificateFile: join(directory, "cert.pem"), keyFile: join(directory, "key.pem") },
+        ],
+      },
       authentication: { usersFile },
       listeners: [
         { name: "smtp", host: "127.0.0.1", port: 0 },
@@ -87,12 +91,15 @@ test(
     implicit.destroy();
 
     use("swapped", "cert");
-    await untilLogged(relay, "problem", { where: "tls" });
+    const where = "tls.certificates.0.keyFile";
+    await untilLogged(relay, "problem", { where });
+    assert.match((await admin(relay, "/readyz")).body, /is not the key of .*stays in force/);
+    assert.match((await admin(relay, "/metrics")).body, /^mailroute_problems 1$/m);
     const between = await secured(relay.port());
     assert.equal(subjectOf(between.socket), "mx.test", "half a pair is not used");
     between.socket.destroy();
     use("swapped", "key");
-    await eventually(() => logged(relay, "mended", { where: "tls" }).length > 0, {
+    await eventually(() => logged(relay, "mended", { where }).length > 0, {
       msMax: 15_000,
       what: "the new pair is used",
     });

@@ -1,4 +1,4 @@
-/** The spellings of addresses and ports that several parts of the configuration take. Pure. */
+/** How addresses, ports and paths are written in every part of the configuration. Pure. */
 import { z } from "zod";
 import { type Block, parseBlock } from "../../routing/network.ts";
 
@@ -7,6 +7,8 @@ export const network = z.string().refine((text) => parseBlock(text) !== undefine
 });
 
 export const port = z.int().min(0, "must be 0 to 65535").max(65_535, "must be 0 to 65535");
+
+export const path = z.string().min(1, "must name a path").max(4096);
 
 /** Whether every address of `inner` is in `outer`; false where one of them is no network. */
 export function isWithin(inner: string, outer: string): boolean {
