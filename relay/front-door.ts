@@ -103,7 +103,7 @@ async function startListeners(
     reception: receptionOf(options, opening),
     limits: config.limits,
     events: observed.listener,
-    receiving: new ReceivingBytes(config.limits.receivingBytesMax),
+    receiving: new ReceivingBytes(config.limits),
   };
   const addresses: { name: string; port: number }[] = [];
   for (const endpoint of endpointsOf(config.listeners)) {

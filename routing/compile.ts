@@ -11,7 +11,7 @@ import type { RecipientKey, SenderKey } from "./key.ts";
 import { conflictHoldMsDefault, limits } from "./limits.ts";
 import type { Secrets } from "./references.ts";
 import type { Route, RouteId } from "./route.ts";
-import { emptyTable, type RouteTable, tableEntries } from "./table.ts";
+import { emptyTable, type Rights, type RouteTable, tableEntries } from "./table.ts";
 import { buildTable } from "./table-builder.ts";
 import { type Conflict, type RefusedKey, type Verdict, verdictOf } from "./verdict.ts";
 import { digestOf, type Sha256, shardCountFor, tableBytesEstimate } from "./wire.ts";
@@ -78,8 +78,8 @@ export function compile(input: CompileInput): Compiled {
     nowMs: now,
     conflictHoldMs: input.conflictHoldMs ?? conflictHoldMsDefault,
   });
-  const senders = [...delegation.senders];
-  const table = tableOf({ decided, candidates: list, senders, previous });
+  const { submitters } = delegation;
+  const table = tableOf({ decided, candidates: list, submitters, previous });
   const recheckAtMs = earliestHold(decided);
   return {
     table: input.sha256 ? { ...table, digest: digestOf(table, input.sha256) } : table,
@@ -98,12 +98,12 @@ export function compile(input: CompileInput): Compiled {
 function tableOf({
   decided,
   candidates,
-  senders,
+  submitters,
   previous,
 }: {
   readonly decided: Decided;
   readonly candidates: readonly Candidate[];
-  readonly senders: readonly (readonly [namespace: string, keys: readonly SenderKey[]])[];
+  readonly submitters: ReadonlyMap<string, Rights>;
   readonly previous: RouteTable;
 }): RouteTable {
   const holders = new Set(decided.entries.map(({ route }) => route));
@@ -112,7 +112,7 @@ function tableOf({
     if (holders.has(id)) routes.push(bounded(definition));
   const bytes = tableBytesEstimate(decided.entries, routes);
   const shardCount = shardCountFor(bytes, previous.shards.length);
-  return buildTable({ entries: decided.entries, routes, senders }, { shardCount, previous });
+  return buildTable({ entries: decided.entries, routes, submitters }, { shardCount, previous });
 }
 
 /** The whole text is in the verdict. */

@@ -13,7 +13,7 @@ import {
   parseMailGrant,
   type RawGrant,
 } from "./grants.ts";
-import { everyDomain, keyDomain, type RecipientKey, type SenderKey, suffixKey } from "./key.ts";
+import { everyDomain, keyDomain, type RecipientKey, suffixKey } from "./key.ts";
 import { suffixesOf } from "./match.ts";
 import { memoized } from "./memoized.ts";
 import {
@@ -24,6 +24,7 @@ import {
   networkSet,
   parseBlock,
 } from "./network.ts";
+import type { Rights } from "./table.ts";
 
 export type Installation = {
   readonly namespace: string;
@@ -53,8 +54,8 @@ export type Delegation = {
   readonly permission: (namespace: string, key: RecipientKey) => Permission;
   readonly verdicts: ReadonlyMap<string, GrantVerdict>;
   readonly denied: NetworkSet;
-  /** Whom each namespace's workloads may send as, keys in order, of those that a grant gives anything. */
-  readonly senders: ReadonlyMap<string, readonly SenderKey[]>;
+  /** What each namespace's workloads may when they authenticate, of those that a grant gives anything. */
+  readonly submitters: ReadonlyMap<string, Rights>;
 };
 
 const parseGrantOnce = memoized(parseMailGrant);
@@ -100,7 +101,7 @@ export function delegationOf(input: {
       isUnlimited(namespace)
         ? { kind: "unlimited" }
         : permissionUnder(longestCover(covers, key), (grant) => isAllowed(grant, namespace)),
-    senders: sendersByNamespace({
+    submitters: rightsByNamespace({
       grants: accepted,
       namespaces: new Set([installation.namespace, ...namespaces.keys()]),
       isAllowed,
@@ -112,24 +113,28 @@ export function delegationOf(input: {
 /** Under the suffix "." is everybody: whoever may claim anything may send as anybody. */
 const everySender = suffixKey(everyDomain);
 
-function sendersByNamespace(input: {
+function rightsByNamespace(input: {
   readonly grants: readonly Grant[];
   readonly namespaces: Iterable<string>;
   readonly isAllowed: (grant: Grant, namespace: string) => boolean;
   readonly isUnlimited: (namespace: string) => boolean;
-}): ReadonlyMap<string, readonly SenderKey[]> {
+}): ReadonlyMap<string, Rights> {
   const giving = input.grants.filter(({ senderKeys }) => senderKeys.length > 0);
-  const senders = new Map<string, readonly SenderKey[]>();
+  const rights = new Map<string, Rights>();
   for (const namespace of input.namespaces) {
     if (input.isUnlimited(namespace)) {
-      senders.set(namespace, [everySender]);
+      rights.set(namespace, { senders: [everySender] });
       continue;
     }
     const allowed = giving.filter((grant) => input.isAllowed(grant, namespace));
     const keys = new Set(allowed.flatMap(({ senderKeys }) => senderKeys));
-    if (keys.size > 0) senders.set(namespace, [...keys].sort());
+    if (keys.size === 0) continue;
+    // Of several limits the largest: a grant that sets none takes none away.
+    const limits = allowed.flatMap(({ spec }) => spec.limits.messagesPerHour ?? []);
+    const messagesPerHour = limits.length === 0 ? {} : { messagesPerHour: Math.max(...limits) };
+    rights.set(namespace, { senders: [...keys].sort(), ...messagesPerHour });
   }
-  return senders;
+  return rights;
 }
 
 function namedOnce(labels: NamespaceLabels): (grant: Grant, namespace: string) => boolean {

@@ -9,6 +9,7 @@ import type { Route, RouteId } from "./route.ts";
 import {
   type Entries,
   hasAddresses,
+  type Rights,
   type RouteTable,
   type Shard,
   type TableEntry,
@@ -18,15 +19,14 @@ type Draft = {
   readonly names: Map<string, { domain: Entries | undefined; suffix: Entries | undefined }>;
   readonly addresses: Map<string, Entries>;
   readonly routes: Map<RouteId, Route>;
-  readonly senders: Map<string, readonly SenderKey[]>;
+  readonly submitters: Map<string, Rights>;
   keys: number;
 };
 
 export type TableContent = {
   readonly entries: Iterable<TableEntry>;
   readonly routes: Iterable<Route>;
-  /** By namespace, keys in order. */
-  readonly senders?: Iterable<readonly [namespace: string, keys: readonly SenderKey[]]>;
+  readonly submitters?: Iterable<readonly [namespace: string, rights: Rights]>;
 };
 
 /** At most one entry per (key, sender key): the caller has decided. `shardCount` is a power of two. */
@@ -37,7 +37,8 @@ export function buildTable(
   const drafts = Array.from({ length: options.shardCount }, newDraft);
   const at = (name: string) => drafts[hashOf(name) & (drafts.length - 1)] as Draft;
   for (const route of content.routes) at(route.id).routes.set(route.id, route);
-  for (const [namespace, keys] of content.senders ?? []) at(namespace).senders.set(namespace, keys);
+  for (const [namespace, rights] of content.submitters ?? [])
+    at(namespace).submitters.set(namespace, rights);
   for (const entry of content.entries) {
     const { kind, name } = keyParts(entry.key);
     const draft = at(name);
@@ -55,7 +56,13 @@ export function buildTable(
 }
 
 function newDraft(): Draft {
-  return { names: new Map(), addresses: new Map(), routes: new Map(), senders: new Map(), keys: 0 };
+  return {
+    names: new Map(),
+    addresses: new Map(),
+    routes: new Map(),
+    submitters: new Map(),
+    keys: 0,
+  };
 }
 
 function withEntry(entries: Entries | undefined, { senderKey, route }: TableEntry): Entries {
@@ -92,7 +99,7 @@ function isSameShard(a: Shard, b: Shard): boolean {
     isSameNames(a.names, b.names, isSameEntries) &&
     isSameMap(a.addresses, b.addresses, isSameEntries) &&
     isSameMap(a.routes, b.routes, isSameValue) &&
-    isSameMap(a.senders, b.senders, isSameValue)
+    isSameMap(a.submitters, b.submitters, isSameValue)
   );
 }
 

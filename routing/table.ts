@@ -29,6 +29,14 @@ export type NameNode = {
   readonly suffix: Entries | undefined;
 };
 
+/** What authenticated workloads of one namespace may, by the MailGrants. */
+export type Rights = {
+  /** Whom they may send as, in order. */
+  readonly senders: readonly SenderKey[];
+  /** Messages of the whole namespace in an hour; undefined: no limit. */
+  readonly messagesPerHour?: number;
+};
+
 /** No plain objects: "constructor" is a legal label. Everything in a shard hashes to its place. */
 export type Shard = {
   /** Domains, literals and suffixes ("." too). */
@@ -36,8 +44,8 @@ export type Shard = {
   /** "local@domain", the local part as `localKey` makes it. */
   readonly addresses: ReadonlyMap<string, Entries>;
   readonly routes: ReadonlyMap<RouteId, Route>;
-  /** Whom the workloads of a namespace may send as, in order; only of those that may as anybody. */
-  readonly senders: ReadonlyMap<string, readonly SenderKey[]>;
+  /** What the workloads of a namespace may; only of those that may anything. */
+  readonly submitters: ReadonlyMap<string, Rights>;
   /** Entries: pairs of recipient key and sender key. */
   readonly keys: number;
 };
@@ -58,7 +66,7 @@ export type TableEntry = {
 
 export const emptyTable: RouteTable = {
   shards: [
-    { names: noNames, addresses: new Map(), routes: new Map(), senders: new Map(), keys: 0 },
+    { names: noNames, addresses: new Map(), routes: new Map(), submitters: new Map(), keys: 0 },
   ],
   hasAddresses: false,
   digest: "",
@@ -77,16 +85,18 @@ export function routeOf(table: RouteTable, id: RouteId): Route | undefined {
   return shardAt(table, hashOf(id)).routes.get(id);
 }
 
-/** Whom the workloads of a namespace may send as: what MailGrants give it, nothing by default. */
-export function sendersOf(table: RouteTable, namespace: string): readonly SenderKey[] {
-  return shardAt(table, hashOf(namespace)).senders.get(namespace) ?? [];
+const noRights: Rights = { senders: [] };
+
+/** What the workloads of a namespace may: nothing by default. */
+export function rightsOf(table: RouteTable, namespace: string): Rights {
+  return shardAt(table, hashOf(namespace)).submitters.get(namespace) ?? noRights;
 }
 
-/** All namespaces that may send as anybody. */
-export function* senderEntries(
+/** All namespaces whose workloads may anything. */
+export function* submitterEntries(
   table: RouteTable,
-): Generator<readonly [namespace: string, keys: readonly SenderKey[]]> {
-  for (const shard of table.shards) yield* shard.senders;
+): Generator<readonly [namespace: string, rights: Rights]> {
+  for (const shard of table.shards) yield* shard.submitters;
 }
 
 /** All entries under one recipient key. */

@@ -14,7 +14,7 @@ import {
 import { limits } from "./limits.ts";
 import { type NameRow, Names } from "./names.ts";
 import type { Route, RouteId } from "./route.ts";
-import { type Entries, entryList, type RouteTable, type Shard } from "./table.ts";
+import { type Entries, entryList, type Rights, type RouteTable, type Shard } from "./table.ts";
 import { checkFormat, readJson, TableError } from "./table-error.ts";
 import { readRoute } from "./wire-route.ts";
 
@@ -37,14 +37,16 @@ export function shardBytes(table: RouteTable, index: number): Uint8Array {
     addresses: list("address"),
     domains: list("domain"),
     suffixes: list("suffix"),
-    ...(shard.senders.size > 0 && { senders: flatSenders(shard) }),
+    ...(shard.submitters.size > 0 && { submitters: wireSubmitters(shard) }),
   };
   return encoder.encode(JSON.stringify(wire));
 }
 
-/** [namespace, keys, namespace, keys, ...]. */
-function flatSenders({ senders }: Shard): readonly unknown[] {
-  return [...senders].sort(([a], [b]) => (a < b ? -1 : 1)).flat();
+/** [namespace, sender keys, messages per hour (0: no limit)]s. */
+function wireSubmitters({ submitters }: Shard): readonly unknown[] {
+  return [...submitters]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([namespace, { senders, messagesPerHour = 0 }]) => [namespace, senders, messagesPerHour]);
 }
 
 /** Every route that an entry names, some more than once; it may stand in another shard. */
@@ -156,8 +158,10 @@ class ShardReader {
     const suffixes: [string, Entries][] = [];
     this.#each(raw, "suffixes", isSuffixName, (name, entries) => suffixes.push([name, entries]));
     const names = new Names(merged(domains, suffixes));
-    const senders = this.#senders(raw["senders"] === undefined ? [] : list(raw, "senders"));
-    const shard: Shard = { names, addresses, routes, senders, keys: this.#keys };
+    const submitters = this.#submitters(
+      raw["submitters"] === undefined ? [] : list(raw, "submitters"),
+    );
+    const shard: Shard = { names, addresses, routes, submitters, keys: this.#keys };
     return { shard, index, count };
   }
 
@@ -173,18 +177,23 @@ class ShardReader {
     return routes;
   }
 
-  #senders(flat: readonly unknown[]): ReadonlyMap<string, readonly SenderKey[]> {
-    const senders = new Map<string, readonly SenderKey[]>();
-    for (let at = 0; at < flat.length; at += 2) {
-      const [namespace, keys] = [flat[at], flat[at + 1]];
-      const isNew = typeof namespace === "string" && !senders.has(namespace);
-      if (!isNew || !this.#isHere(namespace)) throw this.#error("senders", namespace);
+  #submitters(rows: readonly unknown[]): ReadonlyMap<string, Rights> {
+    const submitters = new Map<string, Rights>();
+    for (const row of rows) {
+      const [namespace, keys, perHour] = Array.isArray(row) ? (row as unknown[]) : [];
+      const isNew = typeof namespace === "string" && !submitters.has(namespace);
+      if (!isNew || !this.#isHere(namespace)) throw this.#error("submitters", namespace);
       const parsed = Array.isArray(keys) ? keys.map((key) => parseKey(String(key))) : [undefined];
-      const known = parsed.filter((key) => key !== undefined);
-      if (known.length < parsed.length) throw this.#error(`senders of ${namespace}`, keys);
-      senders.set(namespace, known);
+      const senders = parsed.filter((key) => key !== undefined);
+      const isCount = typeof perHour === "number" && Number.isSafeInteger(perHour) && perHour >= 0;
+      if (senders.length < parsed.length || !isCount)
+        throw this.#error(`submitters of ${namespace}`, row);
+      submitters.set(namespace, {
+        senders,
+        ...(perHour > 0 && { messagesPerHour: perHour }),
+      });
     }
-    return senders;
+    return submitters;
   }
 
   #each(

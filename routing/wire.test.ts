@@ -67,16 +67,20 @@ test("wire: senders travel with their namespace, and not to a wrong place", () =
   assert.deepEqual(decoded(encode(table, { sha256 })), table);
   const [bytes = new Uint8Array()] = encode(table, { sha256 }).shards.values();
   const text = Buffer.from(bytes).toString();
-  assert.match(text, /"senders":\["mail",\["suffix:\."\]\]/);
+  assert.match(text, /"submitters":\[\["mail",\["suffix:\."\],0\]\]/);
+  const mail = '["mail",["suffix:."],0]';
   for (const wrong of [
     '["mail"]',
-    '["mail",["suffix:-"]]',
-    '[7,["suffix:."]]',
-    '["mail",[],"mail",[]]',
+    '["mail",["suffix:-"],0]',
+    '["mail",["suffix:."],-1]',
+    '[7,["suffix:."],0]',
+    `${mail},${mail}`,
+    "7",
   ])
     assert.throws(
-      () => decodeShard(Buffer.from(text.replace(/"senders":.*\]\]/, `"senders":${wrong}`))),
-      /senders/,
+      () =>
+        decodeShard(Buffer.from(text.replace(/"submitters":.*\]\]/, `"submitters":[${wrong}]`))),
+      /submitters/,
       wrong,
     );
 });

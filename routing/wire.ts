@@ -10,7 +10,7 @@ import {
   type RouteTable,
   routesOf,
   type Shard,
-  senderEntries,
+  submitterEntries,
   type TableEntry,
   tableEntries,
 } from "./table.ts";
@@ -100,7 +100,7 @@ function encodeShards(table: RouteTable, options: EncodeOptions): Encoded | unde
 function resharded(table: RouteTable, shardCount: number): RouteTable {
   if (table.shards.length === shardCount) return table;
   return buildTable(
-    { entries: tableEntries(table), routes: routesOf(table), senders: senderEntries(table) },
+    { entries: tableEntries(table), routes: routesOf(table), submitters: submitterEntries(table) },
     { shardCount },
   );
 }

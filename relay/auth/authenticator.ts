@@ -69,8 +69,9 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   };
 }
 
-function authenticated({ name, senders }: User): AuthVerdict {
-  return { kind: "authenticated", identity: { kind: "user", name, namespace: "", senders } };
+function authenticated({ name, senders, messagesPerHour }: User): AuthVerdict {
+  const identity = { kind: "user", name, namespace: "", senders, messagesPerHour } as const;
+  return { kind: "authenticated", identity };
 }
 
 /** Keyed digests of passwords that were right a moment ago; gone with the process, and with the user's hash. */

@@ -9,6 +9,8 @@ export type Identity = {
   readonly namespace: string;
   /** Of a user; undefined: what the route table gives the namespace. */
   readonly senders: readonly SenderKey[] | undefined;
+  /** Of a user; undefined: any number. */
+  readonly messagesPerHour?: number | undefined;
 };
 
 /** What a client has shown of itself. */

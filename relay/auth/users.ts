@@ -13,6 +13,7 @@ export type User = {
   readonly name: string;
   readonly hash: PasswordHash;
   readonly senders: readonly SenderKey[];
+  readonly messagesPerHour: number | undefined;
 };
 
 export type ParsedUsers =
@@ -33,6 +34,7 @@ const usersSchema = z.strictObject({
           .regex(/^[^\p{Cc}\s]+$/u, "must have no spaces or control characters"),
         password: z.string().max(400),
         senders,
+        messagesPerHour: z.int().min(1).max(1_000_000_000).optional(),
       }),
     )
     .max(usersMax),
@@ -53,7 +55,8 @@ export function parseUsers(text: string): ParsedUsers {
   }
   const users = new Map<string, User>();
   const complaints: string[] = [];
-  for (const [index, { name, password, senders: given }] of result.data.users.entries()) {
+  for (const [index, user] of result.data.users.entries()) {
+    const { name, password, senders: given, messagesPerHour } = user;
     const field = `users.${index}`;
     const hash = parsePasswordHash(password);
     const read = new FieldReader();
@@ -61,7 +64,7 @@ export function parseUsers(text: string): ParsedUsers {
     complaints.push(...read.issues.map(({ path, message }) => `${path}: ${message}`));
     if (typeof hash === "string") complaints.push(`${field}.password: ${hash}`);
     else if (users.has(name)) complaints.push(`${field}.name: ${name} is there twice`);
-    else users.set(name, { name, hash, senders: keys });
+    else users.set(name, { name, hash, senders: keys, messagesPerHour });
   }
   if (complaints.length > 0)
     return { ok: false, complaints: complaints.slice(0, complaintsShownMax) };

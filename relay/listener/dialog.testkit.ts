@@ -61,6 +61,10 @@ export const LIMITS: ListenerLimits = {
   connectionsMax: 100,
   connectionsPerClientMax: 50,
   receivingBytesMax: 1_000_000,
+  receivingBytesPerClientMax: 1_000_000,
+  refusedRecipientsMax: 100,
+  dataBytesPerSecondMin: 0,
+  dataWindowMs: 60_000,
 };
 
 /** The certificate `mx` or `swapped` of the fixtures. */

@@ -244,9 +244,12 @@ export class Dialogue {
 const GO: Step = { ...S.C354Go, next: "data" };
 
 function counted(open: Open, reply: Reply): Step {
-  if (reply.code < 250 || reply.code > 259) return { reply };
+  if (reply.code < 250 || reply.code > 259) {
+    // What is deferred is nobody's guess: only a final no tells who is not there.
+    return reply.code >= 500 ? { reply, recipient: "refused" } : { reply };
+  }
   open.accepted += 1;
-  return { reply, recipientAccepted: true };
+  return { reply, recipient: "accepted" };
 }
 
 function asStep(reply: Reply): Step {

@@ -5,6 +5,7 @@
  */
 import type { Reply } from "../outcome.ts";
 import type { LineFault } from "./command-line.ts";
+import type { Overdue } from "./session-meter.ts";
 
 /** Why the protocol side refused; a closed set, used as a metric label. */
 export type Refusal =
@@ -28,8 +29,8 @@ export type Step = {
   readonly reply: Reply;
   readonly next?: "close" | "tls" | "data";
   readonly refused?: Refusal;
-  /** A RCPT was accepted. */
-  readonly recipientAccepted?: true;
+  /** What became of a well-formed RCPT. */
+  readonly recipient?: "accepted" | "refused";
 };
 
 /** The refusals that are protocol errors of the client's and count as such. */
@@ -159,9 +160,18 @@ export const C421Authentication: Step = {
   ...refusal("authentication", 421, "4.7.0", "Too many authentication failures"),
   next: "close",
 };
-export const C421Idle = closing("4.4.2", "Idle too long");
-export const C421Session = closing("4.7.0", "Session too long, connect again");
+export const C421Recipients = closing("4.7.0", "Too many refused recipients");
+const C421Slow = closing("4.4.2", "Too slow, connect again when there is more bandwidth");
+const C421Idle = closing("4.4.2", "Idle too long");
+const C421Session = closing("4.7.0", "Session too long, connect again");
 export const C421Stopping = closing("4.3.2", "Shutting down, connect again");
+
+/** What a session is told whose time is up. */
+export const OVERDUE: Readonly<Record<Overdue, Reply>> = {
+  idleMsMax: C421Idle,
+  sessionMsMax: C421Session,
+  dataBytesPerSecondMin: C421Slow,
+};
 
 /** What a line that is no command is answered. */
 export const LINE_FAULTS: Readonly<Record<LineFault, Step>> = {

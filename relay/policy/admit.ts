@@ -34,6 +34,8 @@ export type RefusalReason =
   | "stale"
   | "denied-network"
   | "sender"
+  | "rate"
+  | "header"
   | "line-endings"
   | "loop"
   | "room"

@@ -6,7 +6,7 @@ import type { Address } from "../../routing/address.ts";
 import { formatAddress } from "../../routing/address.ts";
 import { everyDomain, type SenderKey, suffixKey } from "../../routing/key.ts";
 import { senderKeysOf } from "../../routing/match.ts";
-import { type RouteTable, sendersOf } from "../../routing/table.ts";
+import { type RouteTable, rightsOf } from "../../routing/table.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Reply } from "../outcome.ts";
 import { authorsOf } from "./authors.ts";
@@ -14,6 +14,8 @@ import { authorsOf } from "./authors.ts";
 export type Submitter = {
   readonly name: string;
   readonly keys: readonly SenderKey[];
+  /** Whose messages are counted together, and how many there may be in an hour; undefined: any number. */
+  readonly hourly: { readonly key: string; readonly max: number } | undefined;
   /** The table may be old: what it does not give may have been given meanwhile. */
   readonly stale: boolean;
 };
@@ -24,12 +26,15 @@ export function submitterOf(
   identity: Identity,
   { table, stale }: { readonly table: RouteTable; readonly stale: boolean },
 ): Submitter {
-  const { name, namespace, senders } = identity;
-  return {
-    name,
-    keys: senders ?? sendersOf(table, namespace),
-    stale: stale && senders === undefined,
-  };
+  const { name, namespace, senders, messagesPerHour } = identity;
+  if (senders !== undefined) {
+    const hourly = messagesPerHour && { key: `user ${name}`, max: messagesPerHour };
+    return { name, keys: senders, hourly: hourly || undefined, stale: false };
+  }
+  const rights = rightsOf(table, namespace);
+  const max = rights.messagesPerHour;
+  const hourly = max === undefined ? undefined : { key: `namespace ${namespace}`, max };
+  return { name, keys: rights.senders, hourly, stale };
 }
 
 /** Undefined: it may. `sender` undefined is the null sender, which reports use and nobody owns. */

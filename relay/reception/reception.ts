@@ -8,6 +8,7 @@ import { type Address, formatAddress, parseAddress } from "../../routing/address
 import type { NetworkSet } from "../../routing/network.ts";
 import type { Retry } from "../../routing/route.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
+import { headerBlock } from "../delivery/header.ts";
 import { networkOf } from "../listener/limits.ts";
 import type {
   Body,
@@ -20,6 +21,7 @@ import type {
 } from "../listener/reception.ts";
 import type { Reply } from "../outcome.ts";
 import { type Admission, admit, type RefusalReason } from "../policy/admit.ts";
+import { Rates } from "../policy/rates.ts";
 import {
   authorsRefusal,
   envelopeRefusal,
@@ -34,6 +36,13 @@ import type { ActiveTable, TableHolder } from "../table/holder.ts";
 import type { ReceptionEvents } from "./events.ts";
 import { normaliseLines, receivedLine, traceOf } from "./header.ts";
 
+export type ReceptionLimits = {
+  readonly receivedLinesMax: number;
+  readonly passesMax: number;
+  readonly headerBytesMax: number;
+  readonly messagesPerClientMinuteMax: number;
+};
+
 export type ReceptionOptions = {
   readonly hostname: string;
   /** Marks our own Received lines. */
@@ -46,7 +55,7 @@ export type ReceptionOptions = {
   /** Authenticated clients' addresses and names stay out of Received. */
   readonly hideAuthenticated: boolean;
   readonly outboundRetry: Retry;
-  readonly limits: { readonly receivedLinesMax: number; readonly passesMax: number };
+  readonly limits: ReceptionLimits;
   readonly tables: TableHolder;
   readonly spool: Spool;
   readonly queue: Queue;
@@ -62,6 +71,7 @@ const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not s
 
 export function createReception(options: ReceptionOptions): Reception {
   const { authenticator } = options;
+  const tooMany = ratesOf(options);
   // Decided once for all messages after one EHLO.
   const trust = new WeakMap<Greeting, boolean>();
   const trusts = (client: Client, greeting: Greeting): boolean => {
@@ -114,10 +124,45 @@ export function createReception(options: ReceptionOptions): Reception {
         return refusal;
       }
       const trusted = trusts(client, greeting);
+      const early = tooMany({ client, trusted, submitter, relays: table.relays });
+      if (early !== undefined) {
+        options.events.refused({ client, reason: "rate", reply: early, sender: command.path });
+        return early;
+      }
       const common = { ...options, table, client, greeting, command, sender, trusted, submitter };
       return new MailTransaction(common);
     },
     closed() {},
+  };
+}
+
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+const ratedMax = 100_000;
+
+type Rated = {
+  readonly client: Client;
+  readonly trusted: boolean;
+  readonly submitter: Submitter | undefined;
+  /** Those that share what a whole namespace may. */
+  readonly relays: number;
+};
+
+/** Why a message is one too many for now; undefined: it is counted. */
+function ratesOf({ limits, now }: ReceptionOptions): (rated: Rated) => Reply | undefined {
+  const strangers = new Rates({ windowMs: minuteMs, keysMax: ratedMax });
+  const submitters = new Rates({ windowMs: hourMs, keysMax: ratedMax });
+  return ({ client, trusted, submitter, relays }) => {
+    const hourly = submitter?.hourly;
+    let waitMs = 0;
+    if (hourly !== undefined)
+      waitMs = submitters.take(hourly.key, Math.max(1, hourly.max / relays), now());
+    else if (!trusted)
+      waitMs = strangers.take(networkOf(client.address), limits.messagesPerClientMinuteMax, now());
+    if (waitMs === 0) return undefined;
+    const seconds = Math.ceil(waitMs / 1000);
+    const text = `too many messages, come again in ${seconds} s`;
+    return { code: hourly === undefined ? 450 : 451, status: "4.7.1", text };
   };
 }
 
@@ -177,6 +222,10 @@ class MailTransaction implements Transaction {
     const id = options.nextId();
     const nowMs = options.now();
     const body = Buffer.concat([Buffer.from(this.#receivedLine(id, nowMs)), ...chunks]);
+    if (headerBlock(body, body.length).length > options.limits.headerBytesMax) {
+      const text = `header section of more than ${options.limits.headerBytesMax} octets`;
+      return this.#refused("header", { code: 554, status: "5.6.0", text });
+    }
     const trace = traceOf(body, options.mark);
     // Our own new line is counted with them.
     if (
