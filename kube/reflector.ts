@@ -73,8 +73,9 @@ async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void
       }
       const ended = await watch({ options, limits, signal, version, random });
       version = ended.version;
-      // A watch that ended in good order is simply resumed; one that never brought anything backs off.
-      failures = ended.alive ? 0 : failures + 1;
+      // A watch that ended in good order is simply resumed; one that was cut, or never brought anything, backs off.
+      if (ended.alive) failures = 0;
+      if (!ended.inOrder) failures += 1;
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof ApiError && error.status === gone) version = undefined;
@@ -86,7 +87,7 @@ async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void
 }
 
 /** Doubles from the least to the most, half of it at random, so that a fleet does not return at once. */
-function backOffMs(
+export function backOffMs(
   failures: number,
   limits: Pick<ReflectorLimits, "backOffMsMin" | "backOffMsMax">,
   random: () => number,
@@ -142,8 +143,17 @@ type Watching = {
   readonly random: () => number;
 };
 
+type Ended = {
+  /** Where to go on. */
+  readonly version: string;
+  /** Something came. */
+  readonly alive: boolean;
+  /** By the server, or after silence that followed something. */
+  readonly inOrder: boolean;
+};
+
 /** Until the server ends it or nothing comes for too long. Throws ApiError 410 where a relist is due. */
-async function watch(watching: Watching): Promise<{ version: string; alive: boolean }> {
+async function watch(watching: Watching): Promise<Ended> {
   const { options, limits, signal, random } = watching;
   let { version } = watching;
   let alive = false;
@@ -175,13 +185,13 @@ async function watch(watching: Watching): Promise<{ version: string; alive: bool
       if (type === "DELETED") options.changed({ type: "deleted", object });
       else if (type !== "BOOKMARK") options.changed({ type: "set", object });
     }
-    return { version, alive: true };
+    return { version, alive: true, inOrder: true };
   } catch (error) {
     // Silence is not an error of ours: the watch goes on where it was.
-    if (silence.signal.aborted && !signal.aborted) return { version, alive };
+    if (silence.signal.aborted && !signal.aborted) return { version, alive, inOrder: alive };
     if (error instanceof ApiError || signal.aborted) throw error;
     options.state?.({ ok: false, error: errorText(error) });
-    return { version, alive: false };
+    return { version, alive, inOrder: false };
   } finally {
     clearTimeout(timer);
   }

@@ -167,19 +167,26 @@ export class Reconciler {
       const object = routes.get(id);
       if (object === undefined || verdict.kind === "other-class") continue;
       const served = programmed.served(id, Number(object.metadata?.["generation"]), relays);
-      const facts = { verdict, served, delivering: deliveringOf(id, relays), heldBack };
-      statuses.write("mailroutes", object, (standing, now) =>
-        nextStatus(standing, { ...facts, now }),
-      );
+      const delivering = deliveringOf(id, relays);
+      const facts = { verdict, served, delivering, heldBack };
+      statuses.write({
+        plural: "mailroutes",
+        object,
+        basis: [verdict, ...Object.values(served), ...Object.values(delivering), heldBack],
+        plan: (standing, now) => nextStatus(standing, { ...facts, now }),
+      });
     }
     const grants = store.all("MailGrant");
     for (const [name, verdict] of this.#compiled.grantVerdicts) {
       const object = grants.get(name);
       if (object === undefined || verdict.kind === "other-class") continue;
       if (object.metadata?.["uid"] === undefined) continue; // of a file: #tellGrants
-      statuses.write("mailgrants", object, (standing, now) =>
-        nextGrantStatus(standing, { verdict, now }),
-      );
+      statuses.write({
+        plural: "mailgrants",
+        object,
+        basis: [verdict],
+        plan: (standing, now) => nextGrantStatus(standing, { verdict, now }),
+      });
     }
     await statuses.settled();
   }
