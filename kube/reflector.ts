@@ -1,10 +1,12 @@
 /**
  * List and watch of one kind of object: paged list, bookmarks, resume by resourceVersion, relist on 410, an
  * inactivity timer, jittered back-off. Loop: owns time and order for one path; whoever uses it gets the whole
- * state after a list, and each change after that. It never ends by itself, whatever the API server does.
+ * state after a list, and each change after that, as lean objects. It never ends by itself, whatever the API
+ * server does.
  */
 import { type Api, ApiError, type KubeObject } from "./api.ts";
 import { errorText } from "./error-text.ts";
+import { lean } from "./lean.ts";
 import { lines } from "./lines.ts";
 
 export type Change =
@@ -123,7 +125,7 @@ async function list(
     const kind = body.kind?.replace(/List$/, "");
     for (const item of (body["items"] ?? []) as KubeObject[]) {
       objects.push({
-        ...item,
+        ...lean(item),
         ...(kind !== undefined && { kind }),
         ...(body.apiVersion !== undefined && { apiVersion: body.apiVersion }),
       });
@@ -183,7 +185,7 @@ async function watch(watching: Watching): Promise<Ended> {
         throw new ApiError(Number(object["code"] ?? 0), object.message ?? "the watch failed");
       version = object.metadata?.resourceVersion ?? version;
       if (type === "DELETED") options.changed({ type: "deleted", object });
-      else if (type !== "BOOKMARK") options.changed({ type: "set", object });
+      else if (type !== "BOOKMARK") options.changed({ type: "set", object: lean(object) });
     }
     return { version, alive: true, inOrder: true };
   } catch (error) {

@@ -75,6 +75,45 @@ test("store: what is set is there, what is deleted is not", () => {
   assert.equal(store.apply(routes, { type: "deleted", object: route("a") }), false);
 });
 
+test("store: a list that brings nothing new matters to nobody, and its objects stay the same ones", () => {
+  const store = listed(route("a"), route("b"));
+  const before = [...store.all("MailRoute").values()];
+  assert.equal(store.apply(routes, { type: "listed", objects: [route("a"), route("b")] }), false);
+  for (const [at, object] of [...store.all("MailRoute").values()].entries())
+    assert.equal(object, before[at]);
+  const changed = route("b", { resourceVersion: "2", generation: 2 });
+  assert.equal(store.apply(routes, { type: "listed", objects: [route("a"), changed] }), true);
+  assert.equal(store.apply(routes, { type: "listed", objects: [changed] }), true);
+});
+
+test("store: a spec is the same object as long as it is the same generation of the same resource", () => {
+  const store = listed(route("a"));
+  const specNow = () => store.all("MailRoute").get("mail/a")?.["spec"];
+  const first = specNow();
+  store.apply(routes, { type: "set", object: route("a", { resourceVersion: "2" }) });
+  assert.equal(specNow(), first);
+  store.apply(routes, { type: "set", object: route("a", { resourceVersion: "3", generation: 2 }) });
+  assert.notEqual(specNow(), first);
+  const second = specNow();
+  const again = { resourceVersion: "4", generation: 2, uid: "another" };
+  store.apply(routes, { type: "set", object: route("a", again) });
+  assert.notEqual(specNow(), second);
+});
+
+test("store: every change is another revision, what is seen again is none", () => {
+  const store = listed(route("a"));
+  const seen = [store.revision];
+  store.apply(routes, { type: "set", object: route("a", { resourceVersion: "2" }) });
+  seen.push(store.revision);
+  store.apply(routes, { type: "set", object: route("b") });
+  seen.push(store.revision);
+  store.apply(routes, { type: "deleted", object: route("b") });
+  seen.push(store.revision);
+  assert.equal(new Set(seen).size, seen.length);
+  store.apply(routes, { type: "set", object: route("a", { resourceVersion: "2" }) });
+  assert.equal(store.revision, seen.at(-1));
+});
+
 test("store: a status that was written matters to nobody, but is kept", () => {
   const store = listed(route("a"));
   const written = route("a", { resourceVersion: "2" });
@@ -91,7 +130,7 @@ test("store: a new generation, uid, label, annotation or deletion matters", () =
     { deletionTimestamp: "2026-01-01T00:00:00Z" },
   ];
   for (const change of changes) {
-    const object = route("a", change);
+    const object = route("a", { ...change, resourceVersion: "2" });
     assert.equal(listed(route("a")).apply(routes, { type: "set", object }), true);
   }
 });
