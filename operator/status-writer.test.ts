@@ -245,6 +245,7 @@ test("status: what could not be written is said, and written with the next ask",
     await writer.settled();
   }
   assert.equal(problems.length, 2);
+  assert.equal(writer.failures, 2);
   assert.match(problems[0] ?? "", /mail\/a.*403.*Forbidden/);
   server.intercept = () => undefined;
   writer.write(stated(object, accepted, served));
@@ -264,6 +265,16 @@ test("status: what is known of routes that are gone is forgotten", async () => {
   writer.write(stated({ ...object }, accepted, served));
   await writer.settled();
   assert.equal(writes().length, 2);
+});
+
+test("status: when stopped, what is under way is finished and nothing else begun", async () => {
+  const writer = writerOf({ concurrencyMax: 1 });
+  const objects = ["a", "b", "c"].map(put);
+  for (const object of objects) writer.write(stated(object, accepted, served));
+  writer.stop();
+  writer.write(stated(put("d"), accepted, served));
+  await writer.settled();
+  assert.equal(writes().length, 1);
 });
 
 test("status: with nothing to write it is settled at once", async () => {

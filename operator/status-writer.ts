@@ -44,13 +44,21 @@ export class StatusWriter {
   readonly #written = new Map<string, Written>();
   readonly #waiting = new Map<string, Statement>();
   readonly #active = new Set<string>();
+  #failures = 0;
+  #isStopped = false;
   #idle: (() => void)[] = [];
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
   }
 
+  /** Another number after each status that could not be written: it is to be handed over again. */
+  get failures(): number {
+    return this.#failures;
+  }
+
   write(statement: Statement): void {
+    if (this.#isStopped) return;
     const { plural, object, basis } = statement;
     const seen = this.#seen.get(object);
     if (seen?.every((each, at) => each === basis[at])) return;
@@ -65,6 +73,12 @@ export class StatusWriter {
     const paths = new Set([...present].map((object) => pathOf(plural, object)));
     for (const path of this.#written.keys())
       if (path.includes(`/${plural}/`) && !paths.has(path)) this.#written.delete(path);
+  }
+
+  /** What is not under way is not written any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#waiting.clear();
   }
 
   settled(): Promise<void> {
@@ -117,7 +131,7 @@ export class StatusWriter {
       for (const each of notes) note(object, each);
       return;
     }
-    // It is looked at again with the next ask.
+    this.#failures += 1;
     this.#written.delete(path);
     this.#seen.delete(object);
     if (problem.text !== undefined)
