@@ -182,6 +182,7 @@ class Session {
   stop(): void {
     this.#stopped = true;
     this.#holdOff.stop();
+    this.#statuses.stop();
     clearTimeout(this.#askTimer);
     clearTimeout(this.#recheckTimer);
     for (const reflector of this.#reflectors) reflector.stop();
@@ -263,7 +264,7 @@ class Session {
       const isResized = relays.length !== this.#relays.length;
       this.#relays = relays;
       if (isResized) this.#holdOff.touch(); // each relay's share of the limits is another now
-      if (this.isLeader()) await this.#reconciler?.report(relays);
+      if (this.isLeader()) this.#reconciler?.report(relays);
     } catch (error) {
       log.problem({ where: "relays", text: errorText(error) });
     }

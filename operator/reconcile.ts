@@ -46,6 +46,9 @@ export type Pass = {
   readonly heldBack: string | undefined;
 };
 
+/** What compile said, and the specs that it said it about. */
+type Judged = { readonly compiled: Compiled; readonly specs: ReadonlyMap<string, unknown> };
+
 /** How often an approval is looked for while a table is held back. */
 const approvalMs = 5000;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -53,7 +56,9 @@ const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes)
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   #table: RouteTable = emptyTable;
-  #compiled: Compiled | undefined;
+  #judged: Judged | undefined;
+  /** What the last report was made of: statuses say the same while each of these is the same. */
+  #reported: readonly unknown[] = [];
   /** What was said last about the table held back, and about credentials without room. */
   #heldBack: { readonly message: string } | undefined;
   #crowdedOut = "";
@@ -81,18 +86,22 @@ export class Reconciler {
     const input = snapshotOf(store, secrets.contents);
     const compiled = compile({ ...input, previous: this.#table, now: now(), installation, sha256 });
     const compileMs = performance.now() - startedMs;
-    this.#compiled = compiled;
+    const specs = new Map([...store.all("MailRoute")].map(([id, { spec }]) => [id, spec]));
     const keys = keyCount(compiled.table);
     this.#tellGrants(compiled);
     const why = await this.#refusal(compiled.table);
     this.#tellHeldBack(why, compiled.table.digest);
     const facts = { keys, compileMs, heldBack: why };
-    // An approval is an annotation of ours, which nobody watches.
-    if (why !== undefined) return { ...facts, recheckAtMs: now() + approvalMs };
+    if (why !== undefined) {
+      this.#judged = { compiled, specs };
+      // An approval is an annotation of ours, which nobody watches.
+      return { ...facts, recheckAtMs: now() + approvalMs };
+    }
     const lent = await this.#lend(compiled.table);
     const changed = await publisher.publish(compiled.table, relays);
     this.#table = compiled.table;
     programmed.published(publisher.digest, generationsOf(compiled.table));
+    this.#judged = { compiled, specs };
     if (changed)
       log.published({
         digest: publisher.digest,
@@ -157,32 +166,48 @@ export class Reconciler {
     return lent;
   }
 
-  /** Writes the statuses that have changed, by what the relays serve now. */
-  async report(relays: readonly RelayAnswer[]): Promise<void> {
+  /** Has the statuses written that have changed, by what the relays serve now. */
+  report(relays: readonly RelayAnswer[]): void {
     const { store, programmed, statuses } = this.#options;
-    if (this.#compiled === undefined) return;
-    const routes = store.all("MailRoute");
+    if (this.#judged === undefined) return;
+    const { compiled, specs } = this.#judged;
     const heldBack = this.#heldBack?.message;
-    for (const [id, verdict] of this.#compiled.verdicts) {
+    const basis = [compiled, store.revision, statuses.failures, heldBack, textOf(relays)];
+    if (basis.every((each, at) => each === this.#reported[at])) return;
+    this.#reported = basis;
+    const routes = store.all("MailRoute");
+    for (const [id, verdict] of compiled.verdicts) {
       const object = routes.get(id);
       if (object === undefined || verdict.kind === "other-class") continue;
+      if (object["spec"] !== specs.get(id)) continue; // edited since: the next pass judges it
       const served = programmed.served(id, Number(object.metadata?.["generation"]), relays);
-      const facts = { verdict, served, delivering: deliveringOf(id, relays), heldBack };
-      statuses.write("mailroutes", object, (standing, now) =>
-        nextStatus(standing, { ...facts, now }),
-      );
+      const delivering = deliveringOf(id, relays);
+      const facts = { verdict, served, delivering, heldBack };
+      statuses.write({
+        plural: "mailroutes",
+        object,
+        basis: [verdict, ...Object.values(served), ...Object.values(delivering), heldBack],
+        plan: (standing, now) => nextStatus(standing, { ...facts, now }),
+      });
     }
     const grants = store.all("MailGrant");
-    for (const [name, verdict] of this.#compiled.grantVerdicts) {
+    for (const [name, verdict] of compiled.grantVerdicts) {
       const object = grants.get(name);
       if (object === undefined || verdict.kind === "other-class") continue;
       if (object.metadata?.["uid"] === undefined) continue; // of a file: #tellGrants
-      statuses.write("mailgrants", object, (standing, now) =>
-        nextGrantStatus(standing, { verdict, now }),
-      );
+      statuses.write({
+        plural: "mailgrants",
+        object,
+        basis: [verdict],
+        plan: (standing, now) => nextGrantStatus(standing, { verdict, now }),
+      });
     }
-    await statuses.settled();
   }
+}
+
+/** What statuses say depends on nothing else of the relays. */
+function textOf(relays: readonly RelayAnswer[]): string {
+  return JSON.stringify(relays.map(({ pod, digest, failing }) => [pod, digest, [...failing]]));
 }
 
 function generationsOf(table: RouteTable): ReadonlyMap<RouteId, number> {

@@ -62,11 +62,51 @@ const parseGrantOnce = memoized(parseMailGrant);
 
 type Cover = { readonly grants: Grant[]; frozen: string | undefined };
 
-export function delegationOf(input: {
+type DelegationInput = {
   readonly grants: readonly RawGrant[];
   readonly namespaces: NamespaceLabels;
   readonly installation: Installation;
-}): Delegation {
+};
+
+type KnownDelegation = { readonly input: DelegationInput; readonly delegation: Delegation };
+const knownDelegations = new WeakMap<Installation, KnownDelegation>();
+
+/** The same as the last time for the installation while grants and namespaces are: much hangs on it. */
+export function delegationOf(input: DelegationInput): Delegation {
+  const known = knownDelegations.get(input.installation);
+  if (known !== undefined && isSameInput(known.input, input)) return known.delegation;
+  const delegation = newDelegation(input);
+  knownDelegations.set(input.installation, { input, delegation });
+  return delegation;
+}
+
+function isSameInput(a: DelegationInput, b: DelegationInput): boolean {
+  return (
+    a.grants.length === b.grants.length &&
+    a.grants.every(({ name, resource }, at) => {
+      const other = b.grants[at];
+      return other?.name === name && other.resource === resource;
+    }) &&
+    isSameMap(a.namespaces, b.namespaces, (left, right) =>
+      isSameMap(left, right, (x, y) => x === y),
+    )
+  );
+}
+
+function isSameMap<T>(
+  a: ReadonlyMap<string, T>,
+  b: ReadonlyMap<string, T>,
+  isSame: (a: T, b: T) => boolean,
+): boolean {
+  if (a.size !== b.size) return false;
+  for (const [name, value] of a) {
+    const other = b.get(name);
+    if (other === undefined || !isSame(value, other)) return false;
+  }
+  return true;
+}
+
+function newDelegation(input: DelegationInput): Delegation {
   const { installation, namespaces } = input;
   const covers = new Map<string, Cover>();
   const verdicts = new Map<string, GrantVerdict>();

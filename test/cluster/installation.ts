@@ -91,8 +91,8 @@ export class Cluster {
     await eventually(holds, { msMax: 20_000, what: `${name}: ${type}=${status}` });
   }
 
-  /** A Pod object, ready, at 127.0.0.1: what the operator finds a relay by. */
-  async relayPod(name: string): Promise<void> {
+  /** A Pod object, ready: what the operator finds a relay by. */
+  async relayPod(name: string, address = "127.0.0.1"): Promise<void> {
     const path = "/api/v1/namespaces/mail/pods";
     const containers = [{ name: "relay", image: "none.test/none" }];
     await this.create("/api/v1/namespaces/mail/serviceaccounts", { metadata: { name: "default" } });
@@ -102,7 +102,7 @@ export class Cluster {
     });
     const conditions = [{ type: "Ready", status: "True" }];
     await this.patch(`${path}/${name}/status`, {
-      status: { phase: "Running", podIP: "127.0.0.1", podIPs: [{ ip: "127.0.0.1" }], conditions },
+      status: { phase: "Running", podIP: address, podIPs: [{ ip: address }], conditions },
     });
   }
 
