@@ -37,6 +37,8 @@ export type RelayOptions = {
   readonly version: string;
   readonly write: (text: string) => void;
   readonly delegation: Installation["delegation"];
+  /** Addresses and networks from which nobody is trusted, beside those of the configuration. */
+  readonly neverTrusted?: readonly string[];
   /** Makes the delivery in place of createDelivery; `mailroute dev` leads all mail to itself. */
   readonly delivery?: (options: DeliveryOptions) => Delivery;
 };
@@ -113,7 +115,13 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const observed = observe(log, metrics);
   const credentials = new CredentialStore();
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
-  const frontDoor = await prepareFrontDoor({ ...site, config, metrics, now: clock.now });
+  const frontDoor = await prepareFrontDoor({
+    ...site,
+    config,
+    neverTrustedHere: options.neverTrusted ?? [],
+    metrics,
+    now: clock.now,
+  });
   const source = await startSource(site);
   const admin = await startProbes({
     ...config.admin,

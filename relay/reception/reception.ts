@@ -33,6 +33,8 @@ export type ReceptionOptions = {
   readonly postmaster: string;
   readonly trust: TrustRules;
   readonly deniedNetworks: NetworkSet;
+  /** A client begins its first transaction. */
+  readonly began: (client: Client) => void;
   readonly outboundRetry: Retry;
   readonly limits: { readonly receivedLinesMax: number; readonly passesMax: number };
   readonly tables: TableHolder;
@@ -49,11 +51,14 @@ const badSender: Reply = { code: 501, status: "5.1.7", text: "bad sender address
 const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not served here" };
 
 export function createReception(options: ReceptionOptions): Reception {
+  const known = new WeakSet<Client>();
   // Decided once for all messages after one EHLO.
   const trust = new WeakMap<Greeting, boolean>();
   const trusts = (client: Client, greeting: Greeting): boolean => {
-    const known = trust.get(greeting);
-    if (known !== undefined) return known;
+    const decided = trust.get(greeting);
+    if (decided !== undefined) return decided;
+    if (!known.has(client)) options.began(client);
+    known.add(client);
     const trusted = isTrusted({ ...client, clientName: greeting.tls?.clientName }, options.trust);
     trust.set(greeting, trusted);
     return trusted;
