@@ -101,7 +101,11 @@ export const configSchema = z.strictObject({
       limits: spoolLimitsSchema.prefault({}),
     })
     .describe("Where accepted mail is kept."),
-  listeners: z.array(listenerSchema).min(1, "needs at least one listener").max(16),
+  listeners: z
+    .array(listenerSchema)
+    .min(1, "needs at least one listener")
+    .max(16)
+    .describe("Where mail is taken; several of any kind."),
   tls: tlsSchema.optional(),
   trustedNetworks: z
     .array(network)

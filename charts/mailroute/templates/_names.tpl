@@ -70,3 +70,12 @@ affinity: {{- toYaml . | nindent 2 }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
+
+{{/* An address as the network of it alone: a NetworkPolicy takes no bare addresses. */}}
+{{- define "mailroute.cidr" -}}
+{{- if contains "/" . -}}
+{{ . }}
+{{- else -}}
+{{ . }}/{{ ternary 128 32 (contains ":" .) }}
+{{- end -}}
+{{- end -}}
