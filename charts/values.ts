@@ -5,9 +5,11 @@
 import * as z from "zod";
 import { settingsSchema } from "../operator/settings.ts";
 import { configSchema } from "../relay/config/config.ts";
+import { balancerSchema } from "../relay/config/listeners.ts";
 import { mailGrantSpec } from "../routing/mail-grant.ts";
 
-const { hostname, className, trustedNetworks, routes, spool } = configSchema.shape;
+const { hostname, className, trustedNetworks, neverTrustedNetworks, routes, spool } =
+  configSchema.shape;
 const anything = z.record(z.string(), z.unknown());
 const text = z.string();
 const port = z.int().min(1).max(65_535);
@@ -21,7 +23,9 @@ const relayConfig = configSchema
     routes: true,
     listeners: true,
     tls: true,
+    authentication: true,
     trustedNetworks: true,
+    neverTrustedNetworks: true,
     admin: true,
   })
   .extend({ spool: z.strictObject({ limits: spool.shape.limits }).optional() });
@@ -42,18 +46,48 @@ const placement = {
   priorityClassName: text,
 };
 
+const annotations = z.record(z.string(), z.string());
+const serviceType = z.enum(["ClusterIP", "NodePort", "LoadBalancer"]);
+
+/** A Service that may be reached from outside. */
+const outerService = {
+  type: serviceType,
+  externalTrafficPolicy: z.enum(["Local", "Cluster"]),
+  loadBalancerClass: text,
+  loadBalancerSourceRanges: z.array(text),
+  annotations,
+};
+
 const relay = z.strictObject({
   ...placement,
   config: relayConfig.describe("Settings of the relay, as docs/configuration.md names them."),
-  service: z.strictObject({
-    type: z.enum(["ClusterIP", "NodePort", "LoadBalancer"]),
-    port,
-    externalTrafficPolicy: z.enum(["Local", "Cluster"]),
-    loadBalancerClass: text,
-    loadBalancerSourceRanges: z.array(text),
-    annotations: z.record(z.string(), z.string()),
+  service: z.strictObject({ ...outerService, port }),
+  submission: z.strictObject({ enabled: z.boolean(), port }),
+  submissions: z.strictObject({ enabled: z.boolean(), port }),
+  trusted: z.strictObject({
+    enabled: z.boolean(),
+    service: z.strictObject({ type: serviceType, port, annotations }),
   }),
-  tls: z.strictObject({ secretName: text }),
+  proxyProtocol: z.strictObject({
+    enabled: z.boolean(),
+    // checks.yaml says with words when there is none.
+    balancers: z.array(balancerSchema).max(256),
+    service: z.strictObject(outerService),
+  }),
+  tls: z.strictObject({
+    secretName: text,
+    sniSecretNames: z.array(text.min(1)).max(63),
+    clientCertificates: z.strictObject({
+      secretName: text,
+      key: text.min(1),
+      names: z.array(text.min(1)).max(1024),
+    }),
+  }),
+  authentication: z.strictObject({
+    serviceAccounts: z.strictObject({ enabled: z.boolean(), audience: text.min(1) }),
+    users: z.strictObject({ secretName: text, key: text.min(1) }),
+    hideInReceived: z.boolean(),
+  }),
   storage: z.strictObject({
     className: text,
     size: text,
@@ -71,6 +105,7 @@ export const valuesSchema = z.strictObject({
   hostname: hostname.min(1),
   className,
   trustedNetworks,
+  neverTrustedNetworks,
   deniedNetworks: routes.shape.deniedNetworks,
   delegation: settingsSchema.shape.delegation,
   delegations: z
@@ -95,6 +130,7 @@ export const valuesSchema = z.strictObject({
   networkPolicy: z.strictObject({
     enabled: z.boolean(),
     clients: peers,
+    trustedClients: peers,
     metrics: peers,
     apiServer: flow,
     nextHops: flow,

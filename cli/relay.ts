@@ -4,6 +4,7 @@ import { errorText } from "../kube/error-text.ts";
 import type { Config } from "../relay/config/config.ts";
 import { type RelayOptions, startRelay } from "../relay/relay.ts";
 import { checkCertificates } from "../relay/tls/certificates.ts";
+import { parseBlock } from "../routing/network.ts";
 import { bufferedWriter } from "./buffered-writer.ts";
 import { readConfig } from "./configuration.ts";
 import { type Command, fail, UsageError } from "./console.ts";
@@ -22,6 +23,8 @@ finishes what is under way, and leaves the rest in the spool for the next start.
   --config FILE        the configuration, YAML; docs/configuration.md lists every setting
   --spool-owner NAME   whose spool it is, in place of spool.owner: a pod's own name, where
                        many relays share one configuration
+  --never-trusted A,B  addresses and networks from which nobody is trusted, besides
+                       neverTrustedNetworks: those of a pod's node
   --check              only check the configuration and the certificates that it names, say what
                        is wrong, and exit
 
@@ -33,6 +36,7 @@ The log goes to standard output, one JSON object a line. /metrics, /healthz, /re
       options: {
         config: { type: "string" },
         "spool-owner": { type: "string" },
+        "never-trusted": { type: "string" },
         check: { type: "boolean" },
       },
     });
@@ -42,9 +46,21 @@ The log goes to standard output, one JSON object a line. /metrics, /healthz, /re
       return fail(parsed.complaints.map((complaint) => `${values.config}: ${complaint}`));
     }
     if (values.check === true) return await checkFiles(values.config, parsed.config);
-    return await runRelay({ config: parsed.config, version, delegation: "off" });
+    const neverTrusted = networksOf("--never-trusted", values["never-trusted"] ?? "");
+    return await runRelay({ config: parsed.config, version, delegation: "off", neverTrusted });
   },
 };
+
+/** A list with commas; throws UsageError for what is no network. */
+function networksOf(flag: string, text: string): readonly string[] {
+  const list = text.split(",").filter((each) => each !== "");
+  for (const each of list) {
+    if (parseBlock(each) === undefined) {
+      throw new UsageError(`${flag} ${each}: is not an address or network`);
+    }
+  }
+  return list;
+}
 
 /** What the configuration names and only this machine knows; the answer is the exit code. */
 async function checkFiles(file: string, { tls }: Config): Promise<number> {

@@ -38,6 +38,21 @@ listeners:
 trustedNetworks: [192.0.2.0/24]     # who may send anywhere; nobody by default
 \`\`\`
 
+More listeners, with certificates and a balancer in front:
+
+\`\`\`yaml
+listeners:
+  - name: smtp
+    proxyProtocol: {port: 2526, balancers: [203.0.113.10]}
+  - {name: submission, kind: submission}
+  - {name: inside, host: 192.0.2.9, port: 2527, trusted: true}
+tls:
+  certificates:
+    - {certificateFile: /etc/mailroute/mx.pem, keyFile: /etc/mailroute/mx.key}
+    - {certificateFile: /etc/mailroute/smtp.pem, keyFile: /etc/mailroute/smtp.key}
+  clientCertificates: {caFile: /etc/mailroute/devices-ca.pem, names: ["*.printers.corp.example"]}
+\`\`\`
+
 | setting | default | meaning |
 |---|---|---|
 `;

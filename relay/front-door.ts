@@ -18,9 +18,11 @@ import { ReceivingBytes } from "./listener/limits.ts";
 import type { Reception } from "./listener/reception.ts";
 import { createListener, type Listener, type ListenerOptions } from "./listener/server.ts";
 import type { Certificates } from "./listener/tls-context.ts";
+import { watchNeverTrusted } from "./never-trusted.ts";
 import type { Log } from "./observe/log.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import type { Observed } from "./observe/observe.ts";
+import { HiddenClients } from "./policy/hidden-clients.ts";
 import type { Queue } from "./queue/queue.ts";
 import { createReception } from "./reception/reception.ts";
 import type { Spool } from "./spool/spool.ts";
@@ -29,6 +31,8 @@ import { watchCertificates } from "./tls/certificates.ts";
 
 export type FrontDoorOptions = {
   readonly config: Config;
+  /** Of this machine or pod alone, beside the configuration. */
+  readonly neverTrustedHere: readonly string[];
   readonly closers: AsyncDisposableStack;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -148,16 +152,25 @@ function receptionOf(
   options: FrontDoorOptions,
   opening: Omit<Opening & Prepared, "certificates">,
 ): Reception {
-  const { config, tables, spool, observed, now } = options;
+  const { config, neverTrustedHere, closers, tables, spool, metrics, state, observed, now } =
+    options;
   const endpoints = endpointsOf(config.listeners);
+  const neverTrusted = watchNeverTrusted([
+    ...config.neverTrustedNetworks,
+    ...neverTrustedHere,
+    ...endpoints.flatMap(({ balancers = [] }) => balancers),
+  ]);
+  closers.defer(() => neverTrusted.stop());
+  const trustedListeners = new Set(endpoints.flatMap((each) => (each.trusted ? [each.name] : [])));
+  const hiddenClients = new HiddenClients(neverTrusted);
   return createReception({
     hostname: config.hostname,
     mark: `(Mailroute ${config.namespace}/${config.className})`,
     postmaster: postmasterOf(config),
     trust: {
       trustedNetworks: networkSet(config.trustedNetworks),
-      neverTrusted: networkSet(endpoints.flatMap(({ balancers = [] }) => balancers)),
-      trustedListeners: new Set(endpoints.flatMap(({ trusted, name }) => (trusted ? [name] : []))),
+      neverTrusted,
+      trustedListeners,
     },
     deniedNetworks: networkSet(config.denyNetworks),
     hideAuthenticated: config.authentication.hideInReceived,
@@ -166,6 +179,12 @@ function receptionOf(
     tables,
     spool,
     events: observed.reception,
+    began(client) {
+      if (trustedListeners.has(client.listener)) return;
+      const { isHidden, isNews } = hiddenClients.seen(client);
+      if (isHidden) metrics.hiddenClient(client.listener);
+      if (isNews) state.problems.set("listeners", hiddenClients.findings);
+    },
     now,
     ...opening,
   });

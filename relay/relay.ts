@@ -38,6 +38,8 @@ export type RelayOptions = {
   readonly version: string;
   readonly write: (text: string) => void;
   readonly delegation: Installation["delegation"];
+  /** Addresses and networks from which nobody is trusted, beside those of the configuration. */
+  readonly neverTrusted?: readonly string[];
   /** Makes the delivery in place of createDelivery; `mailroute dev` leads all mail to itself. */
   readonly delivery?: (options: DeliveryOptions) => Delivery;
 };
@@ -117,7 +119,13 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
   const clusterApi = once(async () => await openCluster(site));
   const common = { ...site, clusterApi };
-  const frontDoor = await prepareFrontDoor({ ...common, config, metrics, now: clock.now });
+  const frontDoor = await prepareFrontDoor({
+    ...common,
+    config,
+    neverTrustedHere: options.neverTrusted ?? [],
+    metrics,
+    now: clock.now,
+  });
   const source = await startSource(common);
   const admin = await startProbes({
     ...config.admin,

@@ -102,6 +102,11 @@ const bad: readonly { name: string; text: string; complaint: RegExp }[] = [
     complaint: /^tls\.certificates\.0\.keyFile: is missing/,
   },
   {
+    name: "trust in what is never trusted",
+    text: `${minimal}\ntrustedNetworks: [192.0.2.0/30]\nneverTrustedNetworks: [192.0.2.0/24]`,
+    complaint: /^trustedNetworks\.0: 192\.0\.2\.0\/30 is within 192\.0\.2\.0\/24 of neverTrusted/,
+  },
+  {
     name: "no certificate at all",
     text: `${minimal}\ntls: {certificates: []}`,
     complaint: /^tls\.certificates: needs at least one certificate/,

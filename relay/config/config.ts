@@ -102,7 +102,11 @@ export const configSchema = z.strictObject({
       limits: spoolLimitsSchema.prefault({}),
     })
     .describe("Where accepted mail is kept."),
-  listeners: z.array(listenerSchema).min(1, "needs at least one listener").max(16),
+  listeners: z
+    .array(listenerSchema)
+    .min(1, "needs at least one listener")
+    .max(16)
+    .describe("Where mail is taken; several of any kind."),
   tls: tlsSchema.optional(),
   authentication: authenticationSchema
     .prefault({})
@@ -112,6 +116,13 @@ export const configSchema = z.strictObject({
     .max(1024)
     .default([])
     .describe("Clients that may send anywhere. Nobody by default."),
+  neverTrustedNetworks: z
+    .array(network)
+    .max(1024)
+    .default([])
+    .describe(
+      "Addresses behind which source NAT may hide anybody: nodes, gateways, balancers. Nobody is trusted by such an address, even within trustedNetworks. The machine's own addresses, its default gateways and every proxyProtocol balancer count without being listed.",
+    ),
   denyNetworks: z.array(network).max(1024).default([]).describe("Clients refused at connect."),
   inbound: z
     .strictObject({
@@ -219,16 +230,21 @@ function contradictions(config: Config): string[] {
 }
 
 /** Trust by address that could never count. */
-function deadTrust({ listeners, trustedNetworks }: Config): string[] {
-  return listeners.flatMap(({ proxyProtocol }, at) =>
-    (proxyProtocol?.balancers ?? []).flatMap((balancer) =>
-      trustedNetworks.flatMap((trusted, index) =>
-        isWithin(trusted, balancer)
-          ? [
-              `trustedNetworks.${index}: ${trusted} is within listeners.${at}.proxyProtocol.balancers, whom nobody trusts by address; remove it, or name the balancers more narrowly`,
-            ]
-          : [],
-      ),
+function deadTrust({ listeners, trustedNetworks, neverTrustedNetworks }: Config): string[] {
+  const never = [
+    ...neverTrustedNetworks.map((text) => ({ text, where: "neverTrustedNetworks" })),
+    ...listeners.flatMap(({ proxyProtocol }, index) =>
+      (proxyProtocol?.balancers ?? []).map((text) => ({
+        text,
+        where: `listeners.${index}.proxyProtocol.balancers`,
+      })),
     ),
-  );
+  ];
+  return trustedNetworks.flatMap((trusted, index) => {
+    const outer = never.find(({ text }) => isWithin(trusted, text));
+    if (outer === undefined) return [];
+    return [
+      `trustedNetworks.${index}: ${trusted} is within ${outer.text} of ${outer.where}, whom nobody trusts by address; remove one of the two`,
+    ];
+  });
 }

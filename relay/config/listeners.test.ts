@@ -117,7 +117,7 @@ const refused: readonly (readonly [
   [
     "trust in nothing but balancers",
     twin("[192.0.2.0/25]"),
-    /^trustedNetworks\.1: 192\.0\.2\.1 is within listeners\.0\.proxyProtocol\.balancers, /,
+    /^trustedNetworks\.1: 192\.0\.2\.1 is within 192\.0\.2\.0\/25 of listeners\.0\.proxyProtocol\.balancers, /,
     "trustedNetworks: [192.0.2.0/24, 192.0.2.1]",
   ],
 ];

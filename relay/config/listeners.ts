@@ -6,7 +6,8 @@ import { z } from "zod";
 import { parseBlock } from "../../routing/network.ts";
 import { network, port } from "./spellings.ts";
 
-const balancer = network.refine((text) => parseBlock(text)?.prefix !== 0, {
+/** Of the whole world nobody is a balancer. */
+export const balancerSchema = network.refine((text) => parseBlock(text)?.prefix !== 0, {
   error: "would let everyone say who he is: name the balancers' own addresses",
 });
 
@@ -16,7 +17,7 @@ const proxyProtocol = z
       "The twin's port. What comes there without a PROXY header is closed, and the listener's own port never reads one.",
     ),
     balancers: z
-      .array(balancer)
+      .array(balancerSchema)
       .min(1, "needs at least one balancer: list the addresses from which they connect")
       .max(256)
       .describe(
@@ -28,7 +29,10 @@ const proxyProtocol = z
   );
 
 export const listenerSchema = z.strictObject({
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "must be a short lower-case name, like smtp"),
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,30}$/, "must be a short lower-case name, like smtp")
+    .describe("In log and metrics; that of its proxyProtocol twin has -proxy behind it."),
   host: z
     .string()
     .default("::")

@@ -216,15 +216,16 @@ class ListenerServer extends SMTPServer {
 
   override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
     const { balancers } = this.#options;
+    if (balancers === undefined) return super._acceptSocket(socket, handshake);
     const address = peerAddress(socket.remoteAddress);
-    if (balancers !== undefined && !balancers.has(address)) {
+    if (!balancers.has(address)) {
       socket.on("error", () => undefined).destroy();
       // Without an address it has gone already.
       if (address !== "") this.#tellProxy(address, "stranger", "not one of the listed balancers");
       return false;
     }
     const release = super._acceptSocket(socket, handshake);
-    if (release === false && balancers !== undefined) {
+    if (release === false) {
       this.#tellProxy(address, "crowded", "too many wait for their headers");
     }
     return release;

@@ -53,6 +53,11 @@ function receivingMetrics(registers: Registry[]) {
     "Messages of trusted clients whose line endings were mended.",
   );
   const limits = counter("mailroute_limits_total", "Limits that a client reached.", ["limit"]);
+  const hidden = counter(
+    "mailroute_hidden_clients_total",
+    "Clients that sent from an address of a node, gateway or balancer: source NAT may hide who they are.",
+    ["listener"],
+  );
   const certificates = counter(
     "mailroute_client_certificates_total",
     "TLS sessions in which a client showed a certificate, where they are asked for.",
@@ -84,6 +89,7 @@ function receivingMetrics(registers: Registry[]) {
     },
     refused: (reason: RefusalReason | Refusal): void => refused.inc({ reason }),
     normalised: (): void => normalised.inc(),
+    hiddenClient: (listener: string): void => hidden.inc({ listener }),
     clientCertificate: (result: CertificateResult): void => certificates.inc({ result }),
     limit: (limit: LimitName): void => limits.inc({ limit }),
   };

@@ -54,6 +54,8 @@ export type ReceptionOptions = {
   readonly authenticator: Authenticator | undefined;
   /** Authenticated clients' addresses and names stay out of Received. */
   readonly hideAuthenticated: boolean;
+  /** A client begins its first transaction. */
+  readonly began: (client: Client) => void;
   readonly outboundRetry: Retry;
   readonly limits: ReceptionLimits;
   readonly tables: TableHolder;
@@ -72,11 +74,14 @@ const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not s
 export function createReception(options: ReceptionOptions): Reception {
   const { authenticator } = options;
   const tooMany = ratesOf(options);
-  // Decided once for all messages after one EHLO.
+  const known = new WeakSet<Client>();
+  // Decided once for all messages after one EHLO or AUTH.
   const trust = new WeakMap<Greeting, boolean>();
   const trusts = (client: Client, greeting: Greeting): boolean => {
-    const known = trust.get(greeting);
-    if (known !== undefined) return known;
+    const decided = trust.get(greeting);
+    if (decided !== undefined) return decided;
+    if (!known.has(client)) options.began(client);
+    known.add(client);
     const { identity, tls } = greeting;
     const origin = { ...client, clientName: tls?.clientName };
     const trusted = identity !== undefined || isTrusted(origin, options.trust);

@@ -3,6 +3,7 @@
  * were last good stays, and what is wrong with them now is told beside it.
  */
 import { stat } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
 
 /** What a person must mend: the setting, and words. */
 export type Fault = { readonly where: string; readonly text: string };
@@ -35,6 +36,8 @@ export class WatchedFiles<T> {
     this.fault = read.ok ? undefined : { where: read.where, text: read.text };
     if (!read.ok) return false;
     this.#seen = now;
+    // Files that were still being written when they were looked at are read once more.
+    if (isDeepStrictEqual(read.value, this.value)) return false;
     this.value = read.value;
     return true;
   }

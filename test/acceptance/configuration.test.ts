@@ -143,6 +143,42 @@ describe("bad configuration", () => {
     });
   }
 
+  test("start: --never-trusted takes addresses and networks only", bounded, () => {
+    const { code, err } = check(stringify(good), ["--never-trusted", "192.0.2.1,node-1"]);
+    assert.match(err, /--never-trusted node-1: is not an address or network/);
+    assert.notEqual(code, 0);
+  });
+
+  const key = join(root, "relay/tls/fixtures/printer.key");
+  test(
+    "--check: reads the certificates, and says which file of which setting is wrong",
+    bounded,
+    () => {
+      const certificateFile = join(root, "relay/tls/fixtures/many.pem");
+      const { code, err } = check(
+        stringify({ ...good, tls: { certificates: [{ certificateFile, keyFile: key }] } }),
+      );
+      assert.match(
+        err,
+        /: tls\.certificates\.0\.keyFile: \S+printer\.key is not the key of \S+many\.pem/,
+      );
+      assert.equal(code, 1);
+    },
+  );
+
+  test("--check: warns of an expired certificate, and passes", bounded, () => {
+    const certificateFile = join(root, "relay/tls/fixtures/expired.pem");
+    const keyFile = join(root, "relay/tls/fixtures/expired.key");
+    const { code, err } = check(
+      stringify({ ...good, tls: { certificates: [{ certificateFile, keyFile }] } }),
+    );
+    assert.match(
+      err,
+      /: tls\.certificates\.0\.certificateFile: \S+ has expired on 2021-01-01; renew it/,
+    );
+    assert.equal(code, 0);
+  });
+
   const starts: readonly (readonly [what: string, config: string, says: RegExp])[] = [
     ["what is not YAML", "hostname: [", /relay\.yaml: .*line 1/],
     [
@@ -200,10 +236,10 @@ describe("bad configuration", () => {
         out += chunk.toString();
       });
       const said = (words: string) => async (): Promise<boolean> => out.includes(words);
-      await eventually(said("routes-later"), { msMax: 10_000, what: "the missing directory" });
+      await eventually(said("routes-later"), { msMax: 30_000, what: "the missing directory" });
       assert.doesNotMatch(out, /"event":"started"/);
       mkdirSync(routes);
-      await eventually(said('"event":"started"'), { msMax: 10_000, what: "started" });
+      await eventually(said('"event":"started"'), { msMax: 30_000, what: "started" });
     },
   );
 });

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
 import { parseSettings } from "../../operator/settings.ts";
 import { checkConfig, parseConfig } from "../../relay/config/config.ts";
+import { endpointsOf } from "../../relay/config/listeners.ts";
 import { parseMailGrant } from "../../routing/grants.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -61,6 +62,34 @@ const refused: readonly { name: string; values: Record<string, unknown>; words: 
       trustedNetworks: ["192.0.2.0/24"],
     },
     words: /set relay\.service\.externalTrafficPolicy to Local/,
+  },
+  {
+    name: "a trusted listener that can be reached from outside",
+    values: { "relay.trusted.enabled": true, "relay.trusted.service.type": "LoadBalancer" },
+    words: /a trusted listener has a ClusterIP Service only; set relay\.trusted\.service\.type/,
+  },
+  {
+    name: "a PROXY twin without balancers",
+    values: { "relay.proxyProtocol.enabled": true },
+    words: /relay\.proxyProtocol\.balancers is empty.*list the addresses/,
+  },
+  {
+    name: "submission without a certificate",
+    values: { "relay.submission.enabled": true },
+    words: /relay\.submission\.enabled needs a certificate: set relay\.tls\.secretName/,
+  },
+  {
+    name: "more certificates without a first one",
+    values: { "relay.tls.sniSecretNames": ["b"] },
+    words: /relay\.tls\.secretName is empty/,
+  },
+  {
+    name: "client certificates that name nobody",
+    values: {
+      "relay.tls.secretName": "a",
+      "relay.tls.clientCertificates.secretName": "ca",
+    },
+    words: /relay\.tls\.clientCertificates needs both secretName/,
   },
   {
     name: "a setting that the relay does not have",
@@ -139,6 +168,64 @@ test("charts: the relays' configuration is one that the relay takes", { skip }, 
   assert.deepEqual(parsed.config.routes.deniedNetworks, ["10.96.0.0/12"]);
   const operator = objects.find(({ kind }) => kind === "Deployment");
   assert.match(JSON.stringify(operator), /--denied-cidr=10\.96\.0\.0\/12/);
+});
+
+test("charts: every listener has its Service, and the relay takes them all", { skip }, () => {
+  const { objects, words } = render({
+    hostname,
+    neverTrustedNetworks: ["198.51.100.0/24"],
+    "networkPolicy.enabled": true,
+    "relay.submission.enabled": true,
+    "relay.submissions.enabled": true,
+    "relay.trusted.enabled": true,
+    "relay.proxyProtocol.enabled": true,
+    "relay.proxyProtocol.balancers": ["203.0.113.10", "2001:db8::/64"],
+    "relay.tls.secretName": "mx-tls",
+    "relay.tls.sniSecretNames": ["smtp-tls"],
+    "relay.tls.clientCertificates": { secretName: "ca", key: "ca.crt", names: ["*.corp.example"] },
+  });
+  assert.equal(words, "");
+  const map = objects.find(({ kind }) => kind === "ConfigMap") as unknown as {
+    data: Record<string, string>;
+  };
+  const parsed = parseConfig(map.data["relay.yaml"] ?? "", { spoolOwner: "mailroute-relay-0" });
+  assert.ok(parsed.ok, parsed.ok ? "" : parsed.complaints.join());
+  const { config } = parsed;
+  assert.deepEqual(config.neverTrustedNetworks, ["198.51.100.0/24"]);
+  assert.equal(config.tls?.certificates.length, 2);
+  const endpoints = endpointsOf(config.listeners);
+  const listening = new Set(endpoints.map(({ port }) => port));
+  const services = objects.filter(({ kind }) => kind === "Service") as unknown as {
+    metadata: { name: string };
+    spec: { type?: string; ports: { port: number; targetPort: number }[] };
+  }[];
+  const portsOf = (name: string): string[] => {
+    const spec = services.find(({ metadata }) => metadata.name === name)?.spec;
+    for (const each of spec?.ports ?? []) assert.ok(listening.has(each.targetPort), name);
+    return [
+      spec?.type ?? "",
+      ...(spec?.ports ?? []).map((each) => `${each.port}>${each.targetPort}`),
+    ];
+  };
+  assert.deepEqual(portsOf("mailroute"), ["ClusterIP", "25>2525", "587>1587", "465>1465"]);
+  assert.deepEqual(portsOf("mailroute-proxy"), ["LoadBalancer", "25>2526", "587>1588", "465>1466"]);
+  assert.deepEqual(portsOf("mailroute-trusted"), ["ClusterIP", "25>2527"]);
+  assert.deepEqual(
+    endpoints.filter(({ trusted }) => trusted).map(({ port }) => port),
+    [2527],
+  );
+  assert.deepEqual(
+    endpoints.filter(({ balancers }) => balancers !== undefined).map(({ port }) => port),
+    [2526, 1588, 1466],
+  );
+  const policies = JSON.stringify(objects.filter(({ kind }) => kind === "NetworkPolicy"));
+  assert.match(policies, /"cidr":"203\.0\.113\.10\/32"\}\},\{"ipBlock":\{"cidr":"2001:db8::\/64"/);
+  assert.doesNotMatch(policies, /2527/, "nobody may reach the trusted listener unless named");
+  const set = JSON.stringify(objects.find(({ kind }) => kind === "StatefulSet"));
+  assert.match(set, /--never-trusted=\$\(NODE_ADDRESSES\).*status\.hostIPs/);
+  for (const secret of ["mx-tls", "smtp-tls", "ca"]) {
+    assert.match(set, new RegExp(`"secretName":"${secret}"`));
+  }
 });
 
 test("charts: every object is named by its release, also those without a namespace", {

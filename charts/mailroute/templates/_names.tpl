@@ -88,3 +88,17 @@ metadata:
 spec: {{- merge (dict "className" $.Values.className) (omit . "name") | toYaml | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{/* An address as the network of it alone: a NetworkPolicy takes no bare addresses. */}}
+{{- define "mailroute.cidr" -}}
+{{- if contains "/" . -}}
+{{ . }}
+{{- else -}}
+{{ . }}/{{ ternary 128 32 (contains ":" .) }}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether ServiceAccount tokens are taken: reviewing them is a right on the cluster. */}}
+{{- define "mailroute.tokens" -}}
+{{- if and .Values.relay.authentication.serviceAccounts.enabled (not .Values.watchNamespaces) -}}true{{- end -}}
+{{- end -}}
