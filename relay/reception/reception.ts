@@ -34,7 +34,8 @@ import { checksum, type Envelope } from "../spool/records.ts";
 import { type Spool, SpoolError } from "../spool/spool.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
 import type { ReceptionEvents } from "./events.ts";
-import { normaliseLines, receivedLine, traceOf } from "./header.ts";
+import { dateTime, normaliseLines, receivedLine, traceOf } from "./header.ts";
+import { type Mending, mendHeader } from "./mend-header.ts";
 
 export type ReceptionLimits = {
   readonly receivedLinesMax: number;
@@ -222,11 +223,16 @@ class MailTransaction implements Transaction {
       return this.#refused("line-endings", { code: 550, status: "5.6.0", text });
     }
     if (faulty !== undefined) options.events.normalised({ client: options.client, fault: faulty });
-    const chunks =
-      faulty === undefined ? received.chunks : [normaliseLines(Buffer.concat(received.chunks))];
+    const [head = empty, ...rest] = headFirst(
+      faulty === undefined ? received.chunks : [normaliseLines(Buffer.concat(received.chunks))],
+    );
     const id = options.nextId();
     const nowMs = options.now();
-    const body = Buffer.concat([Buffer.from(this.#receivedLine(id, nowMs)), ...chunks]);
+    const body = Buffer.concat([
+      Buffer.from(this.#receivedLine(id, nowMs)),
+      ...mendHeader(head, this.#mending(id, nowMs)),
+      ...rest,
+    ]);
     if (headerBlock(body, body.length).length > options.limits.headerBytesMax) {
       const text = `header section of more than ${options.limits.headerBytesMax} octets`;
       return this.#refused("header", { code: 554, status: "5.6.0", text });
@@ -272,6 +278,21 @@ class MailTransaction implements Transaction {
     const to = recipient === undefined ? {} : { recipient };
     this.#options.events.refused({ client, reason, reply, sender: command.path, ...to });
     return reply;
+  }
+
+  /** What others say of authentication in our name is believed of trusted networks only. */
+  #mending(id: string, nowMs: number): Mending {
+    const { greeting, trusted, sender, hostname } = this.#options;
+    const isSubmission = greeting.identity !== undefined;
+    const submission = {
+      sender: sender === undefined ? "" : formatAddress(sender),
+      messageId: `${id}@${hostname}`,
+      date: dateTime(new Date(nowMs)),
+    };
+    return {
+      forgedAuthority: isSubmission || !trusted ? hostname : undefined,
+      submission: isSubmission ? submission : undefined,
+    };
   }
 
   #receivedLine(id: string, nowMs: number): string {
@@ -322,6 +343,16 @@ class MailTransaction implements Transaction {
 function securityOf({ tls, identity }: Greeting): "" | "S" | "A" | "SA" {
   if (tls === undefined) return identity === undefined ? "" : "A";
   return identity === undefined ? "S" : "SA";
+}
+
+const empty = Buffer.alloc(0);
+const headerEnd = Buffer.from("\r\n\r\n");
+
+/** The same bytes, with the whole header section in the first chunk: mostly as they are. */
+function headFirst(chunks: readonly Buffer[]): readonly Buffer[] {
+  const [first = empty] = chunks;
+  const isWhole = chunks.length < 2 || first.includes(headerEnd);
+  return isWhole ? chunks : [Buffer.concat(chunks)];
 }
 
 function faultOf({ faults }: Body): "bare LF" | "bare CR" | "NUL" | undefined {
