@@ -110,6 +110,7 @@ export const valuesSchema = z.strictObject({
       }),
     )
     .describe("Each becomes a MailGrant."),
+  watchNamespaces: settingsSchema.shape.watchNamespaces,
   image: z.strictObject({
     repository: text.min(1),
     tag: text,

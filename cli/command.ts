@@ -2,6 +2,7 @@
 import { type Command, fail, print, UsageError } from "./console.ts";
 import { devCommand } from "./dev.ts";
 import { explainCommand } from "./explain.ts";
+import { hashPasswordCommand } from "./hash-password.ts";
 import { lintCommand } from "./lint.ts";
 import { operatorCommand } from "./operator.ts";
 import { relayCommand } from "./relay.ts";
@@ -15,6 +16,7 @@ const commands: readonly Command[] = [
   explainCommand,
   lintCommand,
   sendCommand,
+  hashPasswordCommand,
 ];
 
 export async function runCommand(args: readonly string[]): Promise<number> {

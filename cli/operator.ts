@@ -1,5 +1,7 @@
 /** `mailroute operator`: MailRoutes of a cluster to route tables in ConfigMaps, until a signal stops it. */
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { parseAllDocuments } from "yaml";
 import { connectCluster } from "../kube/cluster.ts";
 import { errorText } from "../kube/error-text.ts";
 import { startOperator } from "../operator/operator.ts";
@@ -26,6 +28,10 @@ of the pod, or of KUBECONFIG.
   --relay-admin-port N     where they answer /revision (9090)
   --class NAME             serves MailRoutes of this className (default)
   --delegation MODE        required: other namespaces need a MailGrant (the default); off
+  --watch-namespace NS     watches this namespace and its own only; repeat it. Needs no
+                           rights on the cluster; MailGrants then come from --grants, with
+                           namespaces by name
+  --grants FILE            MailGrants as YAML documents, with --watch-namespace
   --denied-cidr CIDR       a network that tenants' routes may not reach; repeat it
   --admin-host, --admin-port   where /metrics, /healthz, /readyz and /revision answer (::, 9090)`,
   async run(args) {
@@ -39,12 +45,16 @@ of the pod, or of KUBECONFIG.
         class: text,
         delegation: text,
         "denied-cidr": { type: "string", multiple: true },
+        "watch-namespace": { type: "string", multiple: true },
+        grants: text,
         "relay-selector": text,
         "relay-admin-port": text,
         "admin-host": text,
         "admin-port": text,
       },
     });
+    const grants = values.grants === undefined ? [] : grantsIn(values.grants);
+    if (!Array.isArray(grants)) return fail([grants.error]);
     const parsed = parseSettings({
       name: values.name,
       namespace: values.namespace,
@@ -52,6 +62,8 @@ of the pod, or of KUBECONFIG.
       className: values.class,
       delegation: values.delegation,
       deniedCIDRs: values["denied-cidr"],
+      watchNamespaces: values["watch-namespace"],
+      grants,
       relaySelector: values["relay-selector"],
       relayAdminPort: values["relay-admin-port"],
       adminHost: values["admin-host"],
@@ -78,3 +90,15 @@ of the pod, or of KUBECONFIG.
     }
   },
 };
+
+/** The documents of a file, or why it cannot be read; what each says is compile's to judge. */
+function grantsIn(file: string): object[] | { readonly error: string } {
+  try {
+    const documents = parseAllDocuments(readFileSync(file, "utf8"));
+    const broken = documents.find(({ errors }) => errors.length > 0);
+    if (broken !== undefined) return { error: `--grants ${file}: ${broken.errors[0]?.message}` };
+    return documents.map((each) => each.toJS() as object | null).filter((each) => each !== null);
+  } catch (error) {
+    return { error: `--grants ${file}: ${errorText(error)}` };
+  }
+}

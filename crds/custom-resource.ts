@@ -52,7 +52,7 @@ const mailRoute: Kind = {
   scope: "Namespaced",
   description: "Says where mail for some domains goes. The most specific entry decides.",
   spec: mailRouteSpec,
-  conditions: ["Accepted", "ResolvedRefs", "Programmed", "Ready"],
+  conditions: ["Accepted", "ResolvedRefs", "Programmed", "Ready", "Delivering"],
   statusFields: {
     targets: {
       type: "string",

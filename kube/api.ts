@@ -45,6 +45,8 @@ export type KubeObject = {
 
 export type ApiOptions = {
   readonly requestMsMax: number;
+  /** How long what the KubeConfig names (a token's file, an authority's) is used before it is read again. */
+  readonly credentialsMs?: number;
   /** Called after each answered request, for metrics. */
   readonly observe?: (request: {
     readonly method: Method;
@@ -71,8 +73,7 @@ export class ApiError extends Error {
   }
 }
 
-/** How long the credentials of a KubeConfig (a token file, an exec plugin) are used before they are read again. */
-const credentialsMs = 30_000;
+const credentialsMsDefault = 30_000;
 const keepAliveMs = 60_000;
 const answerBytesMax = 256 * 1024 * 1024;
 
@@ -121,11 +122,16 @@ export function createApi(config: KubeConfig, options: ApiOptions): Api {
 
 type Headers = Readonly<Record<string, string>>;
 
-/** The agent, and the headers that authorize a request: read again now and then, since tokens run out. */
+/**
+ * The agent, and the headers that authorize a request: read again now and then, since tokens run out, and
+ * certificates and the cluster's authority are renewed. With those the agent is another one.
+ */
 class Access {
   readonly #config: KubeConfig;
   readonly #options: ApiOptions;
   #agent: Agent | undefined;
+  /** What the agent was made of. */
+  #tls = "";
   #headers: Headers = {};
   #readMs = Number.NEGATIVE_INFINITY;
 
@@ -136,6 +142,7 @@ class Access {
 
   async now(): Promise<{ readonly dispatcher: Agent; readonly headers: Headers }> {
     const nowMs = performance.now();
+    const { credentialsMs = credentialsMsDefault } = this.#options;
     if (this.#agent !== undefined && nowMs - this.#readMs < credentialsMs) {
       return { dispatcher: this.#agent, headers: this.#headers };
     }
@@ -146,13 +153,24 @@ class Access {
       Object.entries(read.headers ?? {}).map(([name, value]) => [name, String(value)]),
     );
     this.#readMs = nowMs;
-    this.#agent ??= new Agent({
-      connect: tlsOf(read),
+    return { dispatcher: this.#agentFor(tlsOf(read)), headers: this.#headers };
+  }
+
+  #agentFor(connect: object): Agent {
+    const tls = JSON.stringify(connect);
+    const before = this.#agent;
+    if (before !== undefined && tls === this.#tls) return before;
+    const agent = new Agent({
+      connect,
       keepAliveTimeout: keepAliveMs,
       bodyTimeout: 0,
       headersTimeout: this.#options.requestMsMax,
     });
-    return { dispatcher: this.#agent, headers: this.#headers };
+    this.#agent = agent;
+    this.#tls = tls;
+    // Requests under way, watches among them, end on the connection that they have.
+    void before?.close();
+    return agent;
   }
 
   async close(): Promise<void> {

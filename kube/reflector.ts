@@ -1,10 +1,12 @@
 /**
  * List and watch of one kind of object: paged list, bookmarks, resume by resourceVersion, relist on 410, an
  * inactivity timer, jittered back-off. Loop: owns time and order for one path; whoever uses it gets the whole
- * state after a list, and each change after that. It never ends by itself, whatever the API server does.
+ * state after a list, and each change after that, as lean objects. It never ends by itself, whatever the API
+ * server does.
  */
 import { type Api, ApiError, type KubeObject } from "./api.ts";
 import { errorText } from "./error-text.ts";
+import { lean } from "./lean.ts";
 import { lines } from "./lines.ts";
 
 export type Change =
@@ -73,8 +75,9 @@ async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void
       }
       const ended = await watch({ options, limits, signal, version, random });
       version = ended.version;
-      // A watch that ended in good order is simply resumed; one that never brought anything backs off.
-      failures = ended.alive ? 0 : failures + 1;
+      // A watch that ended in good order is simply resumed; one that was cut, or never brought anything, backs off.
+      if (ended.alive) failures = 0;
+      if (!ended.inOrder) failures += 1;
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof ApiError && error.status === gone) version = undefined;
@@ -86,7 +89,7 @@ async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void
 }
 
 /** Doubles from the least to the most, half of it at random, so that a fleet does not return at once. */
-function backOffMs(
+export function backOffMs(
   failures: number,
   limits: Pick<ReflectorLimits, "backOffMsMin" | "backOffMsMax">,
   random: () => number,
@@ -122,7 +125,7 @@ async function list(
     const kind = body.kind?.replace(/List$/, "");
     for (const item of (body["items"] ?? []) as KubeObject[]) {
       objects.push({
-        ...item,
+        ...lean(item),
         ...(kind !== undefined && { kind }),
         ...(body.apiVersion !== undefined && { apiVersion: body.apiVersion }),
       });
@@ -142,8 +145,17 @@ type Watching = {
   readonly random: () => number;
 };
 
+type Ended = {
+  /** Where to go on. */
+  readonly version: string;
+  /** Something came. */
+  readonly alive: boolean;
+  /** By the server, or after silence that followed something. */
+  readonly inOrder: boolean;
+};
+
 /** Until the server ends it or nothing comes for too long. Throws ApiError 410 where a relist is due. */
-async function watch(watching: Watching): Promise<{ version: string; alive: boolean }> {
+async function watch(watching: Watching): Promise<Ended> {
   const { options, limits, signal, random } = watching;
   let { version } = watching;
   let alive = false;
@@ -173,15 +185,15 @@ async function watch(watching: Watching): Promise<{ version: string; alive: bool
         throw new ApiError(Number(object["code"] ?? 0), object.message ?? "the watch failed");
       version = object.metadata?.resourceVersion ?? version;
       if (type === "DELETED") options.changed({ type: "deleted", object });
-      else if (type !== "BOOKMARK") options.changed({ type: "set", object });
+      else if (type !== "BOOKMARK") options.changed({ type: "set", object: lean(object) });
     }
-    return { version, alive: true };
+    return { version, alive: true, inOrder: true };
   } catch (error) {
     // Silence is not an error of ours: the watch goes on where it was.
-    if (silence.signal.aborted && !signal.aborted) return { version, alive };
+    if (silence.signal.aborted && !signal.aborted) return { version, alive, inOrder: alive };
     if (error instanceof ApiError || signal.aborted) throw error;
     options.state?.({ ok: false, error: errorText(error) });
-    return { version, alive: false };
+    return { version, alive, inOrder: false };
   } finally {
     clearTimeout(timer);
   }

@@ -1,42 +1,35 @@
 /**
- * The Secrets that routes use, read only where they are lent (mailroute.dev/hosts), and handed to the relays
- * in one Secret of their own under random versions. Adapter and its memory: contents stay in here and never
- * enter a ConfigMap, a status or a log.
+ * The Secrets that routes use, read only where they are lent (mailroute.dev/hosts), each content under a
+ * random version. Adapter and its memory: contents stay in here and with lend.ts, and never enter a ConfigMap,
+ * a status or a log.
  */
 import { randomBytes } from "node:crypto";
 import type { Api, KubeObject } from "../kube/api.ts";
+import type { LentCredential } from "../kube/credential-shards.ts";
 import { valuesOf } from "../kube/secret-values.ts";
 import { hostsOf, type SecretContents } from "./snapshot.ts";
 
 type Held = {
   readonly resourceVersion: string;
   readonly version: string;
+  /** JSON of the values, keys in order. */
   readonly content: string;
   readonly keys: readonly string[];
+  readonly problem?: string;
 };
 
-/** One entry of the relays' Secret, as JSON under its version. */
-export type LentCredential = {
-  readonly secret: string;
-  readonly version: string;
-  readonly values: Readonly<Record<string, string>>;
-};
-
-export type CredentialsOptions = {
-  readonly api: Api;
-  readonly namespace: string;
-  /** Name of the relays' Secret. */
-  readonly name: string;
-};
+/** What a route can use of a Secret: nothing else is read out of it or handed on. */
+const usedKeys = ["ca.crt", "client-secret", "password", "tls.crt", "tls.key", "username"];
+/** Of those keys together. Certificates with their chain have a few KiB. */
+const contentBytesMax = 64 * 1024;
+const readAtOnceMax = 10;
 
 export class LentSecrets {
-  readonly #options: CredentialsOptions;
+  readonly #api: Api;
   readonly #held = new Map<string, Held>();
-  /** Entries of the last write: relays may still hold the table that names them. */
-  #written: ReadonlyMap<string, string> = new Map();
 
-  constructor(options: CredentialsOptions) {
-    this.#options = options;
+  constructor(api: Api) {
+    this.#api = api;
   }
 
   get contents(): SecretContents {
@@ -44,23 +37,10 @@ export class LentSecrets {
   }
 
   /** What an earlier leader handed out keeps its version while its content is the same. */
-  async restore(): Promise<void> {
-    const { status, body } = await this.#options.api.request({
-      path: this.#path(this.#options.name),
-    });
-    if (status === 404) return;
-    if (status !== 200)
-      throw new Error(`reading the relays' credentials answered ${status}: ${body.message ?? ""}`);
-    const entries = valuesOf(body);
-    this.#written = new Map(Object.entries(entries));
-    for (const text of Object.values(entries)) {
-      const { secret, version, values } = JSON.parse(text) as LentCredential;
-      this.#held.set(secret, {
-        resourceVersion: "",
-        version,
-        content: contentOf(values),
-        keys: Object.keys(values),
-      });
+  restore(lent: readonly LentCredential[]): void {
+    for (const { secret, version, values } of lent) {
+      const content = contentOf(values);
+      this.#held.set(secret, { resourceVersion: "", version, content, keys: Object.keys(values) });
     }
   }
 
@@ -68,81 +48,50 @@ export class LentSecrets {
   async refresh(secrets: ReadonlyMap<string, KubeObject>): Promise<void> {
     for (const id of this.#held.keys()) if (!secrets.has(id)) this.#held.delete(id);
     const due = [...secrets].filter(([id, { metadata }]) => {
-      return (
-        hostsOf(metadata).length > 0 &&
-        this.#held.get(id)?.resourceVersion !== metadata?.resourceVersion
-      );
-    });
-    for (const [id] of due) {
-      const [namespace, name] = id.split("/");
-      const { status, body } = await this.#options.api.request({
-        path: `/api/v1/namespaces/${namespace}/secrets/${name}`,
-      });
-      if (status === 404) this.#held.delete(id);
-      if (status !== 200) continue;
-      const values = valuesOf(body);
-      const content = contentOf(values);
       const known = this.#held.get(id);
-      const version = known?.content === content ? known.version : randomBytes(9).toString("hex");
-      this.#held.set(id, {
-        resourceVersion: body.metadata?.resourceVersion ?? "",
-        version,
-        content,
-        keys: Object.keys(values),
-      });
+      return hostsOf(metadata).length > 0 && known?.resourceVersion !== metadata?.resourceVersion;
+    });
+    while (due.length > 0) {
+      const batch = due.splice(0, readAtOnceMax);
+      await Promise.all(batch.map(async ([id]) => await this.#read(id)));
     }
   }
 
-  /** Writes those that the table names, and those of the write before. True where something was written. */
-  async write(used: ReadonlySet<string>): Promise<boolean> {
-    const now = new Map<string, string>();
-    for (const [secret, { version, content }] of this.#held) {
-      if (used.has(secret))
-        now.set(
-          version,
-          JSON.stringify({ secret, version, values: JSON.parse(content) as unknown }),
-        );
-    }
-    const isSame = [...now].every(([version, text]) => this.#written.get(version) === text);
-    if (isSame) return false;
-    await this.#put(Object.fromEntries([...this.#written, ...now]));
-    this.#written = now;
-    return true;
+  /** Those of `secrets` that are here, as relays are handed them. */
+  entries(secrets: ReadonlySet<string>): readonly LentCredential[] {
+    return [...secrets].flatMap((secret): LentCredential[] => {
+      const held = this.#held.get(secret);
+      if (held === undefined || held.problem !== undefined) return [];
+      const values = JSON.parse(held.content) as Record<string, string>;
+      return [{ secret, version: held.version, values }];
+    });
   }
 
-  async #put(stringData: Readonly<Record<string, string>>): Promise<void> {
-    const { api, namespace, name } = this.#options;
-    const data = Object.fromEntries(
-      Object.entries(stringData).map(([key, text]) => [key, Buffer.from(text).toString("base64")]),
-    );
-    const body = {
-      apiVersion: "v1",
-      kind: "Secret",
-      metadata: { name, namespace },
-      type: "Opaque",
-      data,
-    };
-    const replaced = await api.request({ method: "PUT", path: this.#path(name), body });
-    if (replaced.status < 300) return;
-    const created =
-      replaced.status === 404
-        ? await api.request({ method: "POST", path: this.#path(), body })
-        : replaced;
-    if (created.status >= 300) {
-      throw new Error(
-        `writing the relays' credentials answered ${created.status}: ${created.body.message ?? ""}`,
-      );
-    }
-  }
-
-  #path(name?: string): string {
-    const base = `/api/v1/namespaces/${this.#options.namespace}/secrets`;
-    return name === undefined ? base : `${base}/${name}`;
+  async #read(id: string): Promise<void> {
+    const [namespace, name] = id.split("/");
+    const { status, body } = await this.#api.request({
+      path: `/api/v1/namespaces/${namespace}/secrets/${name}`,
+    });
+    if (status === 404) this.#held.delete(id);
+    if (status !== 200) return;
+    const all = valuesOf(body);
+    const used = Object.entries(all).filter(([key]) => usedKeys.includes(key));
+    const content = contentOf(Object.fromEntries(used));
+    const known = this.#held.get(id);
+    const isTooLarge = Buffer.byteLength(content) > contentBytesMax;
+    this.#held.set(id, {
+      resourceVersion: body.metadata?.resourceVersion ?? "",
+      version: known?.content === content ? known.version : randomBytes(9).toString("hex"),
+      content,
+      keys: Object.keys(all),
+      ...(isTooLarge && {
+        problem: `holds more than ${contentBytesMax / 1024} KiB: keep only what the route needs`,
+      }),
+    });
   }
 }
 
 function contentOf(values: Readonly<Record<string, string>>): string {
-  return JSON.stringify(
-    Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))),
-  );
+  const sorted = Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify(Object.fromEntries(sorted));
 }

@@ -1,33 +1,32 @@
-/** Kubernetes Events on MailRoutes, for `kubectl describe`: on transitions only. Adapter; best effort. */
+/** Kubernetes Events on MailRoutes and MailGrants, for `kubectl describe`: on transitions only. Adapter; best effort. */
 import { randomBytes } from "node:crypto";
 import type { Api, KubeObject } from "../kube/api.ts";
+import type { Note } from "./conditions.ts";
 import { microTime } from "./lease.ts";
 
-export type Note = {
-  readonly object: KubeObject;
-  readonly type: "Normal" | "Warning";
-  readonly reason: string;
-  readonly message: string;
-};
-
+/** The namespace of events about what has none. */
+const clusterNamespace = "default";
 const messageCharsMax = 1000;
 
+export type Posted = {
+  /** Who says it: the operator's pod. */
+  readonly identity: string;
+  readonly object: KubeObject;
+  readonly note: Note;
+};
+
 /** events.k8s.io/v1; whatever the API server says to it, nothing else depends on it. */
-export async function postEvent(api: Api, identity: string, note: Note): Promise<void> {
-  const { namespace, name, uid } = note.object.metadata ?? {};
-  const regarding = {
-    apiVersion: "mailroute.dev/v1alpha1",
-    kind: "MailRoute",
-    namespace,
-    name,
-    uid,
-  };
+export async function postEvent(api: Api, { identity, object, note }: Posted): Promise<void> {
+  const { namespace, name, uid } = object.metadata ?? {};
+  const { apiVersion, kind } = object;
+  const regarding = { apiVersion, kind, namespace, name, uid };
+  const home = String(namespace ?? clusterNamespace);
   const body = {
     apiVersion: "events.k8s.io/v1",
     kind: "Event",
     metadata: {
       name: `${String(name).slice(0, 200)}.${randomBytes(8).toString("hex")}`,
-      namespace,
+      namespace: home,
     },
     eventTime: microTime(new Date()),
     reportingController: "mailroute.dev/operator",
@@ -41,7 +40,7 @@ export async function postEvent(api: Api, identity: string, note: Note): Promise
   await api
     .request({
       method: "POST",
-      path: `/apis/events.k8s.io/v1/namespaces/${String(namespace)}/events`,
+      path: `/apis/events.k8s.io/v1/namespaces/${home}/events`,
       body,
     })
     .catch(() => undefined);

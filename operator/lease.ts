@@ -95,7 +95,11 @@ class Holder implements Lease {
         method: "PATCH",
         path: `${this.#path}/${this.#options.name}`,
         contentType: "application/merge-patch+json",
-        body: { spec: { holderIdentity: "", leaseDurationSeconds: 1 } },
+        body: {
+          // Of another who has taken it meanwhile it is not ours to give up.
+          metadata: { resourceVersion: this.#seen?.version },
+          spec: { holderIdentity: "", leaseDurationSeconds: 1 },
+        },
       })
       .catch(() => undefined);
   }

@@ -27,8 +27,12 @@ export function createOperatorLog(options: {
       readonly compileMs: number;
       readonly credentials: boolean;
     }): void => line("info", "published", fields),
-    heldBack: (fields: { readonly why: string; readonly digest: string }): void =>
-      line("error", "held-back", fields),
+    heldBack: (fields: {
+      readonly why: string;
+      readonly digest: string;
+      readonly approve: string;
+    }): void => line("error", "held-back", fields),
+    released: (): void => line("info", "released", {}),
     event: (fields: {
       readonly route: string;
       readonly reason: string;
@@ -36,6 +40,7 @@ export function createOperatorLog(options: {
     }): void => line("warn", "event", fields),
     watch: (fields: {
       readonly kind: string;
+      readonly path: string;
       readonly ok: boolean;
       readonly error?: string | undefined;
     }): void => line(fields.ok ? "info" : "warn", "watch", fields),

@@ -2,15 +2,16 @@
  * The operator, put together: watch, lease, passes, statuses, probes. Loop: it owns when a pass runs and when
  * relays are asked; reconcile.ts is what a pass does. Everyone watches; only the leader writes.
  */
-import type { Api, ApiOptions } from "../kube/api.ts";
+import type { Api, ApiOptions, KubeObject } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
 import { type Readiness, startProbes } from "../kube/probes.ts";
 import { type Reflector, reflect, type WatchState } from "../kube/reflector.ts";
-import type { RouteId } from "../routing/route.ts";
+import type { Note } from "./conditions.ts";
 import { LentSecrets } from "./credentials.ts";
 import { postEvent } from "./events.ts";
 import { HoldOff } from "./hold-off.ts";
 import { holdLease } from "./lease.ts";
+import { Lender } from "./lend.ts";
 import { createOperatorLog, type OperatorLog } from "./log.ts";
 import { createOperatorMetrics } from "./metrics.ts";
 import { Programmed, type RelayAnswer } from "./programmed.ts";
@@ -19,7 +20,8 @@ import { Reconciler } from "./reconcile.ts";
 import { askRelays } from "./relays.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { StatusWriter } from "./status-writer.ts";
-import { type Kind, kinds, Store } from "./store.ts";
+import { Store } from "./store.ts";
+import { type Watch, type Watches, watchesOf } from "./watches.ts";
 
 export type OperatorOptions = {
   readonly settings: OperatorSettings;
@@ -46,14 +48,6 @@ const askMs = 2000;
 /** After a pass that failed. */
 const againMs = 2000;
 const statusesAtOnceMax = 10;
-const approvalAnnotation = "mailroute.dev/approve";
-
-const paths: Readonly<Record<Kind, string>> = {
-  MailRoute: "/apis/mailroute.dev/v1alpha1/mailroutes",
-  MailGrant: "/apis/mailroute.dev/v1alpha1/mailgrants",
-  Namespace: "/api/v1/namespaces",
-  Secret: "/api/v1/secrets",
-};
 
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
   const { settings } = options;
@@ -116,11 +110,13 @@ type SessionOptions = {
 class Session {
   isLeader: () => boolean = () => false;
   readonly #options: SessionOptions;
-  readonly #store = new Store();
+  readonly #watches: Watches;
+  readonly #store: Store;
   readonly #holdOff: HoldOff;
   readonly #programmed = new Programmed();
   readonly #statuses: StatusWriter;
-  readonly #broken = new Map<Kind, string>();
+  /** By path: why a watch does not run. */
+  readonly #broken = new Map<string, string>();
   readonly #reflectors: Reflector[] = [];
   #publisher: Publisher;
   #reconciler: Reconciler | undefined;
@@ -133,39 +129,48 @@ class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    const { api, log } = options;
+    const { api, log, settings } = options;
+    this.#watches = watchesOf({ namespaces: settings.watchNamespaces, grants: settings.grants });
+    const { watched, given } = this.#watches;
+    this.#store = new Store([...watched, ...given.map(({ scope }) => scope)]);
     this.#publisher = this.#newPublisher();
     this.#statuses = new StatusWriter({
       api,
       log,
       now: Date.now,
       concurrencyMax: statusesAtOnceMax,
+      note: (object, note) => this.#post(object, note),
     });
     this.#holdOff = new HoldOff({ quietMs, waitMsMax, run: async () => await this.#pass() });
   }
 
   watch(): void {
-    for (const kind of kinds) {
+    const { watched, given } = this.#watches;
+    for (const { scope, objects } of given) this.#store.apply(scope, { type: "listed", objects });
+    for (const scope of watched) {
+      const { path, metadataOnly } = scope;
       this.#reflectors.push(
         reflect({
           api: this.#options.api,
-          path: paths[kind],
-          metadataOnly: kind === "Secret",
+          path,
+          metadataOnly,
           changed: (change) => {
-            if (this.#store.apply(kind, change)) this.#holdOff.touch();
+            if (this.#store.apply(scope, change)) this.#holdOff.touch();
           },
-          state: (state) => this.#watchState(kind, state),
+          state: (state) => this.#watchState(scope, state),
         }),
       );
     }
   }
 
-  #watchState(kind: Kind, { ok, error }: WatchState): void {
-    const before = this.#broken.get(kind);
-    if (ok) this.#broken.delete(kind);
-    else this.#broken.set(kind, error ?? "unknown");
-    this.#options.metrics.watch({ kind, ok });
-    if (before !== this.#broken.get(kind)) this.#options.log.watch({ kind, ok, error });
+  #watchState({ kind, path }: Watch, { ok, error }: WatchState): void {
+    const before = this.#broken.get(path);
+    if (ok) this.#broken.delete(path);
+    else this.#broken.set(path, error ?? "unknown");
+    const { metrics, log } = this.#options;
+    const siblings = this.#watches.watched.filter((each) => each.kind === kind);
+    metrics.watch({ kind, ok: !siblings.some((each) => this.#broken.has(each.path)) });
+    if (before !== this.#broken.get(path)) log.watch({ kind, path, ok, error });
   }
 
   lead(): void {
@@ -177,13 +182,14 @@ class Session {
   stop(): void {
     this.#stopped = true;
     this.#holdOff.stop();
+    this.#statuses.stop();
     clearTimeout(this.#askTimer);
     clearTimeout(this.#recheckTimer);
     for (const reflector of this.#reflectors) reflector.stop();
   }
 
   readiness(): Readiness {
-    const detail = [...this.#broken].map(([kind, error]) => `watching ${kind}: ${error}`);
+    const detail = [...this.#broken].map(([path, error]) => `watching ${path}: ${error}`);
     if (!this.#store.isComplete) detail.unshift("not every kind has been listed yet");
     detail.push(this.isLeader() ? "leader" : "standing by");
     return { ready: this.#store.isComplete, detail };
@@ -201,21 +207,21 @@ class Session {
   async #reconcilerNow(): Promise<Reconciler> {
     if (this.#reconciler !== undefined) return this.#reconciler;
     const { api, settings, log } = this.#options;
+    const { namespace, name } = settings;
     this.#publisher = this.#newPublisher();
     const reconciler = new Reconciler({
       store: this.#store,
-      secrets: new LentSecrets({
-        api,
-        namespace: settings.namespace,
-        name: `${settings.name}-credentials`,
-      }),
+      secrets: new LentSecrets(api),
+      lender: new Lender({ api, namespace, name, now: Date.now }),
       publisher: this.#publisher,
       programmed: this.#programmed,
       statuses: this.#statuses,
       installation: settings.installation,
       log,
-      approved: async () => await this.#publisher.annotation(approvalAnnotation),
-      event: (route, note) => this.#note(route, note),
+      event: (route, note) => {
+        const object = this.#store.all("MailRoute").get(route);
+        if (object !== undefined) this.#post(object, { type: "Warning", ...note });
+      },
       now: Date.now,
     });
     await reconciler.restore();
@@ -234,7 +240,8 @@ class Session {
         const waitMs = Math.max(pass.recheckAtMs - Date.now(), 0) + 1;
         this.#recheckTimer = setTimeout(() => this.#holdOff.touch(), waitMs);
       }
-      this.#statuses.forget(this.#store.all("MailRoute"));
+      this.#statuses.forget("mailroutes", this.#store.all("MailRoute").values());
+      this.#statuses.forget("mailgrants", this.#store.all("MailGrant").values());
       this.#askOftenUntilMs = performance.now() + askOftenForMs;
       this.#askIn(0);
     } catch (error) {
@@ -257,7 +264,7 @@ class Session {
       const isResized = relays.length !== this.#relays.length;
       this.#relays = relays;
       if (isResized) this.#holdOff.touch(); // each relay's share of the limits is another now
-      if (this.isLeader()) await this.#reconciler?.report(relays);
+      if (this.isLeader()) this.#reconciler?.report(relays);
     } catch (error) {
       log.problem({ where: "relays", text: errorText(error) });
     }
@@ -266,10 +273,8 @@ class Session {
     this.#askIn(isOften ? askOftenMs : askMs);
   }
 
-  #note(route: RouteId, note: { readonly reason: string; readonly message: string }): void {
-    const object = this.#store.all("MailRoute").get(route);
-    if (object === undefined) return;
+  #post(object: KubeObject, note: Note): void {
     const { api, settings } = this.#options;
-    void postEvent(api, settings.identity, { object, type: "Warning", ...note });
+    void postEvent(api, { identity: settings.identity, object, note });
   }
 }

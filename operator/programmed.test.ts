@@ -5,7 +5,11 @@ import { Programmed } from "./programmed.ts";
 
 const id = "mail/a" as RouteId;
 const of = (generation: number) => new Map([[id, generation]]);
-const relay = (pod: string, digest: string | undefined) => ({ pod, digest });
+const relay = (pod: string, digest: string | undefined) => ({
+  pod,
+  digest,
+  failing: new Map(),
+});
 
 test("programmed: True only when every ready relay serves a table in which the generation is", () => {
   const programmed = new Programmed();

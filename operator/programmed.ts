@@ -3,10 +3,15 @@
  * ready relay is asked which table it serves, and each generation knows in which table it was first published.
  */
 import type { RouteId } from "../routing/route.ts";
-import type { Served } from "./status.ts";
+import { notPublished, type Served } from "./status.ts";
 
 /** What one ready relay answered; `digest` undefined: it did not. */
-export type RelayAnswer = { readonly pod: string; readonly digest: string | undefined };
+export type RelayAnswer = {
+  readonly pod: string;
+  readonly digest: string | undefined;
+  /** Routes whose hosts take no mail from it, each with the reason. */
+  readonly failing: ReadonlyMap<string, string>;
+};
 
 /** Tables that are told apart; a relay further behind counts as serving none of them. */
 const tablesMax = 1000;
@@ -47,7 +52,7 @@ export class Programmed {
     if (first === undefined || first.generation !== generation) {
       return {
         status: "False",
-        reason: "NotPublished",
+        reason: notPublished,
         message: "not in the published route table yet",
       };
     }

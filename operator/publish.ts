@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { Api, KubeObject } from "../kube/api.ts";
+import { fewAtOnce } from "../kube/few-at-once.ts";
 import { bytesOfShard, manifestOf, shardData } from "../kube/table-maps.ts";
 import { emptyTable, type RouteTable } from "../routing/table.ts";
 import {
@@ -31,7 +32,10 @@ export class Overtaken extends Error {
 
 /** No label of Helm's or a GitOps tool's: nobody but the operator may prune these. */
 const tableLabel = "mailroute.dev/table";
+const approvalAnnotation = "mailroute.dev/approve";
 const tablesKept = 3;
+const shardsAtOnceMax = 8;
+const shardsPageMax = 64;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 export class Publisher {
@@ -55,27 +59,32 @@ export class Publisher {
     const { body, status } = await this.#options.api.request({
       path: this.#path(this.#manifestName),
     });
-    await this.#listShards();
-    if (status === 404) return emptyTable;
-    if (status !== 200)
+    if (status !== 200 && status !== 404)
       throw new Error(`reading the manifest answered ${status}: ${body.message ?? ""}`);
-    this.#version = body.metadata?.resourceVersion;
-    const manifest = manifestOf(body);
-    this.#manifest = decodeManifest(manifest.manifest);
-    this.#history = manifest.history;
+    const found = status === 404 ? undefined : manifestOf(body);
+    const manifest = found && decodeManifest(found.manifest);
+    const bytes = await this.#readShards(new Set(manifest?.shards.map(({ name }) => name)));
+    if (manifest === undefined) return emptyTable;
     const shards = new Map<string, DecodedShard>();
-    for (const listed of this.#manifest.shards) {
-      const { name } = listed;
-      const answer = await this.#options.api.request({ path: this.#path(this.#shardName(name)) });
-      if (answer.status !== 200) throw new Error(`shard ${name} answered ${answer.status}`);
-      const bytes = bytesOfShard(answer.body);
-      shards.set(name, decodeShardOf(listed, bytes, { sha256, gunzip: gunzipSync }));
+    for (const listed of manifest.shards) {
+      const shard = bytes.get(listed.name);
+      if (shard === undefined) throw new Error(`shard ${listed.name} is not there`);
+      shards.set(listed.name, decodeShardOf(listed, shard, { sha256, gunzip: gunzipSync }));
     }
-    return assembleTable(this.#manifest, shards);
+    this.#version = body.metadata?.resourceVersion;
+    this.#manifest = manifest;
+    this.#history = found?.history ?? [];
+    return assembleTable(manifest, shards);
   }
 
-  /** An annotation of the manifest as it stands now: how a person approves. */
-  async annotation(name: string): Promise<string | undefined> {
+  /** How a person says that a table may be published although the guard holds it back. */
+  approveCommand(digest: string): string {
+    const { namespace } = this.#options;
+    return `kubectl annotate configmap ${this.#manifestName} --namespace ${namespace} --overwrite ${approvalAnnotation}=${digest}`;
+  }
+
+  /** The digest that a person has approved, as the manifest's annotation says now. */
+  async approved(): Promise<string | undefined> {
     const { status, body } = await this.#options.api.request({
       path: this.#path(this.#manifestName),
     });
@@ -83,7 +92,9 @@ export class Publisher {
     // Whoever annotates it makes a new version of what we wrote: that one is ours to replace.
     const isOurs = manifestOf(body).manifest === JSON.stringify(this.#manifest);
     if (isOurs) this.#version = body.metadata?.resourceVersion;
-    return (body.metadata?.["annotations"] as Record<string, string> | undefined)?.[name];
+    return (body.metadata?.["annotations"] as Record<string, string> | undefined)?.[
+      approvalAnnotation
+    ];
   }
 
   /** True where something was written. Throws Overtaken, or an Error with the API server's words. */
@@ -98,9 +109,10 @@ export class Publisher {
       relays,
     });
     if (before?.digest === encoded.manifest.digest && before.relays === relays) return false;
-    for (const [name, bytes] of encoded.shards) {
-      if (!this.#there.has(name)) await this.#writeShard(name, bytes);
-    }
+    const missing = [...encoded.shards].filter(([name]) => !this.#there.has(name));
+    await fewAtOnce(missing, shardsAtOnceMax, async ([name, bytes]) => {
+      await this.#writeShard(name, bytes);
+    });
     // The same table for another number of relays has the same parents.
     const manifest =
       before?.digest === encoded.manifest.digest
@@ -153,27 +165,42 @@ export class Publisher {
   /** Best effort: what is left over is found at the next start. */
   async #prune(): Promise<void> {
     const kept = new Set(this.#history.flat());
-    for (const name of this.#there) {
-      if (kept.has(name)) continue;
+    const stale = [...this.#there].filter((name) => !kept.has(name));
+    await fewAtOnce(stale, shardsAtOnceMax, async (name) => {
       const { status } = await this.#options.api.request({
         method: "DELETE",
         path: this.#path(this.#shardName(name)),
       });
       if (status < 300 || status === 404) this.#there.delete(name);
-    }
+    });
   }
 
-  async #listShards(): Promise<void> {
-    const query = { labelSelector: `${tableLabel}=${this.#options.name}` };
-    const { status, body } = await this.#options.api.request({ path: this.#path(), query });
-    if (status !== 200) throw new Error(`listing shards answered ${status}: ${body.message ?? ""}`);
+  /** Learns which shards are there, a page at a time; the answer is the content of those that are wanted. */
+  async #readShards(wanted: ReadonlySet<string>): Promise<ReadonlyMap<string, Uint8Array>> {
     const prefix = this.#shardName("");
-    const names = ((body["items"] ?? []) as KubeObject[]).map((item) =>
-      String(item.metadata?.["name"]),
-    );
-    this.#there = new Set(
-      names.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)),
-    );
+    const there = new Set<string>();
+    const bytes = new Map<string, Uint8Array>();
+    let next = "";
+    do {
+      const query = {
+        labelSelector: `${tableLabel}=${this.#options.name}`,
+        limit: shardsPageMax,
+        ...(next !== "" && { continue: next }),
+      };
+      const { status, body } = await this.#options.api.request({ path: this.#path(), query });
+      if (status !== 200)
+        throw new Error(`listing shards answered ${status}: ${body.message ?? ""}`);
+      for (const item of (body["items"] ?? []) as KubeObject[]) {
+        const name = String(item.metadata?.["name"]);
+        if (!name.startsWith(prefix)) continue;
+        const shard = name.slice(prefix.length);
+        there.add(shard);
+        if (wanted.has(shard)) bytes.set(shard, bytesOfShard(item));
+      }
+      next = String(body.metadata?.["continue"] ?? "");
+    } while (next !== "");
+    this.#there = there;
+    return bytes;
   }
 
   get #manifestName(): string {

@@ -6,26 +6,29 @@ import { createHash } from "node:crypto";
 import { type Compiled, compile } from "../routing/compile.ts";
 import type { Installation } from "../routing/delegation.ts";
 import { judge } from "../routing/guard.ts";
-import type { RouteId } from "../routing/route.ts";
+import type { CredentialRef, RouteId } from "../routing/route.ts";
 import { emptyTable, keyCount, type RouteTable, routesOf } from "../routing/table.ts";
 import type { LentSecrets } from "./credentials.ts";
+import { deliveringOf } from "./delivering.ts";
+import { nextGrantStatus } from "./grant-status.ts";
+import type { Lender, Lent } from "./lend.ts";
 import type { OperatorLog } from "./log.ts";
 import type { Programmed, RelayAnswer } from "./programmed.ts";
 import type { Publisher } from "./publish.ts";
 import { snapshotOf } from "./snapshot.ts";
+import { nextStatus } from "./status.ts";
 import type { StatusWriter } from "./status-writer.ts";
 import type { Store } from "./store.ts";
 
 export type ReconcilerOptions = {
   readonly store: Store;
   readonly secrets: LentSecrets;
+  readonly lender: Lender;
   readonly publisher: Publisher;
   readonly programmed: Programmed;
   readonly statuses: StatusWriter;
   readonly installation: Installation;
   readonly log: OperatorLog;
-  /** The digest that a person has approved beyond the guard, from the manifest's annotation. */
-  readonly approved: () => Promise<string | undefined>;
   /** A warning about a route that its owner should see. */
   readonly event: (
     route: RouteId,
@@ -35,7 +38,7 @@ export type ReconcilerOptions = {
 };
 
 export type Pass = {
-  /** When a hold runs out: run again then. */
+  /** When a hold or a credential runs out: run again then. */
   readonly recheckAtMs: number | undefined;
   readonly keys: number;
   readonly compileMs: number;
@@ -43,12 +46,23 @@ export type Pass = {
   readonly heldBack: string | undefined;
 };
 
+/** What compile said, and the specs that it said it about. */
+type Judged = { readonly compiled: Compiled; readonly specs: ReadonlyMap<string, unknown> };
+
+/** How often an approval is looked for while a table is held back. */
+const approvalMs = 5000;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   #table: RouteTable = emptyTable;
-  #compiled: Compiled | undefined;
+  #judged: Judged | undefined;
+  /** What the last report was made of: statuses say the same while each of these is the same. */
+  #reported: readonly unknown[] = [];
+  /** What was said last about the table held back, and about credentials without room. */
+  #heldBack: { readonly message: string } | undefined;
+  #crowdedOut = "";
+  readonly #toldGrants = new Set<string>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -56,9 +70,11 @@ export class Reconciler {
 
   /** Takes over what an earlier leader has published. Call once, as leader, before the first pass. */
   async restore(): Promise<void> {
-    const { publisher, secrets, programmed } = this.#options;
+    const { publisher, secrets, lender, programmed } = this.#options;
     this.#table = await publisher.restore();
-    await secrets.restore();
+    const lent = await lender.restore();
+    const named = new Set(credentialsOf(this.#table).map(({ version }) => version));
+    secrets.restore(lent.filter(({ version }) => named.has(version)));
     programmed.published(publisher.digest, generationsOf(this.#table));
   }
 
@@ -70,58 +86,142 @@ export class Reconciler {
     const input = snapshotOf(store, secrets.contents);
     const compiled = compile({ ...input, previous: this.#table, now: now(), installation, sha256 });
     const compileMs = performance.now() - startedMs;
-    this.#compiled = compiled;
-    const judgement = judge({ previous: this.#table, next: compiled.table });
+    const specs = new Map([...store.all("MailRoute")].map(([id, { spec }]) => [id, spec]));
     const keys = keyCount(compiled.table);
-    const facts = { recheckAtMs: compiled.recheckAtMs, keys, compileMs };
-    if (!judgement.publish && (await this.#options.approved()) !== compiled.table.digest) {
-      log.heldBack({ why: judgement.why, digest: compiled.table.digest });
-      return { ...facts, heldBack: judgement.why };
+    this.#tellGrants(compiled);
+    const why = await this.#refusal(compiled.table);
+    this.#tellHeldBack(why, compiled.table.digest);
+    const facts = { keys, compileMs, heldBack: why };
+    if (why !== undefined) {
+      this.#judged = { compiled, specs };
+      // An approval is an annotation of ours, which nobody watches.
+      return { ...facts, recheckAtMs: now() + approvalMs };
     }
-    const changedSecrets = await secrets.write(secretsOf(compiled.table));
+    const lent = await this.#lend(compiled.table);
     const changed = await publisher.publish(compiled.table, relays);
     this.#table = compiled.table;
     programmed.published(publisher.digest, generationsOf(compiled.table));
+    this.#judged = { compiled, specs };
     if (changed)
       log.published({
         digest: publisher.digest,
         keys,
         compileMs: Math.round(compileMs),
-        credentials: changedSecrets,
+        credentials: lent.changed,
       });
     for (const { route, reason, message } of compiled.events) {
       log.event({ route, reason, message });
       this.#options.event(route, { reason, message });
     }
-    return { ...facts, heldBack: undefined };
+    const recheckAtMs = earliest(compiled.recheckAtMs, lent.recheckAtMs);
+    return { ...facts, recheckAtMs };
   }
 
-  /** Writes the statuses that have changed, by what the relays serve now. */
-  async report(relays: readonly RelayAnswer[]): Promise<void> {
-    const { store, programmed, statuses } = this.#options;
-    if (this.#compiled === undefined) return;
-    const objects = store.all("MailRoute");
-    for (const [id, verdict] of this.#compiled.verdicts) {
-      const object = objects.get(id);
-      if (object === undefined || verdict.kind === "other-class") continue;
-      const served = programmed.served(id, Number(object.metadata?.["generation"]), relays);
-      statuses.write({ object, verdict, served });
-    }
-    await statuses.settled();
+  /** Why the table waits for a person; undefined: it may be published. */
+  async #refusal(next: RouteTable): Promise<string | undefined> {
+    const judgement = judge({ previous: this.#table, next });
+    if (judgement.publish) return undefined;
+    return (await this.#options.publisher.approved()) === next.digest ? undefined : judgement.why;
   }
+
+  /** Grants that came from a file have no status: what is wrong with them is in the log, once. */
+  #tellGrants({ grantVerdicts }: Compiled): void {
+    const { store, log } = this.#options;
+    const grants = store.all("MailGrant");
+    for (const [name, verdict] of grantVerdicts) {
+      if (verdict.kind !== "invalid" || this.#toldGrants.has(name)) continue;
+      if (grants.get(name)?.metadata?.["uid"] !== undefined) continue;
+      this.#toldGrants.add(name);
+      const text = verdict.issues.map(({ path, message }) => `${path}: ${message}`).join("; ");
+      log.problem({ where: `MailGrant ${name}`, text });
+    }
+  }
+
+  /** Once for each table that is held back, not once for each pass. */
+  #tellHeldBack(why: string | undefined, digest: string): void {
+    const { log, publisher } = this.#options;
+    const before = this.#heldBack;
+    if (why === undefined) {
+      this.#heldBack = undefined;
+      if (before !== undefined) log.released();
+      return;
+    }
+    const approve = publisher.approveCommand(digest);
+    const message = `the guard holds the new route table back, as ${why}; if that is meant: ${approve}`;
+    this.#heldBack = { message };
+    if (before?.message !== message) log.heldBack({ why, digest, approve });
+  }
+
+  /** Before the table that names them: a relay finds its credentials when it takes the table. */
+  async #lend(table: RouteTable): Promise<Lent> {
+    const { secrets, lender, log } = this.#options;
+    const used = new Set(credentialsOf(table).map(({ secret }) => secret));
+    const lent = await lender.write(secrets.entries(used));
+    const crowdedOut = lent.crowdedOut.join(", ");
+    if (crowdedOut !== this.#crowdedOut && crowdedOut !== "") {
+      const text = `no room for ${crowdedOut} in the relays' Secrets: their routes' mail waits`;
+      log.problem({ where: "credentials", text });
+    }
+    this.#crowdedOut = crowdedOut;
+    return lent;
+  }
+
+  /** Has the statuses written that have changed, by what the relays serve now. */
+  report(relays: readonly RelayAnswer[]): void {
+    const { store, programmed, statuses } = this.#options;
+    if (this.#judged === undefined) return;
+    const { compiled, specs } = this.#judged;
+    const heldBack = this.#heldBack?.message;
+    const basis = [compiled, store.revision, statuses.failures, heldBack, textOf(relays)];
+    if (basis.every((each, at) => each === this.#reported[at])) return;
+    this.#reported = basis;
+    const routes = store.all("MailRoute");
+    for (const [id, verdict] of compiled.verdicts) {
+      const object = routes.get(id);
+      if (object === undefined || verdict.kind === "other-class") continue;
+      if (object["spec"] !== specs.get(id)) continue; // edited since: the next pass judges it
+      const served = programmed.served(id, Number(object.metadata?.["generation"]), relays);
+      const delivering = deliveringOf(id, relays);
+      const facts = { verdict, served, delivering, heldBack };
+      statuses.write({
+        plural: "mailroutes",
+        object,
+        basis: [verdict, ...Object.values(served), ...Object.values(delivering), heldBack],
+        plan: (standing, now) => nextStatus(standing, { ...facts, now }),
+      });
+    }
+    const grants = store.all("MailGrant");
+    for (const [name, verdict] of compiled.grantVerdicts) {
+      const object = grants.get(name);
+      if (object === undefined || verdict.kind === "other-class") continue;
+      if (object.metadata?.["uid"] === undefined) continue; // of a file: #tellGrants
+      statuses.write({
+        plural: "mailgrants",
+        object,
+        basis: [verdict],
+        plan: (standing, now) => nextGrantStatus(standing, { verdict, now }),
+      });
+    }
+  }
+}
+
+/** What statuses say depends on nothing else of the relays. */
+function textOf(relays: readonly RelayAnswer[]): string {
+  return JSON.stringify(relays.map(({ pod, digest, failing }) => [pod, digest, [...failing]]));
 }
 
 function generationsOf(table: RouteTable): ReadonlyMap<RouteId, number> {
   return new Map([...routesOf(table)].map(({ id, generation }) => [id, generation]));
 }
 
-/** The Secrets that the table's routes name. */
-function secretsOf(table: RouteTable): ReadonlySet<string> {
-  const used = new Set<string>();
-  for (const { tls, auth } of routesOf(table)) {
-    for (const ref of [tls.ca, tls.clientCertificate, auth?.credential]) {
-      if (ref !== undefined) used.add(ref.secret);
-    }
-  }
-  return used;
+/** What the table's routes name of Secrets. */
+function credentialsOf(table: RouteTable): readonly CredentialRef[] {
+  return [...routesOf(table)].flatMap(({ tls, auth }) =>
+    [tls.ca, tls.clientCertificate, auth?.credential].filter((ref) => ref !== undefined),
+  );
+}
+
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
 }

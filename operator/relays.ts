@@ -11,6 +11,7 @@ export type RelaysOptions = {
 };
 
 const askMsMax = 2000;
+const whyCharsMax = 300;
 
 /** Asks all ready relays at once. Throws where the pods cannot be listed. */
 export async function askRelays(options: RelaysOptions): Promise<readonly RelayAnswer[]> {
@@ -32,11 +33,22 @@ async function ask(pod: KubeObject, port: number): Promise<RelayAnswer> {
     const answer = await fetch(`http://${host}:${port}/revision`, {
       signal: AbortSignal.timeout(askMsMax),
     });
-    const { digest } = (await answer.json()) as { digest?: unknown };
-    return { pod: name, digest: typeof digest === "string" ? digest : undefined };
+    const { digest, failing } = (await answer.json()) as Record<string, unknown>;
+    const known = typeof digest === "string" ? digest : undefined;
+    return { pod: name, digest: known, failing: failingIn(failing) };
   } catch {
-    return { pod: name, digest: undefined };
+    return { pod: name, digest: undefined, failing: new Map() };
   }
+}
+
+/** An older relay says nothing of it. */
+function failingIn(list: unknown): ReadonlyMap<string, string> {
+  if (!Array.isArray(list)) return new Map();
+  const pairs = (list as unknown[]).map((each) => {
+    const { route, why } = each as { route?: unknown; why?: unknown };
+    return [String(route), String(why).slice(0, whyCharsMax)] as const;
+  });
+  return new Map(pairs);
 }
 
 /** Ready, and not on its way out. */

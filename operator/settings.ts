@@ -1,5 +1,6 @@
 /** The operator's settings: pure. From flags, checked once, with words for what is wrong. */
 import { z } from "zod";
+import type { KubeObject } from "../kube/api.ts";
 import type { Installation } from "../routing/delegation.ts";
 
 const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$/, {
@@ -22,6 +23,14 @@ export const settingsSchema = z.strictObject({
     .max(64)
     .default([])
     .describe("Networks that tenants' routes may not reach: API server, Services."),
+  watchNamespaces: z
+    .array(z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, { error: "is no namespace" }))
+    .max(100)
+    .default([])
+    .describe(
+      "Watches these namespaces only, its own always; empty: all. Grants come from a file.",
+    ),
+  grants: z.array(z.looseObject({})).max(1000).default([]),
   relaySelector: z.string().min(1).max(1000).describe("Label selector of the relay pods."),
   relayAdminPort: z.coerce.number().int().min(1).max(65_535).default(9090),
   adminHost: z.string().default("::"),
@@ -33,6 +42,10 @@ export type OperatorSettings = {
   readonly namespace: string;
   readonly identity: string;
   readonly installation: Installation;
+  /** Undefined: the whole cluster. */
+  readonly watchNamespaces: readonly string[] | undefined;
+  /** MailGrants as resources, where they are not watched. */
+  readonly grants: readonly KubeObject[];
   readonly relays: { readonly selector: string; readonly adminPort: number };
   readonly admin: { readonly host: string; readonly port: number };
 };
@@ -50,6 +63,12 @@ export function parseSettings(raw: unknown): ParsedSettings {
     };
   }
   const { name, namespace, identity, className, delegation, deniedCIDRs, ...rest } = result.data;
+  const { watchNamespaces, grants } = rest;
+  if (watchNamespaces.length === 0 && grants.length > 0) {
+    const text =
+      "MailGrants are watched unless watchNamespaces is given: apply them to the cluster";
+    return { ok: false, complaints: [`grants: ${text}`] };
+  }
   return {
     ok: true,
     settings: {
@@ -57,6 +76,9 @@ export function parseSettings(raw: unknown): ParsedSettings {
       namespace,
       identity,
       installation: { namespace, className, delegation, deniedCIDRs },
+      watchNamespaces:
+        watchNamespaces.length === 0 ? undefined : [...new Set([namespace, ...watchNamespaces])],
+      grants,
       relays: { selector: rest.relaySelector, adminPort: rest.relayAdminPort },
       admin: { host: rest.adminHost, port: rest.adminPort },
     },

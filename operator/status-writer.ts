@@ -1,106 +1,159 @@
-/** Writes statuses, so many at a time, only those that differ from what stands. Adapter. */
-import type { Api, KubeObject } from "../kube/api.ts";
+/**
+ * Writes statuses, so many at a time, only those that differ from what stands. Adapter. It is handed every object
+ * again whenever relays have been asked, so what it has looked at before must cost next to nothing; of several
+ * statuses that wait for one object only the latest counts.
+ */
+import type { Api, ApiAnswer, KubeObject } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
-import type { Verdict } from "../routing/verdict.ts";
+import { type Condition, type Note, notesOf } from "./conditions.ts";
 import type { OperatorLog } from "./log.ts";
-import { nextStatus, type Served, type Status } from "./status.ts";
 import { idOf } from "./store.ts";
+
+type Status = { readonly conditions: readonly Condition[] };
 
 export type StatusWriterOptions = {
   readonly api: Api;
   readonly log: OperatorLog;
   readonly now: () => number;
   readonly concurrencyMax: number;
+  /** A change that its owner should see; after the status that says it. */
+  readonly note: (object: KubeObject, note: Note) => void;
 };
 
-type Work = {
+export type Plural = "mailroutes" | "mailgrants";
+
+/** The next status of the object as it stands, undefined where that says the same. `now` is RFC 3339. */
+export type Plan = (standing: KubeObject, now: string) => Status | undefined;
+
+export type Statement = {
+  readonly plural: Plural;
   readonly object: KubeObject;
-  readonly verdict: Exclude<Verdict, { kind: "other-class" }>;
-  readonly served: Served;
+  /** What the plan is made of: of the same object it says the same while each of these is the same. */
+  readonly basis: readonly unknown[];
+  readonly plan: Plan;
 };
+
+/** What was written last upon which version: it stands until the watch brings another. */
+type Written = { readonly upon: string | undefined; readonly status: Status };
 
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
-  readonly #waiting: (() => Promise<void>)[] = [];
-  #active = 0;
+  /** Of each object what its last plan was made of. */
+  readonly #seen = new WeakMap<KubeObject, readonly unknown[]>();
+  /** By path. */
+  readonly #written = new Map<string, Written>();
+  readonly #waiting = new Map<string, Statement>();
+  readonly #active = new Set<string>();
+  #failures = 0;
+  #isStopped = false;
   #idle: (() => void)[] = [];
-  /** What we wrote last upon which version, until the watch brings another: no status is written twice. */
-  readonly #written = new Map<
-    string,
-    { readonly upon: string | undefined; readonly status: Status }
-  >();
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
   }
 
-  write({ object, verdict, served }: Work): void {
-    const id = idOf(object);
-    const last = this.#written.get(id);
-    const upon = object.metadata?.resourceVersion;
-    const standing =
-      last !== undefined && last.upon === upon ? { ...object, status: last.status } : object;
-    const status = nextStatus({
-      object: standing,
-      verdict,
-      served,
-      now: new Date(this.#options.now()).toISOString(),
-    });
-    if (status === undefined) return;
-    this.#written.set(id, { upon, status });
-    this.#waiting.push(async () => await this.#put(object, status));
+  /** Another number after each status that could not be written: it is to be handed over again. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  write(statement: Statement): void {
+    if (this.#isStopped) return;
+    const { plural, object, basis } = statement;
+    const seen = this.#seen.get(object);
+    if (seen?.every((each, at) => each === basis[at])) return;
+    this.#seen.set(object, basis);
+    this.#waiting.set(pathOf(plural, object), statement);
     this.#run();
   }
 
   /** Forgets what it knows of objects that are gone. */
-  forget(present: ReadonlyMap<string, unknown>): void {
-    for (const id of this.#written.keys()) if (!present.has(id)) this.#written.delete(id);
+  forget(plural: Plural, present: Iterable<KubeObject>): void {
+    if (this.#written.size === 0) return;
+    const paths = new Set([...present].map((object) => pathOf(plural, object)));
+    for (const path of this.#written.keys())
+      if (path.includes(`/${plural}/`) && !paths.has(path)) this.#written.delete(path);
+  }
+
+  /** What is not under way is not written any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#waiting.clear();
   }
 
   settled(): Promise<void> {
-    if (this.#active === 0 && this.#waiting.length === 0) return Promise.resolve();
+    if (this.#active.size === 0 && this.#waiting.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
+  /** An object's statuses are written one after the other, or the older could be the last. */
   #run(): void {
-    while (this.#active < this.#options.concurrencyMax) {
-      const work = this.#waiting.shift();
-      if (work === undefined) break;
-      this.#active += 1;
-      void work().finally(() => {
-        this.#active -= 1;
+    for (const [path, statement] of this.#waiting) {
+      if (this.#active.size >= this.#options.concurrencyMax) return;
+      if (this.#active.has(path)) continue;
+      this.#waiting.delete(path);
+      const work = this.#next(path, statement);
+      if (work === undefined) continue;
+      this.#active.add(path);
+      void this.#put(path, work).finally(() => {
+        this.#active.delete(path);
         this.#run();
       });
     }
-    if (this.#active > 0) return;
+    if (this.#active.size > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  async #put(object: KubeObject, status: Status): Promise<void> {
-    const { namespace, name, uid } = object.metadata ?? {};
-    const id = idOf(object);
-    try {
-      const answer = await this.#options.api.request({
-        method: "PATCH",
-        path: `/apis/mailroute.dev/v1alpha1/namespaces/${String(namespace)}/mailroutes/${String(name)}/status`,
-        contentType: "application/merge-patch+json",
-        // With the uid: a resource deleted and made again is another one.
-        body: { metadata: { uid }, status },
-      });
-      if (answer.status < 300) return;
-      this.#written.delete(id);
-      if (answer.status !== 404 && answer.status !== 409) {
-        this.#options.log.problem({
-          where: id,
-          text: `writing its status answered ${answer.status}: ${answer.body.message ?? ""}`,
-        });
-      }
-    } catch (error) {
-      this.#written.delete(id);
-      this.#options.log.problem({
-        where: id,
-        text: `writing its status: ${errorText(error)}`,
-      });
-    }
+  #next(path: string, { object, plan }: Statement): Work | undefined {
+    const last = this.#written.get(path);
+    const isUnseen = last !== undefined && last.upon === object.metadata?.resourceVersion;
+    if (!isUnseen) this.#written.delete(path);
+    const standing = isUnseen ? { ...object, status: last.status } : object;
+    const status = plan(standing, new Date(this.#options.now()).toISOString());
+    if (status === undefined) return undefined;
+    const before = ((standing["status"] ?? {}) as Partial<Status>).conditions ?? [];
+    return { object, status, notes: notesOf(before, status.conditions) };
   }
+
+  async #put(path: string, { object, status, notes }: Work): Promise<void> {
+    const { api, log, note } = this.#options;
+    const { uid, resourceVersion } = object.metadata ?? {};
+    this.#written.set(path, { upon: resourceVersion, status });
+    const request = api.request({
+      method: "PATCH",
+      path: `${path}/status`,
+      contentType: "application/merge-patch+json",
+      // With the uid: a resource deleted and made again is another one.
+      body: { metadata: { uid }, status },
+    });
+    const problem = await request.then(refusalOf, (error: unknown) => ({ text: errorText(error) }));
+    if (problem === undefined) {
+      for (const each of notes) note(object, each);
+      return;
+    }
+    this.#failures += 1;
+    this.#written.delete(path);
+    this.#seen.delete(object);
+    if (problem.text !== undefined)
+      log.problem({ where: idOf(object), text: `writing its status: ${problem.text}` });
+  }
+}
+
+type Work = {
+  readonly object: KubeObject;
+  readonly status: Status;
+  readonly notes: readonly Note[];
+};
+
+/** Without words where the object is gone, or another one: the watch is about to say so. */
+function refusalOf({ status, body }: ApiAnswer): { readonly text: string | undefined } | undefined {
+  if (status < 300) return undefined;
+  if (status === 404 || status === 409) return { text: undefined };
+  return { text: `it answered ${status}: ${body.message ?? ""}` };
+}
+
+function pathOf(plural: Plural, { metadata }: KubeObject): string {
+  const { namespace, name } = metadata ?? {};
+  const within = namespace === undefined ? "" : `/namespaces/${String(namespace)}`;
+  return `/apis/mailroute.dev/v1alpha1${within}/${plural}/${String(name)}`;
 }

@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Verdict } from "../routing/verdict.ts";
-import { nextStatus, type Served, type Status } from "./status.ts";
-
-type Judged = Exclude<Verdict, { kind: "other-class" }>;
+import { type Judged, nextStatus, type Served, type Status } from "./status.ts";
 
 const good: Judged = {
   kind: "accepted",
@@ -40,7 +37,10 @@ const behind: Served = {
   reason: "RelaysBehind",
   message: "not served yet by relay-0",
 };
+const takes: Served = { status: "True", reason: "Delivering", message: "" };
 const none: Served = { status: "Unknown", reason: "NoRelays", message: "no relay is ready" };
+
+const inForce = { verdict: good, served: yes, delivering: takes };
 
 function object(status?: object) {
   const spec = { target: { hosts: [{ host: "mx.test", port: 25 }] } };
@@ -87,23 +87,20 @@ const cases: readonly {
 
 for (const { name, verdict, served, want } of cases) {
   test(`status: ${name}`, () => {
-    const found = truths(nextStatus({ object: object(), verdict, served, now }));
+    const found = truths(nextStatus(object(), { verdict, served, delivering: takes, now }));
     for (const [type, status] of Object.entries(want)) assert.equal(found[type], status, type);
   });
 }
 
 test("status: what stands is not written again", () => {
-  const first = nextStatus({ object: object(), verdict: good, served: yes, now });
-  assert.equal(
-    nextStatus({ object: object(first), verdict: good, served: yes, now: "2027-01-01T00:00:00Z" }),
-    undefined,
-  );
+  const first = nextStatus(object(), { verdict: good, served: yes, delivering: takes, now });
+  assert.equal(nextStatus(object(first), { ...inForce, now: "2027-01-01T00:00:00Z" }), undefined);
 });
 
 test("status: only the condition that changed has a new transition time", () => {
-  const first = nextStatus({ object: object(), verdict: good, served: behind, now });
+  const first = nextStatus(object(), { ...inForce, served: behind, now });
   const later = "2026-02-02T00:00:00.000Z";
-  const second = nextStatus({ object: object(first), verdict: good, served: yes, now: later });
+  const second = nextStatus(object(first), { ...inForce, now: later });
   const times = Object.fromEntries(
     (second?.conditions ?? []).map((each) => [each.type, each.lastTransitionTime]),
   );
@@ -112,7 +109,7 @@ test("status: only the condition that changed has a new transition time", () => 
 
 test("status: conditions of others stay, and the CRD's defaults of 1970 do not", () => {
   const foreign = {
-    type: "Delivering",
+    type: "Audited",
     status: "True",
     reason: "r",
     message: "",
@@ -125,14 +122,10 @@ test("status: conditions of others stay, and the CRD's defaults of 1970 do not",
     status: "Unknown",
     lastTransitionTime: "1970-01-01T00:00:00Z",
   };
-  const next = nextStatus({
-    object: object({ conditions: [foreign, pending] }),
-    verdict: good,
-    served: none,
-    now,
-  });
+  const standing = object({ conditions: [foreign, pending] });
+  const next = nextStatus(standing, { ...inForce, served: none, now });
   assert.deepEqual(
-    next?.conditions.find(({ type }) => type === "Delivering"),
+    next?.conditions.find(({ type }) => type === "Audited"),
     foreign,
   );
   assert.equal(next?.conditions.find(({ type }) => type === "Programmed")?.lastTransitionTime, now);
@@ -140,7 +133,33 @@ test("status: conditions of others stay, and the CRD's defaults of 1970 do not",
 
 test("status: says where the mail goes", () => {
   assert.equal(
-    nextStatus({ object: object(), verdict: good, served: yes, now })?.targets,
+    nextStatus(object(), { verdict: good, served: yes, delivering: takes, now })?.targets,
     "mx.test:25",
   );
+});
+
+test("status: hosts that take no mail are Delivering=False and leave Ready alone", () => {
+  const failing: Served = {
+    status: "False",
+    reason: "HostsFailing",
+    message: "mx.test:25 is away",
+  };
+  const found = truths(nextStatus(object(), { ...inForce, delivering: failing, now }));
+  assert.deepEqual(
+    [found["Delivering"], found["Ready"], found["Stalled"]],
+    ["False", "True", "False"],
+  );
+});
+
+test("status: what the guard holds back is stalled, with the command that approves it", () => {
+  const served: Served = { status: "False", reason: "NotPublished", message: "" };
+  const heldBack = "if that is meant: kubectl annotate";
+  const found = nextStatus(object(), { ...inForce, served, heldBack, now })?.conditions ?? [];
+  for (const type of ["Programmed", "Ready", "Stalled"]) {
+    const condition = found.find((each) => each.type === type);
+    assert.deepEqual([condition?.reason, condition?.message], ["HeldBack", heldBack], type);
+  }
+  // What stands in the published table is served, whatever waits behind it.
+  const standing = truths(nextStatus(object(), { ...inForce, heldBack, now }));
+  assert.deepEqual([standing["Programmed"], standing["Stalled"]], ["True", "False"]);
 });

@@ -4,17 +4,7 @@
  */
 import type { KubeObject } from "../kube/api.ts";
 import type { Verdict, Condition as Verdicted } from "../routing/verdict.ts";
-
-export type Truth = "True" | "False" | "Unknown";
-
-export type Condition = {
-  readonly type: string;
-  readonly status: Truth;
-  readonly reason: string;
-  readonly message: string;
-  readonly observedGeneration: number;
-  readonly lastTransitionTime: string;
-};
+import { areSame, type Condition, conditionsOf, type Draft, type Truth } from "./conditions.ts";
 
 export type Status = {
   readonly observedGeneration: number;
@@ -24,62 +14,61 @@ export type Status = {
   readonly targets: string;
 };
 
-/** What the ready relays serve of one generation of a route. */
+/** What the ready relays say of one generation of a route. */
 export type Served = { readonly status: Truth; readonly reason: string; readonly message: string };
 
+/** The reason of `Programmed` while a generation is in no table. */
+export const notPublished = "NotPublished";
 const targetsCharsMax = 200;
 
-type Judged = Exclude<Verdict, { kind: "other-class" }>;
-type Draft = Pick<Condition, "type" | "status" | "reason" | "message">;
+export type Judged = Exclude<Verdict, { kind: "other-class" }>;
 
-/** Undefined where the status that stands says the same. `now` is RFC 3339. */
-export function nextStatus(options: {
-  readonly object: KubeObject;
+export type RouteFacts = {
   readonly verdict: Judged;
   readonly served: Served;
-  readonly now: string;
-}): Status | undefined {
-  const { object, verdict, served, now } = options;
+  readonly delivering: Served;
+  /** Why the guard holds the compiled table back, and what mends that; undefined: it does not. */
+  readonly heldBack?: string | undefined;
+};
+
+/** Undefined where the status that stands says the same. `now` is RFC 3339. */
+export function nextStatus(
+  object: KubeObject,
+  { now, ...facts }: RouteFacts & { readonly now: string },
+): Status | undefined {
   const observedGeneration = Number(object.metadata?.["generation"] ?? 0);
   const before = (object["status"] ?? {}) as Partial<Status>;
-  const conditions = drafts(verdict, served).map((draft): Condition => {
-    const old = before.conditions?.find(({ type }) => type === draft.type);
-    // The CRD's default is from 1970: that was nobody's transition.
-    const stands = old?.status === draft.status && !old.lastTransitionTime.startsWith("1970");
-    const lastTransitionTime = stands ? old.lastTransitionTime : now;
-    return { ...draft, observedGeneration, lastTransitionTime };
-  });
-  // Conditions that others have written stay.
-  const known = new Set(conditions.map(({ type }) => type));
-  const foreign = before.conditions?.filter(({ type }) => !known.has(type)) ?? [];
-  const targets = targetsOf(object);
+  const at = { generation: observedGeneration, now };
   const next: Status = {
     observedGeneration,
-    conditions: [...conditions, ...foreign],
-    keys: verdict.keys,
-    targets,
+    conditions: conditionsOf(drafts(facts), before.conditions ?? [], at),
+    keys: facts.verdict.keys,
+    targets: targetsOf(object),
   };
   return isSame(before, next) ? undefined : next;
 }
 
-function drafts(verdict: Judged, served: Served): readonly Draft[] {
+const noKeys: Served = {
+  status: "False",
+  reason: "NoKeys",
+  message: "no key of this MailRoute is in the route table",
+};
+
+function drafts({ verdict, served, delivering, heldBack }: RouteFacts): readonly Draft[] {
   const accepted = ofType(verdict.conditions, "Accepted");
   const resolved = ofType(verdict.conditions, "ResolvedRefs");
-  const programmed: Draft =
-    verdict.keys.held === 0
-      ? {
-          type: "Programmed",
-          status: "False",
-          reason: "NoKeys",
-          message: "no key of this MailRoute is in the route table",
-        }
-      : { type: "Programmed", ...served };
+  // The table that stands serves what it has; only what is new waits for the guard.
+  const waits = served.reason === notPublished && heldBack !== undefined;
+  const known = waits ? { ...served, reason: "HeldBack", message: heldBack } : served;
+  const hasNoKeys = verdict.keys.held === 0;
+  const programmed: Draft = { type: "Programmed", ...(hasNoKeys && !waits ? noKeys : known) };
   return [
     accepted,
     resolved,
     programmed,
     ready([accepted, resolved, programmed]),
-    stalled([accepted, resolved]),
+    { type: "Delivering", ...(hasNoKeys ? { ...noKeys, status: "Unknown" } : delivering) },
+    stalled([accepted, resolved, ...(waits ? [programmed] : [])]),
   ];
 }
 
@@ -129,11 +118,6 @@ function isSame(before: Partial<Status>, next: Status): boolean {
     before.keys?.claimed === next.keys.claimed &&
     before.keys.held === next.keys.held &&
     before.targets === next.targets &&
-    before.conditions?.length === next.conditions.length &&
-    next.conditions.every((condition) => {
-      const old = before.conditions?.find(({ type }) => type === condition.type);
-      const fields = ["status", "reason", "message", "observedGeneration"] as const;
-      return old !== undefined && fields.every((field) => old[field] === condition[field]);
-    })
+    areSame(before.conditions ?? [], next.conditions)
   );
 }

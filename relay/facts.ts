@@ -3,11 +3,14 @@
  * the state of the parts and changes none.
  */
 import type { Readiness } from "../kube/probes.ts";
+import type { RouteId } from "../routing/route.ts";
+import { routeOf } from "../routing/table.ts";
 import { format } from "../routing/wire-shard.ts";
 import type { Endpoint } from "./delivery/own.ts";
 import type { Listener } from "./listener/server.ts";
 import type { Gauges } from "./observe/metrics.ts";
 import type { ProblemBoard } from "./observe/problem-board.ts";
+import type { RouteHealth } from "./observe/route-health.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { Spool } from "./spool/spool.ts";
 import type { TableHolder } from "./table/holder.ts";
@@ -55,9 +58,18 @@ export function readiness({ tables, state }: Pick<Facts, "tables" | "state">): R
   return { ready, detail };
 }
 
-export function revisionOf(tables: TableHolder): object {
+/** What the operator asks for: the table that is served, and the routes whose hosts take no mail. */
+export function revisionOf(tables: TableHolder, health: RouteHealth): object {
   const table = tables.current;
   if (table === undefined) return { digest: null, stale: true };
   const { digest, activatedAtMs, stale } = table;
-  return { digest, format, activatedAt: new Date(activatedAtMs).toISOString(), stale };
+  const activatedAt = new Date(activatedAtMs).toISOString();
+  return { digest, format, activatedAt, stale, failing: health.failing(Date.now()) };
+}
+
+/** Of a route with hosts of its own, for `RouteHealth`: of the Internet's hosts no route is to blame. */
+export function generationIn(tables: TableHolder, route: string): number | undefined {
+  const { table } = tables.current ?? {};
+  const found = table === undefined ? undefined : routeOf(table, route as RouteId);
+  return found?.target.kind === "mx" ? undefined : found?.generation;
 }

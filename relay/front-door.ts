@@ -3,8 +3,11 @@
  * listened on says relay/config/listeners.ts, who is let in and trusted relay/reception and relay/policy.
  */
 import { networkInterfaces } from "node:os";
+import type { Api } from "../kube/api.ts";
 import { formatAddress, parseAddress } from "../routing/address.ts";
 import { networkSet } from "../routing/network.ts";
+import type { Authenticator } from "./auth/authenticator.ts";
+import { prepareAuthentication } from "./authentication.ts";
 import type { Config } from "./config/config.ts";
 import { endpointsOf, type ListenerEndpoint } from "./config/listeners.ts";
 import type { Endpoint } from "./delivery/own.ts";
@@ -37,6 +40,7 @@ export type FrontDoorOptions = {
   readonly spool: Spool;
   readonly state: RelayState;
   readonly observed: Observed;
+  readonly clusterApi: () => Promise<Api>;
   readonly now: () => number;
 };
 
@@ -50,10 +54,19 @@ export type FrontDoor = {
   open(opening: Opening): Promise<readonly { readonly name: string; readonly port: number }[]>;
 };
 
-/** Loads the certificates: what is wrong with them is said before anything else is waited for. */
+type Prepared = {
+  readonly authenticator: Authenticator | undefined;
+  readonly certificates: Certificates | undefined;
+};
+
+/** Loads the certificates and the users: what is wrong with them is said before anything else is waited for. */
 export async function prepareFrontDoor(options: FrontDoorOptions): Promise<FrontDoor> {
   const certificates = await certificatesOf(options);
-  return { open: (opening) => startListeners(options, opening, certificates) };
+  const settings = options.config.authentication;
+  const authenticator = await prepareAuthentication({ ...options, settings });
+  return {
+    open: (opening) => startListeners(options, { ...opening, authenticator, certificates }),
+  };
 }
 
 async function certificatesOf(options: FrontDoorOptions): Promise<Certificates | undefined> {
@@ -78,8 +91,7 @@ type CommonOptions = Omit<ListenerOptions, "name" | "host" | "port">;
 
 async function startListeners(
   options: FrontDoorOptions,
-  opening: Opening,
-  certificates: Certificates | undefined,
+  { certificates, ...opening }: Opening & Prepared,
 ): Promise<{ name: string; port: number }[]> {
   const { config, log, observed, state, closers } = options;
   // All listeners stop at the same time, each within the grace.
@@ -95,7 +107,7 @@ async function startListeners(
     reception: receptionOf(options, opening),
     limits: config.limits,
     events: observed.listener,
-    receiving: new ReceivingBytes(config.limits.receivingBytesMax),
+    receiving: new ReceivingBytes(config.limits),
   };
   const addresses: { name: string; port: number }[] = [];
   for (const endpoint of endpointsOf(config.listeners)) {
@@ -136,7 +148,10 @@ async function listening(
   }
 }
 
-function receptionOf(options: FrontDoorOptions, opening: Opening): Reception {
+function receptionOf(
+  options: FrontDoorOptions,
+  opening: Omit<Opening & Prepared, "certificates">,
+): Reception {
   const { config, neverTrustedHere, closers, tables, spool, metrics, state, observed, now } =
     options;
   const endpoints = endpointsOf(config.listeners);
@@ -158,6 +173,7 @@ function receptionOf(options: FrontDoorOptions, opening: Opening): Reception {
       trustedListeners,
     },
     deniedNetworks: networkSet(config.denyNetworks),
+    hideAuthenticated: config.authentication.hideInReceived,
     outboundRetry: config.retry,
     limits: config.limits,
     tables,

@@ -13,12 +13,13 @@ import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
 import { createResolver } from "./delivery/resolver.ts";
-import { gaugesOf, type RelayState, readiness, revisionOf } from "./facts.ts";
+import { gaugesOf, generationIn, type RelayState, readiness, revisionOf } from "./facts.ts";
 import { postmasterOf, prepareFrontDoor } from "./front-door.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
 import { ProblemBoard } from "./observe/problem-board.ts";
+import { RouteHealth } from "./observe/route-health.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
 import { createIds } from "./reception/ids.ts";
@@ -112,22 +113,25 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   closers.defer(() => log.stopped({ queued: state.queue?.size ?? 0 }));
   const tables = new TableHolder();
   const metrics = createMetrics(gaugesOf({ state, spool, tables }));
-  const observed = observe(log, metrics);
+  const health = new RouteHealth((route) => generationIn(tables, route));
+  const observed = observe(log, metrics, health);
   const credentials = new CredentialStore();
   const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
+  const clusterApi = once(async () => await openCluster(site));
+  const common = { ...site, clusterApi };
   const frontDoor = await prepareFrontDoor({
-    ...site,
+    ...common,
     config,
     neverTrustedHere: options.neverTrusted ?? [],
     metrics,
     now: clock.now,
   });
-  const source = await startSource(site);
+  const source = await startSource(common);
   const admin = await startProbes({
     ...config.admin,
     metrics: async () => await metrics.registry.metrics(),
     readiness: () => readiness(site),
-    revision: () => revisionOf(tables),
+    revision: () => revisionOf(tables, health),
   });
   closers.defer(() => admin.close());
   await firstTable(source.first, log);
@@ -151,7 +155,9 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   };
 }
 
-async function startSource(site: Site): Promise<TableSource> {
+async function startSource(
+  site: Site & { readonly clusterApi: () => Promise<Api> },
+): Promise<TableSource> {
   const { tables, credentials, log, state } = site;
   const common = {
     tables,
@@ -188,18 +194,26 @@ async function startSource(site: Site): Promise<TableSource> {
           ...common,
           ...installation,
           copy: tableCopy(copyDirectory),
-          api: await clusterApi(site),
+          api: await site.clusterApi(),
         });
   site.closers.defer(() => source.stop());
   return source;
 }
 
 /** Loaded only where it is needed: a relay without a cluster does not carry a Kubernetes client. */
-async function clusterApi({ closers }: Site): Promise<Api> {
+async function openCluster({ closers }: Site): Promise<Api> {
   const { connectCluster } = await import("../kube/cluster.ts");
   const api = connectCluster({ requestMsMax: apiRequestMsMax });
   closers.defer(() => api.close());
   return api;
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 function startQueue(site: Site, nextId: () => string): Queue {

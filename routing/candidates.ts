@@ -3,7 +3,7 @@
  * the same. Bad resources become candidates too: with their last good state where the table before has
  * one, else with the keys that can still be read, unavailable. A granted key never falls through.
  */
-import type { Installation } from "./delegation.ts";
+import type { Delegation, Installation } from "./delegation.ts";
 import { type Issue, salvageKeys } from "./field-reader.ts";
 import { property } from "./grants.ts";
 import { limits } from "./limits.ts";
@@ -32,6 +32,8 @@ export type Candidate = {
   readonly definition: Route;
   /** Permitted pairs only. */
   readonly pairs: readonly Pair[];
+  /** A grant's `limits` may take some of them away. */
+  readonly isLimited: boolean;
   readonly claimed: number;
   readonly issues: readonly Issue[];
   readonly refusedKeys: readonly RefusedKey[];
@@ -47,7 +49,7 @@ export type CandidateInput = PermitInput & {
   readonly routes: readonly RawRoute[];
   readonly secrets: Secrets;
   /** Entries of the table before by route; only bad resources need them. */
-  readonly previousPairs: ReadonlyMap<RouteId, readonly Pair[]>;
+  readonly previousPairs: () => ReadonlyMap<RouteId, readonly Pair[]>;
   readonly installation: Installation;
 };
 
@@ -151,10 +153,31 @@ export function byAge(
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }
 
+/** Of good routes without Secrets, under one delegation: nothing else decides about them. */
+const knownCandidates = new WeakMap<Delegation, WeakMap<ParsedRoute, Candidate>>();
+
 function candidate(claim: Claim, input: CandidateInput): Candidate {
   const { parsed } = claim;
   if (parsed === undefined) return badCandidate(claim, input);
+  let known = knownCandidates.get(input.delegation);
+  if (known === undefined) {
+    known = new WeakMap();
+    knownCandidates.set(input.delegation, known);
+  }
+  const before = known.get(parsed);
+  if (before !== undefined) return before;
   const permitted = permittedPairs(claim, pairsOf(parsed), input);
+  const fresh = goodCandidate({ ...claim, parsed }, permitted, input);
+  if (parsed.secrets.length === 0 && !permitted.isFrozen) known.set(parsed, fresh);
+  return fresh;
+}
+
+function goodCandidate(
+  claim: Claim & { readonly parsed: ParsedRoute },
+  permitted: Permitted,
+  input: CandidateInput,
+): Candidate {
+  const { parsed } = claim;
   const common = { ...identity(claim), ...countsOf(permitted), issues: [] };
   const before = routeOf(input.previous, claim.id);
   if (permitted.frozenBy !== undefined && before !== undefined) {
@@ -183,8 +206,8 @@ function identity({ id, namespace, createdAt }: Claim) {
   return { id, namespace, createdAt };
 }
 
-function countsOf({ pairs, claimed, refusedKeys }: Permitted) {
-  return { pairs, claimed, refusedKeys };
+function countsOf({ pairs, isLimited, claimed, refusedKeys }: Permitted) {
+  return { pairs, isLimited, claimed, refusedKeys };
 }
 
 /** What the tenant wrote is not permitted as a whole, so no part of it is done. */
@@ -195,7 +218,9 @@ function forbidden(definition: Route, unavailable: string): Route {
 function badCandidate(claim: Claim, input: CandidateInput): Candidate {
   const before = routeOf(input.previous, claim.id);
   const kept = before !== undefined && before.unavailable === undefined;
-  const wanted = kept ? (input.previousPairs.get(claim.id) ?? []) : salvagedPairs(claim.resources);
+  const wanted = kept
+    ? (input.previousPairs().get(claim.id) ?? [])
+    : salvagedPairs(claim.resources);
   const permitted = permittedPairs(claim, wanted, input);
   const [issue] = claim.issues;
   return {

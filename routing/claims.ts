@@ -6,9 +6,17 @@
 import { byAge, type Candidate } from "./candidates.ts";
 import type { Delegation, Installation } from "./delegation.ts";
 import { limits } from "./limits.ts";
+import { memoized } from "./memoized.ts";
 import type { Pair } from "./permits.ts";
 import type { Route, RouteId } from "./route.ts";
-import { holderOf, type RouteTable, routeOf, type TableEntry, tableEntries } from "./table.ts";
+import {
+  holderOf,
+  type RouteTable,
+  routeOf,
+  routesOf,
+  type TableEntry,
+  tableEntries,
+} from "./table.ts";
 
 export type ClaimsInput = {
   readonly candidates: readonly Candidate[];
@@ -36,25 +44,30 @@ export type Decided = {
   readonly passed: readonly Passed[];
 };
 
-type Contest = { readonly pair: Pair; readonly claimants: Candidate[] };
-
 export function decideClaims(input: ClaimsInput): Decided {
-  const contests = contestsOf(input.candidates);
-  const vanished = vanishedHolders(input, contests);
+  const { first, contested } = claimsOf(input.candidates);
+  const vanished = vanishedHolders(input, first);
   const entries: TableEntry[] = [];
   const losses: Loss[] = [];
   const passed: Passed[] = [];
   const heldRoutes = new Map<RouteId, Route>();
-  for (const [text, { pair, claimants }] of contests) {
-    const best = winnerOf(pair, claimants, input);
+  for (const [text, entry] of first) {
+    const claimants = contested.get(text) ?? [];
     const gone = vanished.get(text);
-    const outranks = gone !== undefined && isOwn(best, input) && !isOwnId(gone.id, input);
+    if (claimants.length === 0 && gone === undefined) {
+      entries.push(entry);
+      continue;
+    }
+    const pair = { key: entry.key, senderKey: entry.senderKey };
+    const best = winnerOf(pair, claimants, input)?.id ?? entry.route;
+    const outranks = gone !== undefined && isOwnId(best, input) && !isOwnId(gone.id, input);
     const isHeld = gone !== undefined && !outranks && isHolding(gone, input.nowMs);
-    const winner = isHeld ? gone.id : best.id;
+    const winner = isHeld ? gone.id : best;
     if (isHeld) heldRoutes.set(gone.id, gone);
-    else if (gone !== undefined) passed.push({ pair, from: gone.id, to: best.id });
+    else if (gone !== undefined) passed.push({ pair, from: gone.id, to: best });
     entries.push({ ...pair, route: winner });
-    for (const { id } of claimants) if (id !== winner) losses.push({ loser: id, pair, winner });
+    const losers = claimants.length === 0 ? [entry.route] : claimants.map(({ id }) => id);
+    for (const id of losers) if (id !== winner) losses.push({ loser: id, pair, winner });
   }
   return { ...withRoom(entries, input), losses, heldRoutes, passed };
 }
@@ -63,32 +76,52 @@ export function pairText({ key, senderKey }: Pair): string {
   return senderKey === undefined ? key : `${key}\n${senderKey}`;
 }
 
-function contestsOf(candidates: readonly Candidate[]): ReadonlyMap<string, Contest> {
-  const contests = new Map<string, Contest>();
+/** What each candidate asks for: the same objects as long as it is the same candidate. */
+const wishesOf = memoized((candidate: Candidate): { readonly entries: readonly TableEntry[] } => ({
+  entries: candidate.pairs.map(({ key, senderKey }) => ({ key, senderKey, route: candidate.id })),
+}));
+
+type Claims = {
+  /** By pair, in order of the candidates. */
+  readonly first: ReadonlyMap<string, TableEntry>;
+  /** All claimants of those pairs that have several. */
+  readonly contested: ReadonlyMap<string, readonly Candidate[]>;
+};
+
+function claimsOf(candidates: readonly Candidate[]): Claims {
+  const first = new Map<string, TableEntry>();
+  const contested = new Map<string, Candidate[]>();
+  const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]));
   for (const candidate of candidates) {
-    for (const pair of candidate.pairs) {
-      const text = pairText(pair);
-      const contest = contests.get(text);
-      if (contest === undefined) contests.set(text, { pair, claimants: [candidate] });
-      else contest.claimants.push(candidate);
+    for (const entry of wishesOf(candidate).entries) {
+      const text = pairText(entry);
+      const other = first.get(text);
+      if (other === undefined) {
+        first.set(text, entry);
+        continue;
+      }
+      const claimants = contested.get(text) ?? [byId.get(other.route) ?? candidate];
+      claimants.push(candidate);
+      contested.set(text, claimants);
     }
   }
-  return contests;
+  return { first, contested };
 }
 
 /** Contested pairs of the table before whose resource is gone, with the route as it would be held. */
 function vanishedHolders(
   input: ClaimsInput,
-  contests: ReadonlyMap<string, Contest>,
+  claimed: ReadonlyMap<string, unknown>,
 ): ReadonlyMap<string, Route & { readonly heldUntilMs: number }> {
   const { present, previous, delegation, nowMs, conflictHoldMs } = input;
   const vanished = new Map<string, Route & { readonly heldUntilMs: number }>();
+  if (isEachPresent(previous, present)) return vanished;
   const held = new Map<RouteId, Route & { readonly heldUntilMs: number }>();
   for (const { route: id, ...pair } of tableEntries(previous)) {
     if (present.has(id)) continue;
     const text = pairText(pair);
     const route = routeOf(previous, id);
-    if (!contests.has(text) || route === undefined) continue;
+    if (!claimed.has(text) || route === undefined) continue;
     if (delegation.permission(namespaceOf(id), pair.key).kind === "refused") continue;
     const known = held.get(id) ?? {
       ...route,
@@ -98,6 +131,11 @@ function vanishedHolders(
     vanished.set(text, known);
   }
   return vanished;
+}
+
+function isEachPresent(table: RouteTable, present: ReadonlySet<RouteId>): boolean {
+  for (const { id } of routesOf(table)) if (!present.has(id)) return false;
+  return true;
 }
 
 function isHolding(gone: { readonly heldUntilMs: number }, nowMs: number): boolean {
@@ -116,12 +154,18 @@ function isOwn(candidate: Candidate, { installation }: ClaimsInput): boolean {
   return candidate.namespace === installation.namespace;
 }
 
-/** There is always at least one claimant. */
-function winnerOf(pair: Pair, claimants: readonly Candidate[], input: ClaimsInput): Candidate {
-  if (claimants.length === 1) return claimants[0] as Candidate;
+/** Undefined where nobody else claims it. */
+function winnerOf(
+  pair: Pair,
+  claimants: readonly Candidate[],
+  input: ClaimsInput,
+): Candidate | undefined {
+  const [first, ...others] = claimants;
+  if (first === undefined) return undefined;
   const incumbent = holderOf(input.previous, pair.key, pair.senderKey);
-  return claimants.reduce((best, other) =>
-    precedence(other, best, incumbent, input) < 0 ? other : best,
+  return others.reduce(
+    (best, other) => (precedence(other, best, incumbent, input) < 0 ? other : best),
+    first,
   );
 }
 

@@ -9,9 +9,16 @@ import { delegationOf, type GrantVerdict, type Installation } from "./delegation
 import type { NamespaceLabels, RawGrant } from "./grants.ts";
 import type { RecipientKey, SenderKey } from "./key.ts";
 import { conflictHoldMsDefault, limits } from "./limits.ts";
+import { memoized } from "./memoized.ts";
 import type { Secrets } from "./references.ts";
 import type { Route, RouteId } from "./route.ts";
-import { emptyTable, type RouteTable, tableEntries } from "./table.ts";
+import {
+  emptyTable,
+  type Rights,
+  type RouteTable,
+  type TableEntry,
+  tableEntries,
+} from "./table.ts";
 import { buildTable } from "./table-builder.ts";
 import { type Conflict, type RefusedKey, type Verdict, verdictOf } from "./verdict.ts";
 import { digestOf, type Sha256, shardCountFor, tableBytesEstimate } from "./wire.ts";
@@ -48,8 +55,6 @@ export type Compiled = {
   readonly table: RouteTable;
   readonly verdicts: ReadonlyMap<RouteId, Verdict>;
   readonly grantVerdicts: ReadonlyMap<string, GrantVerdict>;
-  /** Whom each namespace's workloads may send as. */
-  readonly sendersOf: (namespace: string) => readonly SenderKey[];
   readonly events: readonly CompileEvent[];
   /** When a hold runs out: compile again then, even if nothing has changed. */
   readonly recheckAtMs?: number;
@@ -68,7 +73,7 @@ export function compile(input: CompileInput): Compiled {
     delegation,
     secrets: references.secrets,
     previous,
-    previousPairs: pairsByRoute(tableEntries(previous)),
+    previousPairs: once(() => pairsByRoute(tableEntries(previous))),
     installation,
   });
   const decided = decideClaims({
@@ -80,13 +85,13 @@ export function compile(input: CompileInput): Compiled {
     nowMs: now,
     conflictHoldMs: input.conflictHoldMs ?? conflictHoldMsDefault,
   });
-  const table = tableOf(decided, list, previous);
+  const { submitters } = delegation;
+  const table = tableOf({ decided, candidates: list, submitters, previous });
   const recheckAtMs = earliestHold(decided);
   return {
     table: input.sha256 ? { ...table, digest: digestOf(table, input.sha256) } : table,
     verdicts: verdictsOf(list, otherClass, decided),
     grantVerdicts: delegation.verdicts,
-    sendersOf: delegation.sendersOf,
     events: decided.passed.map(({ pair, from, to }) => ({
       type: "Warning",
       reason: "KeyPassed",
@@ -97,18 +102,44 @@ export function compile(input: CompileInput): Compiled {
   };
 }
 
-function tableOf(
-  decided: Decided,
-  candidates: readonly Candidate[],
-  previous: RouteTable,
-): RouteTable {
-  const holders = new Set(decided.entries.map(({ route }) => route));
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+function tableOf({
+  decided,
+  candidates,
+  submitters,
+  previous,
+}: {
+  readonly decided: Decided;
+  readonly candidates: readonly Candidate[];
+  readonly submitters: ReadonlyMap<string, Rights>;
+  readonly previous: RouteTable;
+}): RouteTable {
+  const holders = holdersOf(decided.entries);
   const routes: Route[] = [...decided.heldRoutes.values()];
   for (const { id, definition } of candidates)
     if (holders.has(id)) routes.push(bounded(definition));
   const bytes = tableBytesEstimate(decided.entries, routes);
   const shardCount = shardCountFor(bytes, previous.shards.length);
-  return buildTable({ entries: decided.entries, routes }, { shardCount, previous });
+  return buildTable({ entries: decided.entries, routes, submitters }, { shardCount, previous });
+}
+
+/** Entries of one route mostly follow each other. */
+function holdersOf(entries: readonly TableEntry[]): ReadonlySet<RouteId> {
+  const holders = new Set<RouteId>();
+  let last: RouteId | undefined;
+  for (const { route } of entries) {
+    if (route === last) continue;
+    last = route;
+    holders.add(route);
+  }
+  return holders;
 }
 
 /** The whole text is in the verdict. */
@@ -136,20 +167,31 @@ function verdictsOf(
   const verdicts = new Map<RouteId, Verdict>();
   for (const id of otherClass) verdicts.set(id, { kind: "other-class" });
   for (const one of candidates) {
-    const { held, conflicts, crowdedOut } = tallies.get(one.id) ?? newTally();
-    const verdict = verdictOf({
-      claimed: one.claimed,
-      held,
-      issues: one.issues,
-      conflicts: conflicts.sort(byKey),
-      refusedKeys: [...one.refusedKeys, ...crowdedOut].sort(byKey),
-      resolved: one.resolved,
-      unavailable: one.definition.unavailable,
-    });
-    verdicts.set(one.id, verdict);
+    const tally = tallies.get(one.id) ?? newTally();
+    const isWhole =
+      tally.held === one.claimed && tally.conflicts.length === 0 && tally.crowdedOut.length === 0;
+    verdicts.set(one.id, isWhole ? wholeVerdict(one) : verdictFor(one, tally));
   }
   return verdicts;
 }
+
+function verdictFor(one: Candidate, { held, conflicts, crowdedOut }: Tally): Verdict {
+  return verdictOf({
+    claimed: one.claimed,
+    held,
+    issues: one.issues,
+    conflicts: conflicts.sort(byKey),
+    refusedKeys: [...one.refusedKeys, ...crowdedOut].sort(byKey),
+    resolved: one.resolved,
+    unavailable: one.definition.unavailable,
+  });
+}
+
+/** Of a candidate that holds all it claims: the same verdict as long as it is the same candidate. */
+const wholeVerdict = memoized(
+  (one: Candidate): Verdict =>
+    verdictFor(one, { held: one.claimed, conflicts: [], crowdedOut: [] }),
+);
 
 function newTally(): Tally {
   return { held: 0, conflicts: [], crowdedOut: [] };
@@ -158,9 +200,11 @@ function newTally(): Tally {
 function talliesOf(decided: Decided): ReadonlyMap<RouteId, Tally> {
   const tallies = new Map<RouteId, Tally>();
   const tally = (id: RouteId): Tally => {
-    const known = tallies.get(id) ?? newTally();
-    tallies.set(id, known);
-    return known;
+    const known = tallies.get(id);
+    if (known !== undefined) return known;
+    const fresh = newTally();
+    tallies.set(id, fresh);
+    return fresh;
   };
   for (const { route } of decided.entries) tally(route).held += 1;
   for (const { loser, pair, winner } of decided.losses) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compiled, hosts, mailGrant, mailRoute, way } from "./compile.testkit.ts";
-import { keyCount, routeOf } from "./table.ts";
+import { keyCount, rightsOf, routeOf } from "./table.ts";
 
 const corp = mailGrant("corp", { namespaces: { names: ["corp"] }, suffixes: ["corp.example"] });
 const hr = mailGrant("hr", { namespaces: { names: ["hr"] }, suffixes: ["hr.corp.example"] });
@@ -271,8 +271,21 @@ test("delegation: senders come from the grants that name the namespace", () => {
     namespaces: { names: ["app"] },
     suffixes: ["app.example"],
     senders: { domains: ["app.example"], addresses: ["Noreply@corp.example"] },
+    limits: { messagesPerHour: 100 },
   });
-  const { sendersOf } = compiled([], { grants: [grant] });
-  assert.deepEqual(sendersOf("app"), ["domain:app.example", "address:noreply@corp.example"]);
-  assert.deepEqual(sendersOf("other"), []);
+  const namespaces = new Map([
+    ["app", new Map()],
+    ["other", new Map()],
+  ]);
+  const references = { secrets: new Map(), namespaces };
+  const { table } = compiled([], { grants: [grant], references });
+  const rights = (namespace: string) => rightsOf(table, namespace);
+  assert.deepEqual(rights("app"), {
+    senders: ["address:noreply@corp.example", "domain:app.example"],
+    messagesPerHour: 100,
+  });
+  assert.deepEqual(rights("other"), { senders: [] });
+  assert.deepEqual(rights("nowhere"), { senders: [] });
+  // Who may claim anything may send as anybody: our own namespace.
+  assert.deepEqual(rights("mail"), { senders: ["suffix:."] });
 });

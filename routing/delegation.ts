@@ -13,7 +13,7 @@ import {
   parseMailGrant,
   type RawGrant,
 } from "./grants.ts";
-import { keyDomain, type RecipientKey, type SenderKey } from "./key.ts";
+import { everyDomain, keyDomain, type RecipientKey, suffixKey } from "./key.ts";
 import { suffixesOf } from "./match.ts";
 import { memoized } from "./memoized.ts";
 import {
@@ -24,6 +24,7 @@ import {
   networkSet,
   parseBlock,
 } from "./network.ts";
+import type { Rights } from "./table.ts";
 
 export type Installation = {
   readonly namespace: string;
@@ -53,19 +54,59 @@ export type Delegation = {
   readonly permission: (namespace: string, key: RecipientKey) => Permission;
   readonly verdicts: ReadonlyMap<string, GrantVerdict>;
   readonly denied: NetworkSet;
-  /** Whom each namespace's workloads may send as, of those that a grant gives anything. */
-  readonly sendersOf: (namespace: string) => readonly SenderKey[];
+  /** What each namespace's workloads may when they authenticate, of those that a grant gives anything. */
+  readonly submitters: ReadonlyMap<string, Rights>;
 };
 
 const parseGrantOnce = memoized(parseMailGrant);
 
 type Cover = { readonly grants: Grant[]; frozen: string | undefined };
 
-export function delegationOf(input: {
+type DelegationInput = {
   readonly grants: readonly RawGrant[];
   readonly namespaces: NamespaceLabels;
   readonly installation: Installation;
-}): Delegation {
+};
+
+type KnownDelegation = { readonly input: DelegationInput; readonly delegation: Delegation };
+const knownDelegations = new WeakMap<Installation, KnownDelegation>();
+
+/** The same as the last time for the installation while grants and namespaces are: much hangs on it. */
+export function delegationOf(input: DelegationInput): Delegation {
+  const known = knownDelegations.get(input.installation);
+  if (known !== undefined && isSameInput(known.input, input)) return known.delegation;
+  const delegation = newDelegation(input);
+  knownDelegations.set(input.installation, { input, delegation });
+  return delegation;
+}
+
+function isSameInput(a: DelegationInput, b: DelegationInput): boolean {
+  return (
+    a.grants.length === b.grants.length &&
+    a.grants.every(({ name, resource }, at) => {
+      const other = b.grants[at];
+      return other?.name === name && other.resource === resource;
+    }) &&
+    isSameMap(a.namespaces, b.namespaces, (left, right) =>
+      isSameMap(left, right, (x, y) => x === y),
+    )
+  );
+}
+
+function isSameMap<T>(
+  a: ReadonlyMap<string, T>,
+  b: ReadonlyMap<string, T>,
+  isSame: (a: T, b: T) => boolean,
+): boolean {
+  if (a.size !== b.size) return false;
+  for (const [name, value] of a) {
+    const other = b.get(name);
+    if (other === undefined || !isSame(value, other)) return false;
+  }
+  return true;
+}
+
+function newDelegation(input: DelegationInput): Delegation {
   const { installation, namespaces } = input;
   const covers = new Map<string, Cover>();
   const verdicts = new Map<string, GrantVerdict>();
@@ -100,14 +141,40 @@ export function delegationOf(input: {
       isUnlimited(namespace)
         ? { kind: "unlimited" }
         : permissionUnder(longestCover(covers, key), (grant) => isAllowed(grant, namespace)),
-    sendersOf: (namespace) => [
-      ...new Set(
-        accepted
-          .filter((grant) => isAllowed(grant, namespace))
-          .flatMap((grant) => grant.senderKeys),
-      ),
-    ],
+    submitters: rightsByNamespace({
+      grants: accepted,
+      namespaces: new Set([installation.namespace, ...namespaces.keys()]),
+      isAllowed,
+      isUnlimited,
+    }),
   };
+}
+
+/** Under the suffix "." is everybody: whoever may claim anything may send as anybody. */
+const everySender = suffixKey(everyDomain);
+
+function rightsByNamespace(input: {
+  readonly grants: readonly Grant[];
+  readonly namespaces: Iterable<string>;
+  readonly isAllowed: (grant: Grant, namespace: string) => boolean;
+  readonly isUnlimited: (namespace: string) => boolean;
+}): ReadonlyMap<string, Rights> {
+  const giving = input.grants.filter(({ senderKeys }) => senderKeys.length > 0);
+  const rights = new Map<string, Rights>();
+  for (const namespace of input.namespaces) {
+    if (input.isUnlimited(namespace)) {
+      rights.set(namespace, { senders: [everySender] });
+      continue;
+    }
+    const allowed = giving.filter((grant) => input.isAllowed(grant, namespace));
+    const keys = new Set(allowed.flatMap(({ senderKeys }) => senderKeys));
+    if (keys.size === 0) continue;
+    // Of several limits the largest: a grant that sets none takes none away.
+    const limits = allowed.flatMap(({ spec }) => spec.limits.messagesPerHour ?? []);
+    const messagesPerHour = limits.length === 0 ? {} : { messagesPerHour: Math.max(...limits) };
+    rights.set(namespace, { senders: [...keys].sort(), ...messagesPerHour });
+  }
+  return rights;
 }
 
 function namedOnce(labels: NamespaceLabels): (grant: Grant, namespace: string) => boolean {

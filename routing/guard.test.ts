@@ -41,3 +41,13 @@ for (const { before, after, publish } of cases) {
     );
   });
 }
+
+test("guard: counts what goes, however many shards there were and are", () => {
+  const large = tableOfSize(3000);
+  assert.ok(large.shards.length > 1);
+  assert.deepEqual(judge({ previous: large, next: tableOfSize(100) }), {
+    publish: false,
+    why: "2900 of 3000 keys would go",
+  });
+  assert.deepEqual(judge({ previous: tableOfSize(100), next: large }), { publish: true });
+});

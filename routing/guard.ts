@@ -2,7 +2,7 @@
  * Whether a new table may replace the one in force. A deleted CRD, an unmounted volume or a broken list
  * must never send internal mail to the Internet: a compile that loses too much waits for a person.
  */
-import { keyCount, type RouteTable, routeOf, tableEntries } from "./table.ts";
+import { holderOf, keyCount, type RouteTable, routeOf, shardEntries } from "./table.ts";
 
 export type Judgement =
   | { readonly publish: true }
@@ -27,14 +27,17 @@ export function judge(options: {
   return { publish: true };
 }
 
+/** Consecutive tables share the shards that are the same: nothing is lost in those. */
 function lostKeys(previous: RouteTable, next: RouteTable): number {
-  const kept = new Set<string>();
-  for (const { key, senderKey } of tableEntries(next)) kept.add(`${key} ${senderKey ?? ""}`);
+  const same = new Set(next.shards);
   let lost = 0;
-  for (const { key, senderKey, route } of tableEntries(previous)) {
-    // A key that was only held for a vanished route is not lost by this compile.
-    if (kept.has(`${key} ${senderKey ?? ""}`)) continue;
-    if (routeOf(previous, route)?.heldUntilMs === undefined) lost += 1;
+  for (const shard of previous.shards) {
+    if (same.has(shard)) continue;
+    for (const { key, senderKey, route } of shardEntries(shard)) {
+      if (holderOf(next, key, senderKey) !== undefined) continue;
+      // A key that was only held for a vanished route is not lost by this compile.
+      if (routeOf(previous, route)?.heldUntilMs === undefined) lost += 1;
+    }
   }
   return lost;
 }

@@ -39,6 +39,7 @@ export const limits = {
   grantSelectorTermsMax: 32,
   grantRoutesMax: 100_000,
   grantKeysMax: 1_000_000,
+  grantMessagesPerHourMax: 1_000_000_000,
 
   /** Wire format. */
   shardBytesTarget: 64 * 1024,

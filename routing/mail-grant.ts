@@ -93,6 +93,12 @@ const plainSpec = z.strictObject({
     .strictObject({
       routes: z.int().min(0).max(limits.grantRoutesMax).optional(),
       keys: z.int().min(0).max(limits.grantKeysMax).optional(),
+      messagesPerHour: z
+        .int()
+        .min(1)
+        .max(limits.grantMessagesPerHourMax)
+        .optional()
+        .describe("What their authenticated workloads may send together, over all relays."),
     })
     .default({})
     .describe("Of each namespace under this grant."),

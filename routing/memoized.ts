@@ -2,7 +2,7 @@
  * Remembers a pure function's answer for an object as long as the object lives: watchers hand over the
  * same object until the resource changes, so a compile parses only what is new.
  */
-export function memoized<T extends object>(parse: (raw: unknown) => T): (raw: unknown) => T {
+export function memoized<A, T extends object>(parse: (raw: A) => T): (raw: A) => T {
   const known = new WeakMap<object, T>();
   return (raw) => {
     if (typeof raw !== "object" || raw === null) return parse(raw);

@@ -114,22 +114,6 @@ export class Names {
   }
 }
 
-/** Equal names with equal entries, `isSame` telling about those. */
-export function isSameNames(
-  a: Names,
-  b: Names,
-  isSame: (a: Entries | undefined, b: Entries | undefined) => boolean,
-): boolean {
-  if (a.size !== b.size || a.words.length !== b.words.length) return false;
-  const others = b.rows();
-  for (const { name, domain, suffix } of a.rows()) {
-    const { value } = others.next();
-    if (value === undefined || value.name !== name) return false;
-    if (!isSame(domain, value.domain) || !isSame(suffix, value.suffix)) return false;
-  }
-  return true;
-}
-
 function recordWords(length: number): number {
   return headWords + ((length + 3) >> 2);
 }

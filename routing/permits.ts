@@ -18,6 +18,7 @@ type Claimant = { readonly id: RouteId; readonly namespace: string };
 
 type Claims = Claimant & {
   readonly pairs: readonly Pair[];
+  readonly isLimited: boolean;
   readonly refusedKeys: readonly RefusedKey[];
 };
 
@@ -27,6 +28,10 @@ export type Permitted = {
   readonly grants: readonly (readonly Grant[])[];
   readonly refusedKeys: readonly RefusedKey[];
   readonly claimed: number;
+  /** One of the grants has limits. */
+  readonly isLimited: boolean;
+  /** A grant that does not parse covers one of the keys wanted: the table before decides about it. */
+  readonly isFrozen: boolean;
   /** A grant that does not parse covers one of the keys: the route must not change meanwhile. */
   readonly frozenBy: string | undefined;
 };
@@ -40,6 +45,7 @@ export function permittedPairs(
   const answers = new Map<RecipientKey, Permission>();
   const grants = new Map<string, readonly Grant[]>();
   const refused = new Map<RecipientKey, RefusedKey>();
+  let isFrozen = false;
   let frozenBy: string | undefined;
   const pairs = wanted.filter(({ key, senderKey }) => {
     const answer = answers.get(key) ?? delegation.permission(claim.namespace, key);
@@ -47,6 +53,7 @@ export function permittedPairs(
     if (answer.kind === "granted") {
       grants.set(answer.grants.map(({ name }) => name).join(" "), answer.grants);
     }
+    if (answer.kind === "frozen") isFrozen = true;
     const isKept = answer.kind === "frozen" && holderOf(previous, key, senderKey) === claim.id;
     if (isKept) frozenBy = answer.grant;
     if (answer.kind === "unlimited" || answer.kind === "granted" || isKept) return true;
@@ -64,6 +71,8 @@ export function permittedPairs(
     grants: [...grants.values()],
     refusedKeys,
     claimed: wanted.length,
+    isLimited: [...grants.values()].some(([grant]) => hasLimits(grant)),
+    isFrozen,
     frozenBy,
   };
 }
@@ -104,16 +113,29 @@ export function withReach(
   return common.length === 0 ? rest : { ...rest, reach: common.sort() };
 }
 
-/** `limits` of the grants, per namespace: what is beyond them is refused, the youngest routes first. */
+function byText(a: Pair, b: Pair): number {
+  if (a.key !== b.key) return a.key < b.key ? -1 : 1;
+  return (a.senderKey ?? "") < (b.senderKey ?? "") ? -1 : 1;
+}
+
+function hasLimits(grant: Grant | undefined): boolean {
+  return grant?.spec.limits.routes !== undefined || grant?.spec.limits.keys !== undefined;
+}
+
+/**
+ * `limits` of the grants, per namespace: what is beyond them is refused, the youngest routes first, and of one
+ * route the keys that come last in order of text.
+ */
 export function withinLimits<T extends Claims>(
   list: readonly T[],
   delegation: Delegation,
 ): readonly T[] {
   const used = new Map<string, { routes: number; keys: number }>();
   return list.map((one) => {
+    if (!one.isLimited) return one;
     const overdrawn = new Map<RecipientKey, RefusedKey>();
     const seen = new Set<string>();
-    const pairs = one.pairs.filter(({ key }) => {
+    const pairs = one.pairs.toSorted(byText).filter(({ key }) => {
       const answer = delegation.permission(one.namespace, key);
       if (answer.kind !== "granted") return true;
       const [grant] = answer.grants;

@@ -5,66 +5,15 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import type { Address } from "./address.ts";
 import type { RawRoute } from "./candidates.ts";
-import { address, mailGrant, mailRoute } from "./compile.testkit.ts";
+import { address, mailRoute } from "./compile.testkit.ts";
 import { type CompileInput, compile } from "./compile.ts";
 import type { RecipientKey, SenderKey } from "./key.ts";
 import { explain, match } from "./match.ts";
 import { type RouteTable, type TableEntry, tableEntries } from "./table.ts";
 import { assembleTable, decodeManifest, decodeShard, encode } from "./wire.ts";
+import { mailbox, routes, world } from "./worlds.testkit.ts";
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-
-/** Few names, so that keys collide, nest and shadow each other. */
-const domain = fc
-  .array(fc.constantFrom("a", "b", "c", "constructor"), { minLength: 1, maxLength: 4 })
-  .map((labels) => labels.join("."));
-const name = fc.oneof(
-  { arbitrary: domain, weight: 9 },
-  fc.constantFrom("[192.0.2.1]", "[IPv6:::2]"),
-);
-const local = fc.constantFrom("u", "U", "u+t", "u+t+v", "+u", "v", "ä");
-const mailbox = fc.tuple(local, name).map(([part, at]) => address(`${part}@${at}`));
-const suffix = fc.oneof({ arbitrary: domain, weight: 9 }, fc.constant("."));
-const some = <T>(item: fc.Arbitrary<T>) => fc.array(item, { maxLength: 3 });
-const lists = fc
-  .record({
-    suffixes: some(suffix),
-    domains: some(name),
-    addresses: some(fc.tuple(local, domain).map((parts) => parts.join("@"))),
-  })
-  .filter((spec) => Object.values(spec).some((list) => list.length > 0));
-const spec = fc.record(
-  {
-    suffixes: some(suffix),
-    domains: some(name),
-    addresses: some(fc.tuple(local, domain).map((parts) => parts.join("@"))),
-    senders: lists,
-    target: fc.constantFrom<unknown>(
-      { inbound: {} },
-      { discard: {} },
-      { hosts: [{ host: "0x7f.1" }] },
-    ),
-    className: fc.constantFrom("default", "other"),
-  },
-  { requiredKeys: ["suffixes", "domains", "addresses"] },
-);
-const route = fc
-  .tuple(
-    fc.constantFrom("mail", "x", "y"),
-    fc.constantFrom("r1", "r2", "r3"),
-    spec,
-    fc.constantFrom(undefined, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
-  )
-  .map(([namespace, id, body, created]) => mailRoute(`${namespace}/${id}`, body, created));
-const routes = fc.array(route, { maxLength: 8 });
-const grant = fc
-  .tuple(fc.constantFrom("g1", "g2", "g3"), some(suffix), fc.constantFrom("x", "y", 7))
-  .map(([id, suffixes, namespace]) =>
-    mailGrant(id, { namespaces: { names: [namespace] }, suffixes }),
-  );
-const grants = fc.uniqueArray(grant, { maxLength: 3, selector: ({ name: id }) => id });
-const delegation = fc.constantFrom("required" as const, "off" as const);
-const world = fc.record({ routes, grants, delegation });
 
 function run(
   {

@@ -16,6 +16,8 @@ export type SecretFacts = {
   /** From the annotation mailroute.dev/hosts: "host:port", or "inbound" or "mx" for those targets. */
   readonly hosts: readonly string[];
   readonly keys: readonly string[];
+  /** Why it cannot be used although it is lent, as "holds more than 64 KiB: ...". */
+  readonly problem?: string;
 };
 
 /** What the annotation's text names, as written: parted by commas or spaces. */
@@ -69,6 +71,10 @@ function refusalOf(
     return { ok: false, reason: "SecretNotLent", issue: { path, message } };
   }
   // Second, because nobody looks into a Secret that is not lent.
+  if (facts.problem !== undefined) {
+    const message = `Secret ${namespace}/${need.name} ${facts.problem}`;
+    return { ok: false, reason: "SecretIncomplete", issue: { path, message } };
+  }
   const lacking = need.keys.filter((key) => !facts.keys.includes(key));
   if (lacking.length === 0) return undefined;
   const message = `Secret ${namespace}/${need.name} has no ${lacking.join(" and no ")}: add it`;

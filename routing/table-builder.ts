@@ -4,11 +4,13 @@
  */
 import { hashOf } from "./hash.ts";
 import { keyParts, type SenderKey } from "./key.ts";
-import { isSameNames, Names } from "./names.ts";
+import { Names } from "./names.ts";
 import type { Route, RouteId } from "./route.ts";
 import {
   type Entries,
   hasAddresses,
+  holderOf,
+  type Rights,
   type RouteTable,
   type Shard,
   type TableEntry,
@@ -18,12 +20,17 @@ type Draft = {
   readonly names: Map<string, { domain: Entries | undefined; suffix: Entries | undefined }>;
   readonly addresses: Map<string, Entries>;
   readonly routes: Map<RouteId, Route>;
+  readonly submitters: Map<string, Rights>;
   keys: number;
 };
+
+/** Whom a namespace's workloads may send as, keys in order. */
+type Submitter = readonly [namespace: string, rights: Rights];
 
 export type TableContent = {
   readonly entries: Iterable<TableEntry>;
   readonly routes: Iterable<Route>;
+  readonly submitters?: Iterable<Submitter>;
 };
 
 /** At most one entry per (key, sender key): the caller has decided. `shardCount` is a power of two. */
@@ -31,27 +38,172 @@ export function buildTable(
   content: TableContent,
   options: { readonly shardCount: number; readonly previous?: RouteTable | undefined },
 ): RouteTable {
-  const drafts = Array.from({ length: options.shardCount }, newDraft);
-  const at = (name: string) => drafts[hashOf(name) & (drafts.length - 1)] as Draft;
-  for (const route of content.routes) at(route.id).routes.set(route.id, route);
-  for (const entry of content.entries) {
-    const { kind, name } = keyParts(entry.key);
-    const draft = at(name);
-    draft.keys += 1;
-    if (kind === "address") {
-      draft.addresses.set(name, withEntry(draft.addresses.get(name), entry));
-    } else {
-      const node = draft.names.get(name) ?? { domain: undefined, suffix: undefined };
-      node[kind] = withEntry(node[kind], entry);
-      draft.names.set(name, node);
-    }
+  const { shardCount } = options;
+  const previous = options.previous?.shards.length === shardCount ? options.previous : undefined;
+  const before = previous && knownContents.get(previous.shards);
+  const placed: Placed = {
+    entries: placedItems([...content.entries], before?.entries, placeOfEntry(shardCount)),
+    routes: placedItems([...content.routes], before?.routes, placeOfRoute(shardCount)),
+    submitters: placedItems(
+      [...(content.submitters ?? [])],
+      undefined,
+      placeOfSubmitter(shardCount),
+    ),
+  };
+  const kept = previous === undefined ? [] : keptShards(placed, previous, before);
+  const drafts = Array.from({ length: shardCount }, (_, index) =>
+    kept[index] === undefined ? newDraft() : undefined,
+  );
+  each(placed.routes, (route, place) => drafts[place]?.routes.set(route.id, route));
+  each(placed.submitters, ([namespace, rights], place) =>
+    drafts[place]?.submitters.set(namespace, rights),
+  );
+  each(placed.entries, (entry, place) => {
+    const draft = drafts[place];
+    if (draft !== undefined) addEntry(draft, entry);
+  });
+  const shards = drafts.map((draft, index) =>
+    draft === undefined ? (kept[index] as Shard) : packed(draft),
+  );
+  const isSame = previous?.shards.every((shard, index) => shard === shards[index]) === true;
+  const list = isSame ? previous.shards : shards;
+  knownContents.set(list, placed);
+  return { shards: list, hasAddresses: hasAddresses(list), digest: "" };
+}
+
+/** Items, and for each the number of the shard in which it belongs. */
+type PlacedItems<T> = { readonly items: readonly T[]; readonly places: Uint16Array };
+type Placed = {
+  readonly entries: PlacedItems<TableEntry>;
+  readonly routes: PlacedItems<Route>;
+  readonly submitters: PlacedItems<Submitter>;
+};
+
+/** What a table was made from: the next one is mostly made from the same objects. */
+const knownContents = new WeakMap<readonly Shard[], Placed>();
+
+function placeOfEntry(shardCount: number): (entry: TableEntry) => number {
+  return ({ key }) => hashOf(keyParts(key).name) & (shardCount - 1);
+}
+
+function placeOfRoute(shardCount: number): (route: Route) => number {
+  return ({ id }) => hashOf(id) & (shardCount - 1);
+}
+
+function placeOfSubmitter(shardCount: number): (submitter: Submitter) => number {
+  return ([namespace]) => hashOf(namespace) & (shardCount - 1);
+}
+
+function each<T>({ items, places }: PlacedItems<T>, visit: (item: T, place: number) => void): void {
+  for (let at = 0; at < items.length; at += 1) visit(items[at] as T, places[at] as number);
+}
+
+/** How many items at the head, and how many at the tail, are the same objects. */
+function sameEnds<T>(a: readonly T[], b: readonly T[]): { head: number; tail: number } {
+  const most = Math.min(a.length, b.length);
+  let head = 0;
+  while (head < most && a[head] === b[head]) head += 1;
+  let tail = 0;
+  while (tail < most - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail += 1;
+  return { head, tail };
+}
+
+function placedItems<T>(
+  items: readonly T[],
+  before: PlacedItems<T> | undefined,
+  placeOf: (item: T) => number,
+): PlacedItems<T> {
+  if (before === undefined) return { items, places: Uint16Array.from(items, placeOf) };
+  const { head, tail } = sameEnds(items, before.items);
+  const places = new Uint16Array(items.length);
+  places.set(before.places.subarray(0, head));
+  for (let at = head; at < items.length - tail; at += 1) places[at] = placeOf(items[at] as T);
+  places.set(before.places.subarray(before.items.length - tail), items.length - tail);
+  return { items, places };
+}
+
+/** By index those shards of the table before whose content is the same, found without making them again. */
+function keptShards(
+  placed: Placed,
+  previous: RouteTable,
+  before: Placed | undefined,
+): readonly (Shard | undefined)[] {
+  const { shards } = previous;
+  const mayDiffer = new Uint8Array(shards.length).fill(before === undefined ? 1 : 0);
+  if (before !== undefined) {
+    markChanges(placed.entries, before.entries, mayDiffer);
+    markChanges(placed.routes, before.routes, mayDiffer);
   }
-  const shards = shared(drafts.map(packed), options.previous);
-  return { shards, hasAddresses: hasAddresses(shards), digest: "" };
+  const keys = new Same(shards.length);
+  const routes = new Same(shards.length);
+  const submitters = new Same(shards.length);
+  each(placed.entries, ({ key, senderKey, route }, place) => {
+    if (mayDiffer[place] === 1) keys.add(place, () => holderOf(previous, key, senderKey) === route);
+  });
+  each(placed.routes, (route, place) => {
+    if (mayDiffer[place] === 1)
+      routes.add(place, () => isSameValue(route, shards[place]?.routes.get(route.id)));
+  });
+  each(placed.submitters, ([namespace, rights], place) => {
+    submitters.add(place, () => isSameValue(rights, shards[place]?.submitters.get(namespace)));
+  });
+  return shards.map((shard, index) => {
+    const isSame =
+      submitters.isSame(index, shard.submitters.size) &&
+      (mayDiffer[index] === 0 ||
+        (keys.isSame(index, shard.keys) && routes.isSame(index, shard.routes.size)));
+    return isSame ? shard : undefined;
+  });
+}
+
+/** Whether shards hold the same items: as many as before, each of them as before, so none is gone either. */
+class Same {
+  readonly #counts: Uint32Array;
+  readonly #differs: Uint8Array;
+
+  constructor(shardCount: number) {
+    this.#counts = new Uint32Array(shardCount);
+    this.#differs = new Uint8Array(shardCount);
+  }
+
+  add(index: number, isAsBefore: () => boolean): void {
+    this.#counts[index] = (this.#counts[index] as number) + 1;
+    if (this.#differs[index] === 0 && !isAsBefore()) this.#differs[index] = 1;
+  }
+
+  isSame(index: number, countBefore: number): boolean {
+    return this.#differs[index] === 0 && this.#counts[index] === countBefore;
+  }
+}
+
+/** Marks the shards of all items between the ends that are the same. */
+function markChanges<T>(a: PlacedItems<T>, b: PlacedItems<T>, marks: Uint8Array): void {
+  const { head, tail } = sameEnds(a.items, b.items);
+  for (const { items, places } of [a, b]) {
+    for (let at = head; at < items.length - tail; at += 1) marks[places[at] as number] = 1;
+  }
+}
+
+function addEntry(draft: Draft, entry: TableEntry): void {
+  const { kind, name } = keyParts(entry.key);
+  draft.keys += 1;
+  if (kind === "address") {
+    draft.addresses.set(name, withEntry(draft.addresses.get(name), entry));
+    return;
+  }
+  const node = draft.names.get(name) ?? { domain: undefined, suffix: undefined };
+  node[kind] = withEntry(node[kind], entry);
+  draft.names.set(name, node);
 }
 
 function newDraft(): Draft {
-  return { names: new Map(), addresses: new Map(), routes: new Map(), keys: 0 };
+  return {
+    names: new Map(),
+    addresses: new Map(),
+    routes: new Map(),
+    submitters: new Map(),
+    keys: 0,
+  };
 }
 
 function withEntry(entries: Entries | undefined, { senderKey, route }: TableEntry): Entries {
@@ -65,48 +217,10 @@ function withEntry(entries: Entries | undefined, { senderKey, route }: TableEntr
   return known ?? { any, bySender };
 }
 
-function packed({ names, addresses, routes, keys }: Draft): Shard {
+function packed({ names, ...rest }: Draft): Shard {
   const rows = [...names].map(([name, node]) => ({ name, ...node }));
   rows.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { names: new Names(rows), addresses, routes, keys };
-}
-
-function shared(fresh: readonly Shard[], previous: RouteTable | undefined): readonly Shard[] {
-  if (previous?.shards.length !== fresh.length) return fresh;
-  const shards = fresh.map((shard, index): Shard => {
-    const before = previous.shards[index];
-    return before !== undefined && isSameShard(shard, before) ? before : shard;
-  });
-  return shards.every((shard, index) => shard === previous.shards[index])
-    ? previous.shards
-    : shards;
-}
-
-function isSameShard(a: Shard, b: Shard): boolean {
-  return (
-    a.keys === b.keys &&
-    isSameNames(a.names, b.names, isSameEntries) &&
-    isSameMap(a.addresses, b.addresses, isSameEntries) &&
-    isSameMap(a.routes, b.routes, isSameValue)
-  );
-}
-
-function isSameMap<K, V>(
-  a: ReadonlyMap<K, V>,
-  b: ReadonlyMap<K, V>,
-  isSame: (a: V, b: V) => boolean,
-): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, value] of a) {
-    const other = b.get(key);
-    if (other === undefined || !isSame(value, other)) return false;
-  }
-  return true;
-}
-
-function isSameEntries(a: Entries | undefined, b: Entries | undefined): boolean {
-  if (typeof a !== "object" || typeof b !== "object") return a === b;
-  return a.any === b.any && isSameMap(a.bySender, b.bySender, (x, y) => x === y);
+  return { names: new Names(rows), ...rest };
 }
 
 /** Plain data as routes are made of: no cycles, property order does not matter. */

@@ -29,6 +29,14 @@ export type NameNode = {
   readonly suffix: Entries | undefined;
 };
 
+/** What authenticated workloads of one namespace may, by the MailGrants. */
+export type Rights = {
+  /** Whom they may send as, in order. */
+  readonly senders: readonly SenderKey[];
+  /** Messages of the whole namespace in an hour; undefined: no limit. */
+  readonly messagesPerHour?: number;
+};
+
 /** No plain objects: "constructor" is a legal label. Everything in a shard hashes to its place. */
 export type Shard = {
   /** Domains, literals and suffixes ("." too). */
@@ -36,6 +44,8 @@ export type Shard = {
   /** "local@domain", the local part as `localKey` makes it. */
   readonly addresses: ReadonlyMap<string, Entries>;
   readonly routes: ReadonlyMap<RouteId, Route>;
+  /** What the workloads of a namespace may; only of those that may anything. */
+  readonly submitters: ReadonlyMap<string, Rights>;
   /** Entries: pairs of recipient key and sender key. */
   readonly keys: number;
 };
@@ -55,7 +65,9 @@ export type TableEntry = {
 };
 
 export const emptyTable: RouteTable = {
-  shards: [{ names: noNames, addresses: new Map(), routes: new Map(), keys: 0 }],
+  shards: [
+    { names: noNames, addresses: new Map(), routes: new Map(), submitters: new Map(), keys: 0 },
+  ],
   hasAddresses: false,
   digest: "",
 };
@@ -71,6 +83,20 @@ export function shardAt(table: RouteTable, hash: number): Shard {
 
 export function routeOf(table: RouteTable, id: RouteId): Route | undefined {
   return shardAt(table, hashOf(id)).routes.get(id);
+}
+
+const noRights: Rights = { senders: [] };
+
+/** What the workloads of a namespace may: nothing by default. */
+export function rightsOf(table: RouteTable, namespace: string): Rights {
+  return shardAt(table, hashOf(namespace)).submitters.get(namespace) ?? noRights;
+}
+
+/** All namespaces whose workloads may anything. */
+export function* submitterEntries(
+  table: RouteTable,
+): Generator<readonly [namespace: string, rights: Rights]> {
+  for (const shard of table.shards) yield* shard.submitters;
 }
 
 /** All entries under one recipient key. */

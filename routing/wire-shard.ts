@@ -14,7 +14,7 @@ import {
 import { limits } from "./limits.ts";
 import { type NameRow, Names } from "./names.ts";
 import type { Route, RouteId } from "./route.ts";
-import { type Entries, entryList, type RouteTable, type Shard } from "./table.ts";
+import { type Entries, entryList, type Rights, type RouteTable, type Shard } from "./table.ts";
 import { checkFormat, readJson, TableError } from "./table-error.ts";
 import { readRoute } from "./wire-route.ts";
 
@@ -37,8 +37,16 @@ export function shardBytes(table: RouteTable, index: number): Uint8Array {
     addresses: list("address"),
     domains: list("domain"),
     suffixes: list("suffix"),
+    ...(shard.submitters.size > 0 && { submitters: wireSubmitters(shard) }),
   };
   return encoder.encode(JSON.stringify(wire));
+}
+
+/** [namespace, sender keys, messages per hour (0: no limit)]s. */
+function wireSubmitters({ submitters }: Shard): readonly unknown[] {
+  return [...submitters]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([namespace, { senders, messagesPerHour = 0 }]) => [namespace, senders, messagesPerHour]);
 }
 
 /** Every route that an entry names, some more than once; it may stand in another shard. */
@@ -150,7 +158,10 @@ class ShardReader {
     const suffixes: [string, Entries][] = [];
     this.#each(raw, "suffixes", isSuffixName, (name, entries) => suffixes.push([name, entries]));
     const names = new Names(merged(domains, suffixes));
-    const shard: Shard = { names, addresses, routes, keys: this.#keys };
+    const submitters = this.#submitters(
+      raw["submitters"] === undefined ? [] : list(raw, "submitters"),
+    );
+    const shard: Shard = { names, addresses, routes, submitters, keys: this.#keys };
     return { shard, index, count };
   }
 
@@ -164,6 +175,25 @@ class ShardReader {
       routes.set(id, { ...route, id });
     }
     return routes;
+  }
+
+  #submitters(rows: readonly unknown[]): ReadonlyMap<string, Rights> {
+    const submitters = new Map<string, Rights>();
+    for (const row of rows) {
+      const [namespace, keys, perHour] = Array.isArray(row) ? (row as unknown[]) : [];
+      const isNew = typeof namespace === "string" && !submitters.has(namespace);
+      if (!isNew || !this.#isHere(namespace)) throw this.#error("submitters", namespace);
+      const parsed = Array.isArray(keys) ? keys.map((key) => parseKey(String(key))) : [undefined];
+      const senders = parsed.filter((key) => key !== undefined);
+      const isCount = typeof perHour === "number" && Number.isSafeInteger(perHour) && perHour >= 0;
+      if (senders.length < parsed.length || !isCount)
+        throw this.#error(`submitters of ${namespace}`, row);
+      submitters.set(namespace, {
+        senders,
+        ...(perHour > 0 && { messagesPerHour: perHour }),
+      });
+    }
+    return submitters;
   }
 
   #each(

@@ -62,6 +62,29 @@ test("wire: what is encoded is what is decoded, plain and compressed", () => {
   }
 });
 
+test("wire: senders travel with their namespace, and not to a wrong place", () => {
+  const { table } = compiled([], { sha256 });
+  assert.deepEqual(decoded(encode(table, { sha256 })), table);
+  const [bytes = new Uint8Array()] = encode(table, { sha256 }).shards.values();
+  const text = Buffer.from(bytes).toString();
+  assert.match(text, /"submitters":\[\["mail",\["suffix:\."\],0\]\]/);
+  const mail = '["mail",["suffix:."],0]';
+  for (const wrong of [
+    '["mail"]',
+    '["mail",["suffix:-"],0]',
+    '["mail",["suffix:."],-1]',
+    '[7,["suffix:."],0]',
+    `${mail},${mail}`,
+    "7",
+  ])
+    assert.throws(
+      () =>
+        decodeShard(Buffer.from(text.replace(/"submitters":.*\]\]/, `"submitters":[${wrong}]`))),
+      /submitters/,
+      wrong,
+    );
+});
+
 test("wire: a small table is one shard of plain JSON, a large one has compressed shards", () => {
   const small = encode(compiled(routes).table, gzip);
   assert.equal(small.manifest.shards.length, 1);

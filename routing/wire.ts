@@ -10,6 +10,7 @@ import {
   type RouteTable,
   routesOf,
   type Shard,
+  submitterEntries,
   type TableEntry,
   tableEntries,
 } from "./table.ts";
@@ -76,19 +77,15 @@ export function encode(table: RouteTable, options: EncodeOptions): Encoded {
 }
 
 function encodeShards(table: RouteTable, options: EncodeOptions): Encoded | undefined {
-  const gzip = table.shards.length > 1 ? options.gzip : undefined;
   const list: ManifestShard[] = [];
   const hashes: string[] = [];
   const shards = new Map<string, Uint8Array>();
   for (const index of table.shards.keys()) {
-    const raw = shardBytes(table, index);
-    hashes.push(contentHash(table, index, options.sha256, raw));
-    const bytes = gzip ? gzip(raw) : raw;
+    const { hash, listed, bytes } = encodeShard(table, index, options);
     if (bytes.length > limits.shardBytesMax) return undefined;
-    const sha256 = options.sha256(bytes);
-    const name = `shard-${sha256.slice(0, 20)}`;
-    list.push({ name, sha256, bytes: bytes.length });
-    shards.set(name, bytes);
+    hashes.push(hash);
+    list.push(listed);
+    shards.set(listed.name, bytes);
   }
   const { parents = [], relays = 0 } = options;
   const digest = digestOfHashes(hashes, options.sha256);
@@ -96,9 +93,46 @@ function encodeShards(table: RouteTable, options: EncodeOptions): Encoded | unde
   return { manifest: { format, digest, parents: recent, shards: list, relays }, shards };
 }
 
+type EncodedShard = {
+  /** Of the content, whatever its compression. */
+  readonly hash: string;
+  readonly listed: ManifestShard;
+  readonly bytes: Uint8Array;
+};
+type KnownShard = EncodedShard & {
+  readonly place: string;
+  readonly sha256: Sha256;
+  readonly gzip: Gzip | undefined;
+};
+const knownShards = new WeakMap<Shard, KnownShard>();
+
+/** Shards are immutable and mostly shared with the table before: each is encoded once. */
+function encodeShard(table: RouteTable, index: number, options: EncodeOptions): EncodedShard {
+  const shard = table.shards[index] as Shard;
+  const place = placeOf(table, index);
+  const { sha256, gzip } = options;
+  const known = knownShards.get(shard);
+  if (known?.place === place && known.sha256 === sha256 && known.gzip === gzip) return known;
+  const raw = shardBytes(table, index);
+  const hash = contentHash(table, index, sha256, raw);
+  const bytes = table.shards.length > 1 && gzip !== undefined ? gzip(raw) : raw;
+  const stored = sha256(bytes);
+  const listed = { name: `shard-${stored.slice(0, 20)}`, sha256: stored, bytes: bytes.length };
+  const encoded = { hash, listed, bytes, place, sha256, gzip };
+  knownShards.set(shard, encoded);
+  return encoded;
+}
+
+function placeOf(table: RouteTable, index: number): string {
+  return `${index}/${table.shards.length}`;
+}
+
 function resharded(table: RouteTable, shardCount: number): RouteTable {
   if (table.shards.length === shardCount) return table;
-  return buildTable({ entries: tableEntries(table), routes: routesOf(table) }, { shardCount });
+  return buildTable(
+    { entries: tableEntries(table), routes: routesOf(table), submitters: submitterEntries(table) },
+    { shardCount },
+  );
 }
 
 /** Rough JSON size: good enough to choose a number of shards. */
@@ -134,10 +168,10 @@ function digestOfHashes(hashes: readonly string[], sha256: Sha256): string {
 type KnownHash = { readonly place: string; readonly sha256: Sha256; readonly hash: string };
 const knownHashes = new WeakMap<Shard, KnownHash>();
 
-/** Shards are immutable and mostly shared with the table before: each is hashed once. */
+/** Each is hashed once. */
 function contentHash(table: RouteTable, index: number, sha256: Sha256, bytes?: Uint8Array): string {
   const shard = table.shards[index] as Shard;
-  const place = `${index}/${table.shards.length}`;
+  const place = placeOf(table, index);
   const known = knownHashes.get(shard);
   if (known?.place === place && known.sha256 === sha256) return known.hash;
   const hash = sha256(bytes ?? shardBytes(table, index));

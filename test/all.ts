@@ -13,7 +13,7 @@ const files = [
   "cli/**/*.test.ts",
   "crds/**/*.test.ts",
   "test/{acceptance,bench,ledger,peers}/**/*.test.ts",
-  "test/cluster/operator.test.ts",
+  "test/cluster/{operator,statuses}.test.ts",
 ];
 
 process.exitCode = runSteps([

@@ -8,13 +8,14 @@ import { z } from "zod";
 import { parseAddress } from "../../routing/address.ts";
 import { parseDomain } from "../../routing/domain.ts";
 import { hostlessNetworks } from "../../routing/network.ts";
+import { authenticationContradictions, authenticationSchema } from "./authentication.ts";
 import {
   deliveryLimitsSchema,
   queueLimitsSchema,
   receivingLimitsSchema,
   spoolLimitsSchema,
 } from "./limits.ts";
-import { listenerContradictions, listenerSchema } from "./listeners.ts";
+import { endpointsOf, listenerContradictions, listenerSchema } from "./listeners.ts";
 import { isWithin, network, path, port } from "./spellings.ts";
 import { tlsSchema } from "./tls.ts";
 
@@ -107,6 +108,9 @@ export const configSchema = z.strictObject({
     .max(16)
     .describe("Where mail is taken; several of any kind."),
   tls: tlsSchema.optional(),
+  authentication: authenticationSchema
+    .prefault({})
+    .describe("Who may prove to be whom, by SASL over TLS."),
   trustedNetworks: z
     .array(network)
     .max(1024)
@@ -207,7 +211,11 @@ function complaint(issue: z.core.$ZodIssue): string {
 }
 
 function contradictions(config: Config): string[] {
-  const found = [...listenerContradictions(config.listeners, config.tls), ...deadTrust(config)];
+  const found = [
+    ...listenerContradictions(config.listeners, config.tls),
+    ...authenticationContradictions(config.authentication, endpointsOf(config.listeners)),
+    ...deadTrust(config),
+  ];
   const { directory, installation } = config.routes;
   if (directory === undefined && installation === undefined) {
     found.push("routes: needs one of directory and installation; set routes.directory");

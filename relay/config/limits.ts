@@ -28,7 +28,12 @@ export const receivingLimitsSchema = z.strictObject({
     "Largest message taken; announced as SIZE, answered 552 beyond.",
   ),
   recipientsMax: whole(1000, 100, 50_000, "Recipients of one message; 452 4.5.3 beyond."),
-  commandBytesMax: whole(4096, 512, 65_536, "Longest command line; 500 5.5.2 beyond."),
+  commandBytesMax: whole(
+    12_288,
+    512,
+    65_536,
+    "Longest command line, or line of an AUTH exchange (RFC 4954 section 4); 500 5.5.2 beyond.",
+  ),
   lineBytesMax: whole(
     1 * MiB,
     998,
@@ -37,6 +42,12 @@ export const receivingLimitsSchema = z.strictObject({
   ),
   commandsPerSessionMax: whole(100_000, 100, 100_000_000, "Commands of one session; then 421."),
   errorsMax: whole(20, 1, 10_000, "Refused or unknown commands of one session; then 421."),
+  refusedRecipientsMax: whole(
+    100,
+    1,
+    1_000_000,
+    "Recipients of one session refused for good (5xx); then 421.",
+  ),
   sessionMsMax: whole(
     24 * hour,
     1 * minute,
@@ -57,6 +68,36 @@ export const receivingLimitsSchema = z.strictObject({
     1 * MiB,
     64 * GiB,
     "Bytes in memory of all messages being received; 452 4.3.1 beyond.",
+  ),
+  receivingBytesPerClientMax: whole(
+    128 * MiB,
+    64 * KiB,
+    64 * GiB,
+    "What one client address (IPv6: /64) may have of receivingBytesMax; 452 4.3.1 beyond.",
+  ),
+  dataBytesPerSecondMin: whole(
+    64,
+    0,
+    1 * GiB,
+    "How fast a message must come, over each dataWindowMs; slower ones end with 421.",
+  ),
+  dataWindowMs: whole(
+    1 * minute,
+    1 * second,
+    1 * hour,
+    "Over what time a message's speed is taken.",
+  ),
+  headerBytesMax: whole(
+    256 * KiB,
+    4 * KiB,
+    1 * MiB,
+    "Largest header section of a message; 554 5.6.0 beyond.",
+  ),
+  messagesPerClientMinuteMax: whole(
+    600,
+    1,
+    10_000_000,
+    "Messages in a minute from one client address (IPv6: /64) that is neither trusted nor authenticated; 450 4.7.1 beyond. Of each relay.",
   ),
   receivedLinesMax: whole(50, 5, 1000, "Received lines at which a message is in a loop, 5.4.6."),
   passesMax: whole(8, 1, 100, "Passes of one message through this installation before 5.4.6."),

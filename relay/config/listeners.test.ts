@@ -9,6 +9,7 @@ const parsed = (listeners: string, more = "") =>
 hostname: relay.test
 routes: {directory: /routes}
 spool: {directory: /spool}
+authentication: {usersFile: /users.yaml}
 listeners: ${listeners}
 ${more}`);
 
@@ -144,4 +145,18 @@ test("networks: one is within another of its own kind that is as wide or wider",
   for (const [inner, outer, within] of cases) {
     assert.equal(isWithin(inner, outer), within, `${inner} in ${outer}`);
   }
+});
+
+test("listeners: a submission listener without anybody who could authenticate is refused", () => {
+  const config = parseConfig(`
+hostname: relay.test
+routes: {directory: /routes}
+spool: {directory: /spool}
+tls: {certificates: [{certificateFile: a.pem, keyFile: a.key}]}
+listeners: [{name: smtp}, {name: submission, kind: submission}]`);
+  assert.equal(config.ok, false);
+  assert.match(
+    config.complaints.join(),
+    /^listeners: submission is for authenticated clients.*set authentication\.usersFile or/,
+  );
 });

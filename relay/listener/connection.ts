@@ -13,7 +13,7 @@ import type { LineFault } from "./command-line.ts";
 import { Dialogue } from "./dialogue.ts";
 import { IncomingMessage } from "./incoming-message.ts";
 import { InputParser, type ParserOwner } from "./input-parser.ts";
-import type { Admission, LimitName } from "./limits.ts";
+import { type Admission, type LimitName, networkOf } from "./limits.ts";
 import type { ListenerContext } from "./listener-context.ts";
 import { peerAddress } from "./peer.ts";
 import type { Client } from "./reception.ts";
@@ -108,10 +108,12 @@ export class Connection extends SMTPConnection implements ParserOwner {
   /** Looks at the clocks of this session; `now` is `performance.now()`. */
   sweep(now: number): void {
     if (this.#busy || this._closing) return;
-    const overdue = this.#meter.overdue(now, this.#dialogue);
+    const { inTransaction } = this.#dialogue;
+    const receivedBytes = this.#incoming?.bytes;
+    const overdue = this.#meter.overdue(now, { inTransaction, receivedBytes });
     if (overdue === undefined) return;
     this.#context.events.limit(this.client, overdue);
-    this.#hangUp(overdue === "idleMsMax" ? S.C421Idle : S.C421Session);
+    this.#hangUp(S.OVERDUE[overdue]);
   }
 
   // What the parser asks for.
@@ -131,7 +133,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
 
   malformed(fault: LineFault): void {
     if (fault === "tooLong") this.#context.events.limit(this.client, "commandBytesMax");
-    if (this.#countCommand()) this.#take(S.LINE_FAULTS[fault]);
+    if (this.#countCommand()) this.#take(this.#dialogue.malformed(fault));
   }
 
   flooded(): void {
@@ -150,7 +152,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
     this.#incoming = undefined;
     if (incoming.verdict !== "fits") {
       const starved = incoming.verdict === "starved";
-      events.limit(this.client, starved ? "receivingBytesMax" : "messageBytesMax");
+      events.limit(this.client, incoming.excess);
       return this.#messageDone(incoming, this.#dialogue.unfit(starved ? S.C452Memory : S.C552Size));
     }
     const answer = this.#dialogue.message(incoming.body());
@@ -306,14 +308,23 @@ export class Connection extends SMTPConnection implements ParserOwner {
       this.#startTls(step);
       return;
     }
-    if (step.recipientAccepted) this.#meter.recipientAccepted();
+    if (step.recipient === "accepted") this.#meter.recipientAccepted();
+    if (step.recipient === "refused" && !this.#meter.recipientRefused()) {
+      this.#context.events.limit(this.client, "refusedRecipientsMax");
+      this.#hangUp(S.C421Recipients);
+      return;
+    }
     this.#out += formatReply(step.reply);
     if (step.next === "close" || step.reply.code === 421) {
       this.flush();
       this.close();
     } else if (step.next === "data") {
       const { limits, receiving } = this.#context;
-      this.#incoming = new IncomingMessage({ bytesMax: limits.messageBytesMax, budget: receiving });
+      this.#incoming = new IncomingMessage({
+        bytesMax: limits.messageBytesMax,
+        budget: receiving,
+        network: networkOf(this.client.address),
+      });
       this.#parser.receiveData(this.#incoming);
     }
   }

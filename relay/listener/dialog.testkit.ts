@@ -6,6 +6,7 @@
  *   no certificate                  STARTTLS is not offered
  *   implicit TLS                    TLS from the first byte; T: begins it
  *   authentication required         a submission listener
+ *   accounts {"joe": "secret"}      AUTH is offered, for these
  *   balancers ["127.0.0.1"]         a PROXY twin for these
  *   C: NOOP                         a line to send; consecutive ones go in one write
  *   R: "MAIL FROM:<a>\n{x*9}"       the same, raw, as a JSON string (bytes as latin1; nine x)
@@ -28,7 +29,7 @@ import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import { type NetworkSet, networkSet } from "../../routing/network.ts";
 import type { ListenerLimits } from "./limits.ts";
 import type { Client } from "./reception.ts";
-import { Recorder } from "./recorder.testkit.ts";
+import { type Accounts, Recorder } from "./recorder.testkit.ts";
 import { createListener, type Listener, type ListenerOptions } from "./server.ts";
 import { mailContext } from "./tls-context.ts";
 
@@ -39,6 +40,7 @@ export type Dialog = {
   readonly implicitTls?: true;
   readonly authentication?: "Required";
   readonly balancers?: NetworkSet;
+  readonly accounts?: Accounts;
   readonly steps: readonly {
     readonly line: number;
     readonly kind: string;
@@ -59,6 +61,10 @@ export const LIMITS: ListenerLimits = {
   connectionsMax: 100,
   connectionsPerClientMax: 50,
   receivingBytesMax: 1_000_000,
+  receivingBytesPerClientMax: 1_000_000,
+  refusedRecipientsMax: 100,
+  dataBytesPerSecondMin: 0,
+  dataWindowMs: 60_000,
 };
 
 /** The certificate `mx` or `swapped` of the fixtures. */
@@ -81,9 +87,10 @@ export async function startBench(
   options: Partial<Omit<ListenerOptions, "limits">> & {
     readonly limits?: Partial<ListenerLimits>;
     readonly plain?: boolean;
+    readonly accounts?: Accounts;
   } = {},
 ): Promise<Bench> {
-  const recorder = new Recorder();
+  const recorder = new Recorder(options.accounts);
   const listener = createListener({
     name: "test",
     host: "127.0.0.1",
@@ -188,8 +195,9 @@ export function readDialogs(file: URL): Dialog[] {
 
 /** What a line below the title sets; undefined where it is none of the options. */
 function optionOf(line: string): Partial<Omit<Dialog, "steps">> | undefined {
-  const [, name, value = ""] = /^(limits|balancers) (.*)/.exec(line) ?? [];
+  const [, name, value = ""] = /^(limits|balancers|accounts) (.*)/.exec(line) ?? [];
   if (name === "limits") return { limits: JSON.parse(value) };
+  if (name === "accounts") return { accounts: JSON.parse(value) };
   if (name === "balancers") return { balancers: networkSet(JSON.parse(value)) };
   if (line === "no certificate") return { plain: true };
   if (line === "implicit TLS") return { implicitTls: true };

@@ -4,7 +4,9 @@
  * bodies, gives steps. Decides nothing about who may send what; that is the reception's.
  */
 import type { Reply } from "../outcome.ts";
+import { Authentication } from "./authentication.ts";
 import { parseMail, parseRcpt } from "./command.ts";
+import type { LineFault } from "./command-line.ts";
 import type { ListenerLimits } from "./limits.ts";
 import type { Body, Client, Greeting, Reception, Transaction } from "./reception.ts";
 import * as S from "./step.ts";
@@ -40,9 +42,11 @@ export class Dialogue {
   #greeting: Greeting | undefined;
   #tls: Greeting["tls"];
   #open: Open | undefined;
+  readonly #authentication: Authentication;
 
   constructor(options: DialogueOptions) {
     this.#options = options;
+    this.#authentication = new Authentication(options);
   }
 
   /** A transaction has begun and not ended. */
@@ -53,6 +57,7 @@ export class Dialogue {
   /** TLS is up: what was said before it is forgotten (RFC 3207 section 4.2). */
   secured(tls: NonNullable<Greeting["tls"]>): void {
     this.abort();
+    this.#authentication.abandon();
     this.#greeting = undefined;
     this.#tls = tls;
   }
@@ -69,7 +74,14 @@ export class Dialogue {
     }
   }
 
+  /** A line that is no command. An open AUTH exchange is over with it. */
+  malformed(fault: LineFault): Step {
+    this.#authentication.abandon();
+    return S.LINE_FAULTS[fault];
+  }
+
   command(line: string): Answer {
+    if (this.#authentication.isOpen) return this.#authentication.next(line);
     const space = line.indexOf(" ");
     const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase();
     const argument = space < 0 ? "" : line.slice(space + 1).trim();
@@ -93,6 +105,8 @@ export class Dialogue {
         return argument === "" ? S.C221Bye : S.C501Argument;
       case "STARTTLS":
         return this.#startTls(argument);
+      case "AUTH":
+        return this.#auth(argument);
       default:
         return rareCommand(verb, argument);
     }
@@ -136,6 +150,7 @@ export class Dialogue {
   /** What EHLO announces: exactly what works. */
   #extensions(): string[] {
     const { limits, startTls } = this.#options;
+    const { offer } = this.#authentication;
     return [
       "PIPELINING",
       `SIZE ${limits.messageBytesMax}`,
@@ -143,6 +158,7 @@ export class Dialogue {
       "SMTPUTF8",
       "ENHANCEDSTATUSCODES",
       ...(startTls && this.#tls === undefined ? ["STARTTLS"] : []),
+      ...(offer !== undefined && this.#tls !== undefined ? [offer] : []),
     ];
   }
 
@@ -152,17 +168,30 @@ export class Dialogue {
     return this.#tls === undefined ? S.C220Tls : S.C503Tls;
   }
 
+  /** RFC 4954 section 4: after EHLO, over TLS, once, and not within a transaction. */
+  #auth(argument: string): Answer {
+    if (this.#authentication.offer === undefined) return S.C502Unsupported;
+    if (this.#greeting?.esmtp !== true) return S.C503Hello;
+    if (this.#open !== undefined) return S.C503Nested;
+    if (this.#authentication.identity !== undefined) return S.C503Authenticated;
+    if (this.#tls === undefined) return S.C538Encryption;
+    return this.#authentication.begin(argument);
+  }
+
   #mail(argument: string): Step {
     const { client, reception, limits, authentication } = this.#options;
     if (this.#greeting === undefined) return S.C503Hello;
-    if (authentication === "Required") {
-      // Nobody can authenticate yet: there is no AUTH.
+    const { identity } = this.#authentication;
+    if (authentication === "Required" && identity === undefined) {
       return this.#tls === undefined ? S.C530StartTls : S.C530Authentication;
     }
     if (this.#open !== undefined) return S.C503Nested;
     const command = parseMail(argument, limits);
     if ("reply" in command) return command;
     try {
+      // The same object for all messages after one EHLO or AUTH.
+      if (identity !== undefined && this.#greeting.identity === undefined)
+        this.#greeting = { ...this.#greeting, identity };
       const answer = reception.mail(client, this.#greeting, command);
       if ("code" in answer) return { reply: answer };
       this.#open = { transaction: answer, smtputf8: command.smtputf8, accepted: 0, asked: 0 };
@@ -215,9 +244,12 @@ export class Dialogue {
 const GO: Step = { ...S.C354Go, next: "data" };
 
 function counted(open: Open, reply: Reply): Step {
-  if (reply.code < 250 || reply.code > 259) return { reply };
+  if (reply.code < 250 || reply.code > 259) {
+    // What is deferred is nobody's guess: only a final no tells who is not there.
+    return reply.code >= 500 ? { reply, recipient: "refused" } : { reply };
+  }
   open.accepted += 1;
-  return { reply, recipientAccepted: true };
+  return { reply, recipient: "accepted" };
 }
 
 function asStep(reply: Reply): Step {
@@ -232,7 +264,6 @@ function rareCommand(verb: string, argument: string): Step {
     case "HELP":
       return S.C214Help;
     case "EXPN":
-    case "AUTH":
     case "BDAT":
     case "ETRN":
     case "XCLIENT":

@@ -3,7 +3,7 @@
  * from the budget; whoever makes one calls `release` in the end. Knows no sockets and no replies.
  */
 import { DataScanner } from "./data-scanner.ts";
-import type { ReceivingBytes } from "./limits.ts";
+import type { LimitName, ReceivingBytes } from "./limits.ts";
 import type { Body } from "./reception.ts";
 
 /** A message this many times over the limit is not read to its end. */
@@ -16,19 +16,36 @@ export class IncomingMessage {
   readonly #scanner: DataScanner;
   readonly #budget: ReceivingBytes;
   readonly #bytesMax: number;
+  readonly #network: string;
   #taken = 0;
-  #starved = false;
+  #starved: LimitName | undefined;
 
-  constructor(options: { readonly bytesMax: number; readonly budget: ReceivingBytes }) {
+  constructor(options: {
+    readonly bytesMax: number;
+    readonly budget: ReceivingBytes;
+    /** Whose share of the budget it takes. */
+    readonly network: string;
+  }) {
     this.#scanner = new DataScanner(options);
     this.#bytesMax = options.bytesMax;
     this.#budget = options.budget;
+    this.#network = options.network;
+  }
+
+  /** Octets so far, of those thrown away too. */
+  get bytes(): number {
+    return this.#scanner.bytes;
+  }
+
+  /** The bound that it breaks, where it does not fit. */
+  get excess(): LimitName {
+    return this.#starved ?? "messageBytesMax";
   }
 
   get verdict(): Verdict {
     if (this.#scanner.bytes > this.#bytesMax * OVERSIZE_FACTOR_MAX) return "runaway";
     if (this.#scanner.oversized) return "oversized";
-    return this.#starved ? "starved" : "fits";
+    return this.#starved === undefined ? "fits" : "starved";
   }
 
   /** As `DataScanner.feed`, with the bytes accounted for. */
@@ -39,10 +56,11 @@ export class IncomingMessage {
       return rest;
     }
     const more = this.#scanner.bytes - this.#taken;
-    if (this.#budget.take(more)) {
+    const excess = this.#budget.take(this.#network, more);
+    if (excess === undefined) {
       this.#taken += more;
     } else {
-      this.#starved = true;
+      this.#starved = excess;
       this.#scanner.drop();
       this.release();
     }
@@ -56,7 +74,7 @@ export class IncomingMessage {
 
   /** Gives the bytes back to the budget; harmless when repeated. */
   release(): void {
-    this.#budget.release(this.#taken);
+    this.#budget.release(this.#network, this.#taken);
     this.#taken = 0;
   }
 }

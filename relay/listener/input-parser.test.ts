@@ -10,12 +10,17 @@ import { ReceivingBytes } from "./limits.ts";
 class Notes implements ParserOwner {
   readonly lines: string[] = [];
   readonly parser = new InputParser(this, { commandBytesMax: 32 });
-  readonly #budget = new ReceivingBytes(1e9);
+  readonly #budget = new ReceivingBytes({
+    receivingBytesMax: 1e9,
+    receivingBytesPerClientMax: 1e9,
+  });
 
   command(line: string): Promise<void> | undefined {
     this.lines.push(line);
     if (line === "DATA") {
-      this.parser.receiveData(new IncomingMessage({ bytesMax: 1000, budget: this.#budget }));
+      const network = "192.0.2.1";
+      const incoming = new IncomingMessage({ bytesMax: 1000, budget: this.#budget, network });
+      this.parser.receiveData(incoming);
     }
     return line === "slow" ? new Promise((resolve) => setImmediate(resolve)) : undefined;
   }

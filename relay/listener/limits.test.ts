@@ -29,11 +29,14 @@ test("Admission: counts in total and by network, and forgets who left", () => {
   assert.equal(admission.enter("2001:db8::4"), undefined);
 });
 
-test("ReceivingBytes: takes up to its bound and not a byte more", () => {
-  const bytes = new ReceivingBytes(10);
-  assert.equal(bytes.take(10), true);
-  assert.equal(bytes.take(1), false);
-  bytes.release(4);
-  assert.equal(bytes.take(4), true);
-  assert.equal(bytes.used, 10);
+test("ReceivingBytes: takes up to its bounds and not a byte more, each network its own share", () => {
+  const bytes = new ReceivingBytes({ receivingBytesMax: 10, receivingBytesPerClientMax: 6 });
+  assert.equal(bytes.take("a", 6), undefined);
+  assert.equal(bytes.take("a", 1), "receivingBytesPerClientMax");
+  assert.equal(bytes.take("b", 4), undefined);
+  assert.equal(bytes.take("b", 1), "receivingBytesMax");
+  bytes.release("a", 4);
+  assert.equal(bytes.take("b", 3), "receivingBytesPerClientMax");
+  assert.equal(bytes.take("b", 2), undefined);
+  assert.equal(bytes.used, 8);
 });

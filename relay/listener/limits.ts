@@ -12,6 +12,8 @@ export type ListenerLimits = {
   readonly commandsPerSessionMax: number;
   /** Protocol errors since the session began or a message was accepted; then 421 4.7.0. */
   readonly errorsMax: number;
+  /** Recipients of one session that were refused; then 421 4.7.0. Directories are harvested by asking. */
+  readonly refusedRecipientsMax: number;
   /** Age at which a session ends: 421 4.7.0 between transactions, one idle time later even inside one. */
   readonly sessionMsMax: number;
   /** Time for the whole PROXY header, at a PROXY twin; then the connection is closed. */
@@ -24,6 +26,11 @@ export type ListenerLimits = {
   readonly connectionsMax: number;
   /** Open connections of one client network: an IPv4 address or an IPv6 /64. */
   readonly connectionsPerClientMax: number;
+  /** A message must come at so many bytes a second, over each `dataWindowMs`; else 421 4.4.2. */
+  readonly dataBytesPerSecondMin: number;
+  readonly dataWindowMs: number;
+  /** What one client network may have of `receivingBytesMax`; a message that comes on top is 452 4.3.1. */
+  readonly receivingBytesPerClientMax: number;
   /** Bytes in memory of all messages being received; a message that comes on top is 452 4.3.1. */
   readonly receivingBytesMax: number;
 };
@@ -60,24 +67,31 @@ export class Admission {
   }
 }
 
-/** Bytes in memory of the messages being received. */
+/** Bytes in memory of the messages being received, in all and by client network. */
 export class ReceivingBytes {
   used = 0;
-  readonly #max: number;
+  readonly #byNetwork = new Map<string, number>();
+  readonly #limits: Pick<ListenerLimits, "receivingBytesMax" | "receivingBytesPerClientMax">;
 
-  constructor(max: number) {
-    this.#max = max;
+  constructor(limits: Pick<ListenerLimits, "receivingBytesMax" | "receivingBytesPerClientMax">) {
+    this.#limits = limits;
   }
 
-  /** Takes `bytes` if they fit. */
-  take(bytes: number): boolean {
-    if (this.used + bytes > this.#max) return false;
+  /** Takes `bytes` if they fit; else says which bound they do not fit into. */
+  take(network: string, bytes: number): LimitName | undefined {
+    const theirs = (this.#byNetwork.get(network) ?? 0) + bytes;
+    if (this.used + bytes > this.#limits.receivingBytesMax) return "receivingBytesMax";
+    if (theirs > this.#limits.receivingBytesPerClientMax) return "receivingBytesPerClientMax";
     this.used += bytes;
-    return true;
+    this.#byNetwork.set(network, theirs);
+    return undefined;
   }
 
-  release(bytes: number): void {
+  release(network: string, bytes: number): void {
     this.used -= bytes;
+    const theirs = (this.#byNetwork.get(network) ?? 0) - bytes;
+    if (theirs > 0) this.#byNetwork.set(network, theirs);
+    else this.#byNetwork.delete(network);
   }
 }
 

@@ -3,6 +3,7 @@
  * `Reception` decides who may send, where a recipient goes, and keeps the message. Nothing here
  * knows sockets, policy, routes or the spool.
  */
+import type { AuthVerdict, Credentials, Identity } from "../auth/identity.ts";
 import type { Reply } from "../outcome.ts";
 
 /** The far end of one connection, fixed for its life. */
@@ -35,8 +36,8 @@ export type Greeting = {
     /** The listed name in a client certificate that verifies. */
     readonly clientName?: string;
   };
-  /** The authenticated identity, where there is one. */
-  readonly user?: string;
+  /** Who authenticated, where anybody did. */
+  readonly identity?: Identity;
 };
 
 /** A MAIL command whose syntax and parameters are sound (RFC 5321 section 4.1.1.2). */
@@ -83,6 +84,10 @@ export interface Reception {
    * connection; `undefined` lets it in.
    */
   connect(client: Client): Reply | undefined;
+  /** Whether credentials are right. Left out: AUTH is not offered. A rejection is answered 454 4.7.0. */
+  readonly authenticate?:
+    | ((client: Client, credentials: Credentials) => Promise<AuthVerdict>)
+    | undefined;
   /** Begins a transaction, or refuses the sender with a reply. A throw is answered 451 4.3.0. */
   mail(client: Client, greeting: Greeting, command: MailCommand): Transaction | Reply;
   /** The connection of a client that `connect` let in is gone; called once. */

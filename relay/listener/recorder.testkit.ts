@@ -29,6 +29,9 @@ export type Received = {
 
 const CODED = /^(\d{3})-(\d\.\d+\.\d+)@/;
 
+/** Passwords by user. "broken" stands for a directory that cannot be asked, "throws" for a defect. */
+export type Accounts = Readonly<Record<string, string>>;
+
 /** A reception and a listener's events, both of which only write down what happens. */
 export class Recorder implements Reception, ListenerEvents {
   readonly messages: Received[] = [];
@@ -40,7 +43,21 @@ export class Recorder implements Reception, ListenerEvents {
   readonly proxied: string[] = [];
   aborted = 0;
   connectReply: Reply | undefined;
+  readonly authenticate: Reception["authenticate"];
   #release: (() => void)[] = [];
+
+  /** Without accounts AUTH is not offered. */
+  constructor(accounts?: Accounts) {
+    if (accounts === undefined) return;
+    this.authenticate = async (_client, { mechanism, user, secret }) => {
+      this.log.push(`${mechanism} ${user}`);
+      if (accounts[user] === "throws") throw new Error("authenticate threw");
+      if (accounts[user] === "broken") return { kind: "unavailable", why: "as asked" };
+      if (accounts[user] !== secret) return { kind: "invalid" };
+      const identity = { kind: "user", name: user, namespace: "", senders: undefined } as const;
+      return { kind: "authenticated", identity };
+    };
+  }
 
   /** Lets every message to `later@` be answered. */
   release(): void {
@@ -71,6 +88,7 @@ export class Recorder implements Reception, ListenerEvents {
       data: () => replyOf(rcpts.find(({ path }) => path.startsWith("data-"))?.path.slice(5) ?? ""),
       message: async (body) => {
         const text = Buffer.concat(body.chunks).toString("latin1");
+        this.log.push(`from ${greeting.identity?.name ?? "nobody"}`);
         this.messages.push({ client, greeting, mail, rcpts, body, text });
         return await this.#message(rcpts[0]?.path ?? "");
       },

@@ -134,7 +134,7 @@ class ListenerServer extends SMTPServer {
       reception: options.reception,
       limits: options.limits,
       events: options.events,
-      receiving: options.receiving ?? new ReceivingBytes(options.limits.receivingBytesMax),
+      receiving: options.receiving ?? new ReceivingBytes(options.limits),
       startTls: options.tls !== undefined && !implicitTls,
       authentication: options.authentication,
       clientNames: options.clientNames,

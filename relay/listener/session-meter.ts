@@ -1,6 +1,15 @@
 /** Pure: the counts and clocks of one session against its limits. Times in ms of any steady clock. */
 import type { ListenerLimits } from "./limits.ts";
 
+/** Where a session is, for its clocks. */
+export type Progress = {
+  readonly inTransaction: boolean;
+  /** Octets of the message that is coming in; undefined while none is. */
+  readonly receivedBytes: number | undefined;
+};
+
+export type Overdue = "idleMsMax" | "sessionMsMax" | "dataBytesPerSecondMin";
+
 export class SessionMeter {
   /** Messages accepted so far. */
   messages = 0;
@@ -9,6 +18,9 @@ export class SessionMeter {
   #activeAt: number;
   #commands = 0;
   #errors = 0;
+  #refusedRecipients = 0;
+  /** Since when, and from which octet on, the message's speed is looked at. */
+  #window: { readonly atMs: number; readonly bytes: number } | undefined;
 
   constructor(limits: ListenerLimits, now: number) {
     this.#limits = limits;
@@ -42,6 +54,12 @@ export class SessionMeter {
     this.#commands -= 1;
   }
 
+  /** Counts a refused recipient; false when it is one too many. Mail does not make up for it. */
+  recipientRefused(): boolean {
+    this.#refusedRecipients += 1;
+    return this.#refusedRecipients <= this.#limits.refusedRecipientsMax;
+  }
+
   /** A session that brings mail starts with clean counts again. */
   messageAccepted(): void {
     this.messages += 1;
@@ -50,10 +68,24 @@ export class SessionMeter {
   }
 
   /** Which clock has run out. An open transaction has one idle time more than the session. */
-  overdue(now: number, session: { readonly inTransaction: boolean }) {
+  overdue(now: number, session: Progress): Overdue | undefined {
     const { idleMsMax, sessionMsMax } = this.#limits;
     if (now - this.#activeAt > idleMsMax) return "idleMsMax";
+    if (this.#isTooSlow(now, session.receivedBytes)) return "dataBytesPerSecondMin";
     const graceMs = session.inTransaction ? idleMsMax : 0;
     return this.ageMs(now) > sessionMsMax + graceMs ? "sessionMsMax" : undefined;
+  }
+
+  #isTooSlow(now: number, bytes: number | undefined): boolean {
+    const { dataBytesPerSecondMin, dataWindowMs } = this.#limits;
+    const window = this.#window;
+    if (bytes === undefined || window === undefined || bytes < window.bytes) {
+      this.#window = bytes === undefined ? undefined : { atMs: now, bytes };
+      return false;
+    }
+    const ms = now - window.atMs;
+    if (ms < dataWindowMs) return false;
+    this.#window = { atMs: now, bytes };
+    return (bytes - window.bytes) * 1000 < dataBytesPerSecondMin * ms;
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { Reply } from "../outcome.ts";
 import type { LineFault } from "./command-line.ts";
+import type { Overdue } from "./session-meter.ts";
 
 /** Why the protocol side refused; a closed set, used as a metric label. */
 export type Refusal =
@@ -28,8 +29,8 @@ export type Step = {
   readonly reply: Reply;
   readonly next?: "close" | "tls" | "data";
   readonly refused?: Refusal;
-  /** A RCPT was accepted. */
-  readonly recipientAccepted?: true;
+  /** What became of a well-formed RCPT. */
+  readonly recipient?: "accepted" | "refused";
 };
 
 /** The refusals that are protocol errors of the client's and count as such. */
@@ -80,6 +81,27 @@ export const C530Authentication = refusal(
   "5.7.0",
   "Authentication required",
 );
+/** RFC 4954 section 4. */
+export const C538Encryption = refusal(
+  "authentication",
+  538,
+  "5.7.11",
+  "Encryption required: STARTTLS first",
+);
+export const C235Authenticated = step(235, "2.7.0", "Authenticated");
+export const C535Credentials = refusal(
+  "authentication",
+  535,
+  "5.7.8",
+  "Authentication credentials invalid",
+);
+/** Never 535 for what is not the client's fault: mail programs throw the password away at that. */
+export const C454Authentication = step(454, "4.7.0", "Cannot authenticate anybody now, try again");
+export const C501Auth = refusal("syntax", 501, "5.5.4", "Syntax: AUTH mechanism [response]");
+export const C501Exchange = refusal("syntax", 501, "5.5.2", "Cannot decode the response");
+export const C501Cancelled = refusal("authentication", 501, "5.7.0", "Authentication cancelled");
+export const C504Mechanism = refusal("parameter", 504, "5.5.4", "Mechanism not supported");
+export const C503Authenticated = refusal("sequence", 503, "5.5.1", "Already authenticated");
 export const C452Recipients = refusal("recipients", 452, "4.5.3", "Too many recipients");
 export const C452Memory = refusal(
   "memory",
@@ -126,14 +148,30 @@ export const C554Early: Step = {
 };
 export const C421Http: Step = { ...refusal("http", 421, "4.7.0", "This is SMTP"), next: "close" };
 
+/** A 334 with base64 text, which may be empty (RFC 4954 section 4). */
+export const challenge = (text: string): Step => step(334, "", text);
+
 const closing = (status: string, text: string): Reply => ({ code: 421, status, text });
 export const C421Local = closing("4.3.0", "Local error, try again later");
 export const C421Connections = closing("4.7.0", "Too many connections, try again later");
 export const C421Errors = closing("4.7.0", "Too many errors");
 export const C421Commands = closing("4.7.0", "Too many commands");
-export const C421Idle = closing("4.4.2", "Idle too long");
-export const C421Session = closing("4.7.0", "Session too long, connect again");
+export const C421Authentication: Step = {
+  ...refusal("authentication", 421, "4.7.0", "Too many authentication failures"),
+  next: "close",
+};
+export const C421Recipients = closing("4.7.0", "Too many refused recipients");
+const C421Slow = closing("4.4.2", "Too slow, connect again when there is more bandwidth");
+const C421Idle = closing("4.4.2", "Idle too long");
+const C421Session = closing("4.7.0", "Session too long, connect again");
 export const C421Stopping = closing("4.3.2", "Shutting down, connect again");
+
+/** What a session is told whose time is up. */
+export const OVERDUE: Readonly<Record<Overdue, Reply>> = {
+  idleMsMax: C421Idle,
+  sessionMsMax: C421Session,
+  dataBytesPerSecondMin: C421Slow,
+};
 
 /** What a line that is no command is answered. */
 export const LINE_FAULTS: Readonly<Record<LineFault, Step>> = {

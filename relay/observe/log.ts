@@ -11,7 +11,7 @@ import type { Refusal } from "../listener/step.ts";
 import type { ShownCertificate } from "../listener/tls-facts.ts";
 import type { Attempted } from "../queue/events.ts";
 import { resultOf } from "../queue/schedule.ts";
-import type { Accepted, Refused } from "../reception/events.ts";
+import type { Accepted, Authenticated, Refused } from "../reception/events.ts";
 import type { Envelope } from "../spool/records.ts";
 
 export type AddressStyle = "full" | "hashed" | "domain";
@@ -110,10 +110,19 @@ function processEvents(line: WriteLine) {
 /** What became of messages and of those who sent them. */
 function mailEvents(line: WriteLine, shown: (address: string) => string) {
   return {
-    accepted: ({ envelope, client, helo, ms }: Accepted): void =>
+    /** A wrong name is somebody's typing error, perhaps his password: it is not told. */
+    authenticated: ({ client, credentials, verdict }: Authenticated): void => {
+      const { mechanism } = credentials;
+      const known = verdict.kind === "authenticated" ? verdict.identity.name : undefined;
+      const text = verdict.kind === "unavailable" ? verdict.why : undefined;
+      const level = verdict.kind === "unavailable" ? "warn" : "info";
+      line(level, verdict.kind, { ...who(client), mechanism, user: known, text });
+    },
+    accepted: ({ envelope, client, helo, identity, ms }: Accepted): void =>
       line("info", "accepted", {
         id: envelope.id,
         ...who(client),
+        user: identity?.name,
         helo,
         from: shown(envelope.sender),
         recipients: envelope.recipients.length,

@@ -5,6 +5,7 @@
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { AuthVerdict, Mechanism } from "../auth/identity.ts";
 import { outboundRouteId } from "../config/outbound.ts";
 import type { LimitName } from "../listener/limits.ts";
 import type { ProxyResult } from "../listener/proxy-reader.ts";
@@ -67,7 +68,20 @@ function receivingMetrics(registers: Registry[]) {
     "From the end of DATA to its answer.",
     registers,
   );
+  const authentications = counter(
+    "mailroute_authentications_total",
+    "Attempts to authenticate, by mechanism and what came of them.",
+    ["mechanism", "result"],
+  );
+  const submitted = counter(
+    "mailroute_submitted_total",
+    'Messages of authenticated clients, by the namespace of their ServiceAccount; "" is users.',
+    ["namespace"],
+  );
   return {
+    authenticated: (mechanism: Mechanism, result: AuthVerdict["kind"]): void =>
+      authentications.inc({ mechanism, result }),
+    acceptedFrom: (namespace: string): void => submitted.inc({ namespace }),
     accepted(size: number, ms: number): void {
       accepted.inc();
       bytes.inc(size);

@@ -5,6 +5,7 @@ import type { QueueEvents } from "../queue/events.ts";
 import type { ReceptionEvents } from "../reception/events.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import type { RouteHealth } from "./route-health.ts";
 
 export type Observed = {
   readonly queue: QueueEvents;
@@ -13,12 +14,13 @@ export type Observed = {
   readonly listener: ListenerEvents;
 };
 
-export function observe(log: Log, metrics: Metrics): Observed {
+export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observed {
   return {
     queue: {
       attempted(event) {
         metrics.attempted(event);
         log.attempted(event);
+        health.attempted(event.route, event.outcome, event.nowMs);
       },
       reported(dsn, about) {
         metrics.reported();
@@ -38,8 +40,13 @@ export function observe(log: Log, metrics: Metrics): Observed {
       },
     },
     reception: {
+      authenticated(event) {
+        metrics.authenticated(event.credentials.mechanism, event.verdict.kind);
+        log.authenticated(event);
+      },
       accepted(event) {
         metrics.accepted(event.envelope.bytes, event.ms);
+        if (event.identity !== undefined) metrics.acceptedFrom(event.identity.namespace);
         log.accepted(event);
       },
       refused(event) {

@@ -4,8 +4,7 @@ import { normaliseLines, receivedLine, traceOf } from "./header.ts";
 
 const mark = "(Mailroute mail/default)";
 const line = {
-  helo: "client.test",
-  client: "192.0.2.1",
+  from: { helo: "client.test", address: "192.0.2.1" },
   hostname: "relay.test",
   mark,
   protocol: "ESMTP",
@@ -21,11 +20,14 @@ test("header: a Received line is as RFC 5321 4.4 has it, folded", () => {
   );
 });
 
+test("header: where a message came from may be left out (RFC 5321 4.4 asks for by, not for from)", () => {
+  assert.match(receivedLine({ ...line, from: undefined }), /^Received: by relay\.test \(Mailroute/);
+});
+
 test("header: what a client says in EHLO cannot end the line or forge a comment", () => {
   const made = receivedLine({
     ...line,
-    helo: "x\r\nEvil: y (by me) <z>",
-    client: "2001:db8::1",
+    from: { helo: "x\r\nEvil: y (by me) <z>", address: "2001:db8::1" },
     recipient: undefined,
   });
   assert.match(

@@ -27,8 +27,8 @@ export function traceOf(body: Uint8Array, mark: string): Trace {
 }
 
 export type ReceivedLine = {
-  readonly helo: string;
-  readonly client: string;
+  /** Undefined: where it came from is not said. */
+  readonly from: { readonly helo: string; readonly address: string } | undefined;
   readonly hostname: string;
   /** What marks our own lines, "(Mailroute NAME)". */
   readonly mark: string;
@@ -42,13 +42,18 @@ export type ReceivedLine = {
 
 /** A Received line (RFC 5321 section 4.4), folded, with its CRLF. */
 export function receivedLine(line: ReceivedLine): string {
-  const address = line.client.includes(":") ? `IPv6:${line.client}` : line.client;
-  const helo = line.helo.replace(/[^\x21-\x7e]|[()<>\\"]/g, "?").slice(0, 255) || "unknown";
   const recipient = line.recipient === undefined ? "" : `\r\n\tfor <${line.recipient}>`;
   return (
-    `Received: from ${helo} ([${address}])\r\n\tby ${line.hostname} ${line.mark}` +
+    `Received: ${fromClause(line.from)}by ${line.hostname} ${line.mark}` +
     `\r\n\twith ${line.protocol} id ${line.id}${recipient};\r\n\t${dateTime(line.at)}\r\n`
   );
+}
+
+function fromClause(from: ReceivedLine["from"]): string {
+  if (from === undefined) return "";
+  const address = from.address.includes(":") ? `IPv6:${from.address}` : from.address;
+  const helo = from.helo.replace(/[^\x21-\x7e]|[()<>\\"]/g, "?").slice(0, 255) || "unknown";
+  return `from ${helo} ([${address}])\r\n\t`;
 }
 
 /** RFC 5322 section 3.3, in UTC. */

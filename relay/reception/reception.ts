@@ -7,6 +7,9 @@ import { isAscii } from "node:buffer";
 import { type Address, formatAddress, parseAddress } from "../../routing/address.ts";
 import type { NetworkSet } from "../../routing/network.ts";
 import type { Retry } from "../../routing/route.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
+import { headerBlock } from "../delivery/header.ts";
+import { networkOf } from "../listener/limits.ts";
 import type {
   Body,
   Client,
@@ -18,6 +21,13 @@ import type {
 } from "../listener/reception.ts";
 import type { Reply } from "../outcome.ts";
 import { type Admission, admit, type RefusalReason } from "../policy/admit.ts";
+import { Rates } from "../policy/rates.ts";
+import {
+  authorsRefusal,
+  envelopeRefusal,
+  type Submitter,
+  submitterOf,
+} from "../policy/submitter.ts";
 import { isTrusted, type TrustRules } from "../policy/trust.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
@@ -25,6 +35,13 @@ import { type Spool, SpoolError } from "../spool/spool.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
 import type { ReceptionEvents } from "./events.ts";
 import { normaliseLines, receivedLine, traceOf } from "./header.ts";
+
+export type ReceptionLimits = {
+  readonly receivedLinesMax: number;
+  readonly passesMax: number;
+  readonly headerBytesMax: number;
+  readonly messagesPerClientMinuteMax: number;
+};
 
 export type ReceptionOptions = {
   readonly hostname: string;
@@ -35,8 +52,12 @@ export type ReceptionOptions = {
   readonly deniedNetworks: NetworkSet;
   /** A client begins its first transaction. */
   readonly began: (client: Client) => void;
+  /** Undefined: nobody can authenticate. */
+  readonly authenticator: Authenticator | undefined;
+  /** Authenticated clients' addresses and names stay out of Received. */
+  readonly hideAuthenticated: boolean;
   readonly outboundRetry: Retry;
-  readonly limits: { readonly receivedLinesMax: number; readonly passesMax: number };
+  readonly limits: ReceptionLimits;
   readonly tables: TableHolder;
   readonly spool: Spool;
   readonly queue: Queue;
@@ -51,6 +72,8 @@ const badSender: Reply = { code: 501, status: "5.1.7", text: "bad sender address
 const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not served here" };
 
 export function createReception(options: ReceptionOptions): Reception {
+  const { authenticator } = options;
+  const tooMany = ratesOf(options);
   const known = new WeakSet<Client>();
   // Decided once for all messages after one EHLO.
   const trust = new WeakMap<Greeting, boolean>();
@@ -59,11 +82,20 @@ export function createReception(options: ReceptionOptions): Reception {
     if (decided !== undefined) return decided;
     if (!known.has(client)) options.began(client);
     known.add(client);
-    const trusted = isTrusted({ ...client, clientName: greeting.tls?.clientName }, options.trust);
+    const { identity, tls } = greeting;
+    const origin = { ...client, clientName: tls?.clientName };
+    const trusted = identity !== undefined || isTrusted(origin, options.trust);
     trust.set(greeting, trusted);
     return trusted;
   };
   return {
+    authenticate:
+      authenticator &&
+      (async (client, credentials) => {
+        const verdict = await authenticator.check(credentials, networkOf(client.address));
+        options.events.authenticated({ client, credentials, verdict });
+        return verdict;
+      }),
     connect(client) {
       if (options.deniedNetworks.has(client.address)) {
         options.events.refused({ client, reason: "denied-network", reply: denied });
@@ -89,10 +121,53 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.refused({ client, reason: "room", reply: noRoom, sender: command.path });
         return noRoom;
       }
+      const { identity } = greeting;
+      const submitter = identity && submitterOf(identity, table);
+      const refusal = submitter && envelopeRefusal(submitter, sender);
+      if (refusal !== undefined) {
+        options.events.refused({ client, reason: "sender", reply: refusal, sender: command.path });
+        return refusal;
+      }
       const trusted = trusts(client, greeting);
-      return new MailTransaction({ ...options, table, client, greeting, command, sender, trusted });
+      const early = tooMany({ client, trusted, submitter, relays: table.relays });
+      if (early !== undefined) {
+        options.events.refused({ client, reason: "rate", reply: early, sender: command.path });
+        return early;
+      }
+      const common = { ...options, table, client, greeting, command, sender, trusted, submitter };
+      return new MailTransaction(common);
     },
     closed() {},
+  };
+}
+
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+const ratedMax = 100_000;
+
+type Rated = {
+  readonly client: Client;
+  readonly trusted: boolean;
+  readonly submitter: Submitter | undefined;
+  /** Those that share what a whole namespace may. */
+  readonly relays: number;
+};
+
+/** Why a message is one too many for now; undefined: it is counted. */
+function ratesOf({ limits, now }: ReceptionOptions): (rated: Rated) => Reply | undefined {
+  const strangers = new Rates({ windowMs: minuteMs, keysMax: ratedMax });
+  const submitters = new Rates({ windowMs: hourMs, keysMax: ratedMax });
+  return ({ client, trusted, submitter, relays }) => {
+    const hourly = submitter?.hourly;
+    let waitMs = 0;
+    if (hourly !== undefined)
+      waitMs = submitters.take(hourly.key, Math.max(1, hourly.max / relays), now());
+    else if (!trusted)
+      waitMs = strangers.take(networkOf(client.address), limits.messagesPerClientMinuteMax, now());
+    if (waitMs === 0) return undefined;
+    const seconds = Math.ceil(waitMs / 1000);
+    const text = `too many messages, come again in ${seconds} s`;
+    return { code: hourly === undefined ? 450 : 451, status: "4.7.1", text };
   };
 }
 
@@ -103,6 +178,7 @@ type TransactionOptions = ReceptionOptions & {
   readonly command: MailCommand;
   readonly sender: Address | undefined;
   readonly trusted: boolean;
+  readonly submitter: Submitter | undefined;
 };
 
 type Admitted = Extract<Admission, { ok: true }>;
@@ -151,6 +227,10 @@ class MailTransaction implements Transaction {
     const id = options.nextId();
     const nowMs = options.now();
     const body = Buffer.concat([Buffer.from(this.#receivedLine(id, nowMs)), ...chunks]);
+    if (headerBlock(body, body.length).length > options.limits.headerBytesMax) {
+      const text = `header section of more than ${options.limits.headerBytesMax} octets`;
+      return this.#refused("header", { code: 554, status: "5.6.0", text });
+    }
     const trace = traceOf(body, options.mark);
     // Our own new line is counted with them.
     if (
@@ -165,6 +245,8 @@ class MailTransaction implements Transaction {
     }
     if (!options.spool.hasRoom(body.length, this.#recipients.length))
       return this.#refused("room", noRoom);
+    const foreign = options.submitter && authorsRefusal(options.submitter, body);
+    if (foreign !== undefined) return this.#refused("sender", foreign);
     const envelope = this.#envelope(id, nowMs, body);
     try {
       await options.spool.commit([{ kind: "accept", envelope, body }]);
@@ -177,7 +259,8 @@ class MailTransaction implements Transaction {
       );
     }
     const { client, greeting } = options;
-    options.events.accepted({ envelope, client, helo: greeting.helo, ms: options.now() - nowMs });
+    const { helo, identity } = greeting;
+    options.events.accepted({ envelope, client, helo, identity, ms: options.now() - nowMs });
     options.queue.add(envelope, body);
     return { code: 250, status: "2.0.0", text: `queued as ${id}` };
   }
@@ -195,11 +278,11 @@ class MailTransaction implements Transaction {
     const { greeting, client, hostname, mark, command } = this.#options;
     const recipient = this.#recipients.length === 1 ? this.#recipients[0]?.address : undefined;
     const base = command.smtputf8 ? "UTF8SMTP" : greeting.esmtp ? "ESMTP" : "SMTP";
-    const protocol = greeting.tls === undefined || base === "SMTP" ? base : `${base}S`;
+    const protocol = base === "SMTP" ? base : `${base}${securityOf(greeting)}`;
     const at = new Date(nowMs);
+    const isHidden = greeting.identity !== undefined && this.#options.hideAuthenticated;
     return receivedLine({
-      helo: greeting.helo,
-      client: client.address,
+      from: isHidden ? undefined : { helo: greeting.helo, address: client.address },
       hostname,
       mark,
       protocol,
@@ -233,6 +316,12 @@ class MailTransaction implements Transaction {
       smtputf8: command.smtputf8,
     };
   }
+}
+
+/** RFC 3848: S for TLS, A for authentication, in this order. */
+function securityOf({ tls, identity }: Greeting): "" | "S" | "A" | "SA" {
+  if (tls === undefined) return identity === undefined ? "" : "A";
+  return identity === undefined ? "S" : "SA";
 }
 
 function faultOf({ faults }: Body): "bare LF" | "bare CR" | "NUL" | undefined {

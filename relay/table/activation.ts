@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
-import { keyCount } from "../../routing/table.ts";
+import { keyCount, type RouteTable } from "../../routing/table.ts";
 import {
   assembleSteps,
   type DecodedShard,
@@ -25,13 +25,15 @@ export type Offer = {
   readonly incomplete?: boolean;
   /** Rejected where a table is in force by the time that this one could be. */
   readonly onlyFirst?: true;
-  /** Called right before the table counts: credentials that its routes name are there by then. */
-  readonly ready?: () => void;
+  /** Called, and waited for, right before the table counts: so credentials are there by then. Must not reject. */
+  readonly ready?: (table: RouteTable) => Promise<void>;
 };
 
 export type Activated = { readonly digest: string; readonly keys: number; readonly ms: number };
 
 const sliceMsMax = 2;
+/** Shards that are fetched while one is decoded. */
+const readAheadMax = 7;
 const decoding = {
   sha256: (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex"),
   gunzip: gunzipSync,
@@ -59,17 +61,19 @@ export class Activation {
     const startedMs = this.#now();
     const manifest = decodeManifest(offer.manifest);
     const shards = new Map<string, DecodedShard>();
+    const missing = manifest.shards.filter(({ name }) => !this.#shards.has(name));
+    const fetch = readAhead(missing, async ({ name }) => await offer.shard(name));
     for (const listed of manifest.shards) {
       const { name } = listed;
       const known = this.#shards.get(name);
-      shards.set(name, known ?? decodeShardOf(listed, await offer.shard(name), decoding));
+      shards.set(name, known ?? decodeShardOf(listed, await fetch(listed), decoding));
       if (known === undefined) await turn(); // other work between two shards
     }
     const table = await inSlices(assembleSteps(manifest, shards));
     if (offer.onlyFirst === true && this.#tables.current !== undefined) {
       throw new Error("a newer table is in force already");
     }
-    offer.ready?.();
+    await offer.ready?.(table);
     const { digest } = manifest;
     const nowMs = this.#now();
     this.#shards = shards;
@@ -78,6 +82,26 @@ export class Activation {
     this.#tables.activate({ table, digest, activatedAtMs: nowMs, stale, incomplete, relays });
     return { digest, keys: keyCount(table), ms: nowMs - startedMs };
   }
+}
+
+/** Items are asked for in order; by then those after them are on their way. */
+function readAhead<T, R>(
+  items: readonly T[],
+  read: (item: T) => Promise<R>,
+): (item: T) => Promise<R> {
+  const reading = new Map<T, Promise<R>>();
+  let next = 0;
+  return async (item) => {
+    while (next < items.length && reading.size <= readAheadMax) {
+      const ahead = items[next++] as T;
+      const answer = read(ahead);
+      answer.catch(() => undefined); // whoever comes to it hears of it; after a failure nobody does
+      reading.set(ahead, answer);
+    }
+    const answer = reading.get(item);
+    reading.delete(item);
+    return await (answer ?? read(item));
+  };
 }
 
 /** Runs the steps, letting others in whenever a slice is used up. */

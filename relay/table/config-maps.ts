@@ -6,20 +6,19 @@
 import type { Api, KubeObject } from "../../kube/api.ts";
 import { errorText } from "../../kube/error-text.ts";
 import { type Change, reflect } from "../../kube/reflector.ts";
-import { credentialOf, valuesOf } from "../../kube/secret-values.ts";
 import { bytesOfShard, manifestOf } from "../../kube/table-maps.ts";
 import { decodeManifest } from "../../routing/wire.ts";
 import { Activation } from "./activation.ts";
 import type { TableCopy } from "./copy.ts";
 import type { CredentialStore } from "./credentials.ts";
 import type { TableHolder } from "./holder.ts";
-import type { VersionedCredential } from "./resources.ts";
+import { Borrower } from "./lent.ts";
 import type { SourceEvents, TableSource } from "./source.ts";
 
 export type ConfigMapOptions = {
   readonly api: Api;
   readonly namespace: string;
-  /** The installation's name: its manifest is NAME-routes, its credentials NAME-credentials. */
+  /** The installation's name: its manifest is NAME-routes. */
   readonly name: string;
   readonly copy: TableCopy;
   readonly tables: TableHolder;
@@ -43,6 +42,7 @@ class ConfigMapSource implements TableSource {
   readonly first: Promise<void>;
   readonly #options: ConfigMapOptions;
   readonly #activation: Activation;
+  readonly #borrower: Borrower;
   readonly #firstTable = Promise.withResolvers<void>();
   readonly #stops: (() => void)[] = [];
   readonly #problems = new Map<string, string>();
@@ -54,28 +54,28 @@ class ConfigMapSource implements TableSource {
   constructor(options: ConfigMapOptions) {
     this.#options = options;
     this.#activation = new Activation(options.tables, options.now);
+    this.#borrower = new Borrower({
+      ...options,
+      problem: (text) => this.#problem("credentials", text),
+    });
     this.first = this.#firstTable.promise;
   }
 
   start(): void {
     const { api, namespace, name } = this.#options;
-    const watchOne = (
-      kind: string,
-      object: string,
-      changed: (found: KubeObject | undefined) => void,
-    ): void => {
-      const reflector = reflect({
-        api,
-        path: `/api/v1/namespaces/${namespace}/${kind}`,
-        query: { fieldSelector: `metadata.name=${object}` },
-        changed: (change) => changed(only(change)),
-        state: ({ ok, error }) =>
-          this.#problem(`watching ${object}`, ok ? undefined : (error ?? "no answer")),
-      });
-      this.#stops.push(() => reflector.stop());
-    };
-    watchOne("secrets", `${name}-credentials`, (secret) => this.#lend(secret));
-    watchOne("configmaps", `${name}-routes`, (map) => void this.#offer(map));
+    const manifest = `${name}-routes`;
+    const reflector = reflect({
+      api,
+      path: `/api/v1/namespaces/${namespace}/configmaps`,
+      query: { fieldSelector: `metadata.name=${manifest}` },
+      changed: (change) => void this.#offer(only(change)),
+      state: ({ ok, error }) =>
+        this.#problem(`watching ${manifest}`, ok ? undefined : (error ?? "no answer")),
+    });
+    this.#stops.push(
+      () => reflector.stop(),
+      () => this.#borrower.stop(),
+    );
     const timer = setTimeout(
       () => void this.#fromCopy(),
       this.#options.patienceMs ?? patienceMsDefault,
@@ -87,16 +87,6 @@ class ConfigMapSource implements TableSource {
     this.#stopped = true;
     clearTimeout(this.#again);
     for (const stop of this.#stops) stop();
-  }
-
-  #lend(secret: KubeObject | undefined): void {
-    if (secret === undefined) return; // nothing was ever lent, or it is being made again: what we have stays
-    const lent = Object.values(valuesOf(secret)).map(credentialIn);
-    const isWhole = !lent.includes(undefined);
-    const text = "an entry of the credentials is not what the operator writes";
-    this.#problem("credentials", isWhole ? undefined : text);
-    this.#options.credentials.replace(lent.filter((each) => each !== undefined));
-    this.#options.events.credentials?.();
   }
 
   /** A deleted manifest changes nothing: the table in force stays. */
@@ -115,7 +105,12 @@ class ConfigMapSource implements TableSource {
         fetched.set(name, bytes);
         return bytes;
       };
-      const activated = await this.#activation.take({ manifest, shard, stale: false });
+      const activated = await this.#activation.take({
+        manifest,
+        shard,
+        stale: false,
+        ready: async (table) => await this.#borrower.borrow(table),
+      });
       this.#taken = manifest;
       this.#problem("manifest", undefined);
       this.#options.events.activated(activated);
@@ -155,7 +150,8 @@ class ConfigMapSource implements TableSource {
 
   /** The API server is out of reach since the start: the table of an earlier process, flagged as old. */
   async #fromCopy(): Promise<void> {
-    if (this.#options.tables.current !== undefined || this.#stopped) return;
+    const { tables } = this.#options;
+    if (tables.current !== undefined || this.#stopped) return;
     const kept = await this.#options.copy.load();
     if (kept === undefined) return;
     try {
@@ -167,9 +163,15 @@ class ConfigMapSource implements TableSource {
         await this.#activation.take({ manifest, shard, stale: true, onlyFirst: true }),
       );
       this.#firstTable.resolve();
+      await this.#borrowFor(tables);
     } catch (error) {
       this.#problem("table copy", `the kept route table is damaged and not used: ${String(error)}`);
     }
+  }
+
+  /** The table is in force: what it names of credentials may come later. */
+  async #borrowFor({ current }: TableHolder): Promise<void> {
+    if (current?.stale === true) await this.#borrower.borrow(current.table);
   }
 
   #problem(where: string, text: string | undefined): void {
@@ -179,24 +181,6 @@ class ConfigMapSource implements TableSource {
     this.#options.events.problems(
       [...this.#problems].map(([at, words]) => ({ where: at, text: words })),
     );
-  }
-}
-
-/** An entry of the relays' Secret; undefined where it is not what the operator writes. */
-function credentialIn(text: string): VersionedCredential | undefined {
-  try {
-    const entry = JSON.parse(text) as {
-      readonly secret: string;
-      readonly version: string;
-      readonly values: Readonly<Record<string, string>>;
-    };
-    return {
-      secret: entry.secret,
-      version: entry.version,
-      credential: credentialOf(entry.values),
-    };
-  } catch {
-    return undefined;
   }
 }
 

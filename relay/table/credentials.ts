@@ -1,18 +1,39 @@
 /** The credentials that routes name, by Secret and version: a version that is not here is not guessed. */
 import type { CredentialRef } from "../../routing/route.ts";
+import { type RouteTable, routesOf } from "../../routing/table.ts";
 import type { Credential, Credentials } from "../delivery/options.ts";
 import type { VersionedCredential } from "./resources.ts";
 
 export class CredentialStore implements Credentials {
-  #byName: ReadonlyMap<string, Credential> = new Map();
+  /** By where they came from, then by Secret and version. */
+  readonly #sources = new Map<string, ReadonlyMap<string, Credential>>();
 
   get(ref: CredentialRef): Credential | undefined {
-    return this.#byName.get(`${ref.secret} ${ref.version}`);
+    const name = nameOf(ref);
+    for (const source of this.#sources.values()) {
+      const found = source.get(name);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
-  replace(all: readonly VersionedCredential[]): void {
-    this.#byName = new Map(
-      all.map(({ secret, version, credential }) => [`${secret} ${version}`, credential]),
-    );
+  /** All that `source` holds now; what it held before goes. */
+  replace(all: readonly VersionedCredential[], source = ""): void {
+    const named = all.map((each) => [nameOf(each), each.credential] as const);
+    this.#sources.set(source, new Map(named));
   }
+
+  /** Those that the table names and that are not here. */
+  missing(table: RouteTable): readonly CredentialRef[] {
+    const all = [...routesOf(table)].flatMap(({ tls, auth }) => [
+      tls.ca,
+      tls.clientCertificate,
+      auth?.credential,
+    ]);
+    return all.filter((ref) => ref !== undefined).filter((ref) => this.get(ref) === undefined);
+  }
+}
+
+function nameOf({ secret, version }: CredentialRef): string {
+  return `${secret} ${version}`;
 }

@@ -43,7 +43,7 @@ export function watchDirectory(options: DirectoryOptions): TableSource {
       shard: async (name) => here.get(name) ?? new Uint8Array(),
       stale: message.stale,
       incomplete: message.incomplete,
-      ready: () => options.credentials.replace(message.credentials),
+      ready: async () => options.credentials.replace(message.credentials),
     });
     options.events.activated({ ...activated, ms: message.ms + activated.ms });
     first.resolve();

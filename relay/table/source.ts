@@ -6,8 +6,6 @@ export type SourceEvents = {
   activated(table: Activated): void;
   /** The whole list of what a person must mend now; empty when all is well. */
   problems(problems: readonly Problem[]): void;
-  /** Credentials have changed: mail that waits for them may go. */
-  credentials?(): void;
   failed(error: unknown): void;
 };
 

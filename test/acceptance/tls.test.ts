@@ -1,6 +1,6 @@
 /** TLS on both sides: the listener's certificate and its swap, and logins at next hops by lent Secrets. */
 import assert from "node:assert/strict";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -45,6 +45,8 @@ test(
       copyFileSync(join(listenerFixtures, `${name}.${part}.pem`), join(directory, `${part}.pem`));
     use("mx", "cert");
     use("mx", "key");
+    const usersFile = join(directory, "users.yaml");
+    writeFileSync(usersFile, "users: []\n");
     const hosts = await startHosts(["one"]);
     const relay = relayProcess({
       tls: {
@@ -52,6 +54,7 @@ test(
           { certificateFile: join(directory, "cert.pem"), keyFile: join(directory, "key.pem") },
         ],
       },
+      authentication: { usersFile },
       listeners: [
         { name: "smtp", host: "127.0.0.1", port: 0 },
         { name: "submissions", kind: "submissions", host: "127.0.0.1", port: 0 },

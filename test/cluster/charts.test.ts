@@ -6,8 +6,10 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { parseAllDocuments } from "yaml";
+import { parseSettings } from "../../operator/settings.ts";
 import { checkConfig, parseConfig } from "../../relay/config/config.ts";
 import { endpointsOf } from "../../relay/config/listeners.ts";
+import { parseMailGrant } from "../../routing/grants.ts";
 
 const root = join(import.meta.dirname, "../..");
 const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mailroute/cluster");
@@ -50,6 +52,8 @@ test("charts: helm lint finds nothing", { skip }, () => {
   }
 });
 
+const authenticated = { authentication: { serviceAccounts: {} } };
+
 const refused: readonly { name: string; values: Record<string, unknown>; words: RegExp }[] = [
   { name: "no hostname", values: { hostname: undefined }, words: /hostname/ },
   {
@@ -73,8 +77,14 @@ const refused: readonly { name: string; values: Record<string, unknown>; words: 
   },
   {
     name: "submission without a certificate",
-    values: { "relay.submission.enabled": true },
+    values: { "relay.submission.enabled": true, "relay.config": authenticated },
     words: /relay\.submission\.enabled needs a certificate: set relay\.tls\.secretName/,
+  },
+  {
+    name: "submission where nobody can authenticate",
+    values: { "relay.submissions.enabled": true, "relay.tls.secretName": "a" },
+    words:
+      /relay\.submissions\.enabled.*nobody can authenticate: set relay\.config\.authentication/,
   },
   {
     name: "more certificates without a first one",
@@ -108,6 +118,30 @@ const refused: readonly { name: string; values: Record<string, unknown>; words: 
     name: "a delegation to nobody",
     values: { delegations: [{ name: "sales", suffixes: ["sales.example"] }] },
     words: /missing property 'namespaces'/,
+  },
+  {
+    name: "a delegation by label where labels may not be read",
+    values: {
+      watchNamespaces: ["sales"],
+      delegations: [
+        {
+          name: "sales",
+          suffixes: ["sales.example"],
+          namespaces: { selector: { matchLabels: { team: "sales" } } },
+        },
+      ],
+    },
+    words: /name them in namespaces\.names/,
+  },
+  {
+    name: "a delegation to a namespace that is not watched",
+    values: {
+      watchNamespaces: ["sales"],
+      delegations: [
+        { name: "sales", suffixes: ["sales.example"], namespaces: { names: ["selas"] } },
+      ],
+    },
+    words: /selas is not in watchNamespaces/,
   },
 ];
 
@@ -151,6 +185,7 @@ test("charts: every listener has its Service, and the relay takes them all", { s
     "networkPolicy.enabled": true,
     "relay.submission.enabled": true,
     "relay.submissions.enabled": true,
+    "relay.config": authenticated,
     "relay.trusted.enabled": true,
     "relay.proxyProtocol.enabled": true,
     "relay.proxyProtocol.balancers": ["203.0.113.10", "2001:db8::/64"],
@@ -218,4 +253,41 @@ test("charts: every object is named by its release, also those without a namespa
     assert.match(metadata.name, isClusterWide ? /^mail\.second[-.]/ : /^second(-|$)/, kind);
     assert.equal(metadata.namespace, isClusterWide ? undefined : "mail", kind);
   }
+});
+
+test("charts: with watchNamespaces there are Roles, no ClusterRole, and the grants are a file", {
+  skip,
+}, () => {
+  const values = {
+    hostname,
+    watchNamespaces: ["a", "b"],
+    delegations: [{ name: "a", namespaces: { names: ["a"] }, suffixes: ["a.example"] }],
+  };
+  const { objects, words } = render(values);
+  assert.equal(words, "");
+  const clusterWide = ["ClusterRole", "ClusterRoleBinding", "MailGrant"];
+  assert.deepEqual(
+    objects.filter(({ kind }) => clusterWide.includes(kind)),
+    [],
+  );
+  const roles = objects.filter(
+    ({ kind, metadata }) => kind === "Role" && metadata.name === "mail.mailroute-operator",
+  );
+  assert.deepEqual(roles.map(({ metadata }) => metadata.namespace).sort(), ["a", "b", "mail"]);
+  const map = objects.find(({ metadata }) => metadata.name === "mailroute-grants") as unknown as {
+    data: Record<string, string>;
+  };
+  const grants = parseAllDocuments(map.data["grants.yaml"] ?? "").map((each) => each.toJS());
+  const parsed = parseSettings({
+    name: "mailroute",
+    namespace: "mail",
+    identity: "pod",
+    relaySelector: "a=b",
+    watchNamespaces: ["a", "b"],
+    grants: grants.filter((each) => each !== null),
+  });
+  assert.ok(parsed.ok, parsed.ok ? "" : parsed.complaints.join());
+  assert.deepEqual(parsed.settings.watchNamespaces, ["mail", "a", "b"]);
+  const [grant] = parsed.settings.grants;
+  assert.ok(parseMailGrant(grant).ok);
 });

@@ -91,8 +91,8 @@ export class Cluster {
     await eventually(holds, { msMax: 20_000, what: `${name}: ${type}=${status}` });
   }
 
-  /** A Pod object, ready, at 127.0.0.1: what the operator finds a relay by. */
-  async relayPod(name: string): Promise<void> {
+  /** A Pod object, ready: what the operator finds a relay by. */
+  async relayPod(name: string, address = "127.0.0.1"): Promise<void> {
     const path = "/api/v1/namespaces/mail/pods";
     const containers = [{ name: "relay", image: "none.test/none" }];
     await this.create("/api/v1/namespaces/mail/serviceaccounts", { metadata: { name: "default" } });
@@ -102,11 +102,22 @@ export class Cluster {
     });
     const conditions = [{ type: "Ready", status: "True" }];
     await this.patch(`${path}/${name}/status`, {
-      status: { phase: "Running", podIP: "127.0.0.1", podIPs: [{ ip: "127.0.0.1" }], conditions },
+      status: { phase: "Running", podIP: address, podIPs: [{ ip: address }], conditions },
     });
   }
 
-  operator(identity: string, relayAdminPort: number): OperatorProcess {
+  /** A file that processes can be given. */
+  file(name: string, text: string): string {
+    const file = join(this.#directory, name);
+    writeFileSync(file, text);
+    return file;
+  }
+
+  operator(
+    identity: string,
+    relayAdminPort: number,
+    more: readonly string[] = [],
+  ): OperatorProcess {
     const flags = {
       name: "mailroute",
       namespace: "mail",
@@ -117,6 +128,7 @@ export class Cluster {
       "admin-port": 0,
     };
     const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
+    args.push(...more);
     const child = spawn(process.execPath, [join(root, "cli/main.ts"), "operator", ...args], {
       stdio: ["ignore", "pipe", "inherit"],
     });

@@ -1,98 +1,50 @@
 /** Operator and relay against a real API server: what is applied is served, and every status is a fact. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { after, before, test } from "node:test";
-import { startGenerator } from "../ledger/generator.ts";
-import { eventually, type RelayProcess, relayProcess } from "../ledger/relay-process.ts";
-import { type Sink, startSink } from "../ledger/sink.ts";
+import { eventually, type RelayProcess } from "../ledger/relay-process.ts";
 import { type ControlPlane, startControlPlane } from "./control-plane.ts";
-import { Cluster, type OperatorProcess } from "./installation.ts";
+import type { Cluster, OperatorProcess } from "./installation.ts";
+import { createSite, type Site } from "./site.ts";
 
 const found = await startControlPlane();
 const skip = "missing" in found && process.env["CI"] !== "true" ? found.missing : false;
 
 let plane: ControlPlane;
+let site: Site;
 let cluster: Cluster;
 let relay: RelayProcess;
 let operator: OperatorProcess;
-const sinks = new Map<string, Sink>();
-const arrivals: { host: string; recipients: readonly string[] }[] = [];
 
 before(async () => {
   if (skip !== false) return;
   if ("missing" in found) throw new Error(found.missing);
   plane = found;
-  cluster = new Cluster(plane);
-  await cluster.prepare();
-  for (const host of ["one", "two"]) {
-    const received = ({ recipients }: { recipients: readonly string[] }): undefined =>
-      void arrivals.push({ host, recipients });
-    sinks.set(host, await startSink({ received }));
-  }
-  const admin = await freePort();
-  relay = relayProcess({
-    routes: { installation: { name: "mailroute", namespace: "mail" } },
-    admin: { host: "127.0.0.1", port: admin },
-    retry: { initialMs: 500, maxMs: 500 },
-  });
-  operator = cluster.operator("op-0", admin);
-  await cluster.route("a", specTo("one", "a.test"));
+  site = await createSite(plane);
+  ({ cluster, relay } = site);
+  operator = cluster.operator("op-0", site.adminPort);
+  await cluster.route("a", site.specTo("one", "a.test"));
   await relay.start();
   await cluster.relayPod("relay-0");
 });
 
 after(async () => {
   if (skip !== false) return;
-  await relay.close();
-  await cluster.close();
-  for (const sink of sinks.values()) await sink.close();
+  await site.close();
   await plane.stop();
 });
-
-function specTo(host: string, ...suffixes: string[]): object {
-  const hosts = [{ host: "127.0.0.1", port: sinks.get(host)?.port }];
-  return {
-    suffixes,
-    target: { hosts },
-    tls: { mode: "Disabled" },
-    retry: { initial: "1s", max: "1s" },
-  };
-}
-
-async function send(to: string): Promise<void> {
-  const generator = startGenerator({
-    port: () => relay.port(),
-    connections: 1,
-    messagesPerSecond: 5,
-    bodyBytes: 100,
-    address: () => ({ to, domain: "" }),
-  });
-  await eventually(() => generator.entries.some(({ answered }) => answered), {
-    msMax: 10_000,
-    what: `${to} is taken`,
-  });
-  await generator.stop();
-}
-
-async function arrives(to: string, host: string): Promise<void> {
-  await send(to);
-  const there = () => arrivals.some((each) => each.host === host && each.recipients.includes(to));
-  await eventually(there, { msMax: 10_000, what: `${to} at ${host}` });
-}
 
 test("cluster: a MailRoute that is applied is served, and Programmed says so", {
   skip,
 }, async () => {
   await cluster.until("a", "Programmed", "True");
   await cluster.until("a", "Ready", "True");
-  await arrives("first@a.test", "one");
+  await site.arrives("first@a.test", "one");
 });
 
 test("cluster: an edit goes to the relay, and Programmed is never True for what is not served", {
   skip,
 }, async () => {
-  await cluster.route("a", specTo("two", "a.test"));
+  await cluster.route("a", site.specTo("two", "a.test"));
   await cluster.until("a", "Programmed", "True");
   const { body } = await cluster.api.request({
     path: "/api/v1/namespaces/mail/configmaps/mailroute-routes",
@@ -104,13 +56,13 @@ test("cluster: an edit goes to the relay, and Programmed is never True for what 
     digest: string;
   };
   assert.equal(served.digest, digest);
-  await arrives("second@a.test", "two");
+  await site.arrives("second@a.test", "two");
 });
 
 test("cluster: a second claimant loses, is told by whom, and costs the first nothing", {
   skip,
 }, async () => {
-  await cluster.route("b", specTo("one", "a.test", "b.test"));
+  await cluster.route("b", site.specTo("one", "a.test", "b.test"));
   await cluster.until("b", "Accepted", "False");
   const condition = await cluster.condition("b", "Accepted");
   assert.equal(condition["reason"], "Conflicted");
@@ -118,15 +70,15 @@ test("cluster: a second claimant loses, is told by whom, and costs the first not
     String(condition["message"]),
     /suffix:a\.test is held by mail\/a; 1 of 2 keys are in force/,
   );
-  await arrives("third@a.test", "two");
-  await arrives("third@b.test", "one");
+  await site.arrives("third@a.test", "two");
+  await site.arrives("third@b.test", "one");
 });
 
 test("cluster: without a grant another namespace claims nothing, with one it does", {
   skip,
 }, async () => {
   await cluster.create("/api/v1/namespaces", { metadata: { name: "team", labels: { team: "x" } } });
-  const hosts = [{ host: "127.0.0.1", port: sinks.get("one")?.port }];
+  const hosts = [{ host: "127.0.0.1", port: site.sinks.get("one")?.port }];
   const team = "/apis/mailroute.dev/v1alpha1/namespaces/team/mailroutes";
   await cluster.create(team, {
     apiVersion: "mailroute.dev/v1alpha1",
@@ -164,7 +116,7 @@ test("cluster: without a grant another namespace claims nothing, with one it doe
 test("cluster: a missing Secret keeps the domain from falling through, and lending it mends that", {
   skip,
 }, async () => {
-  const port = sinks.get("one")?.port ?? 0;
+  const port = site.sinks.get("one")?.port ?? 0;
   const target = { hosts: [{ host: "127.0.0.1", port }] };
   const spec = {
     suffixes: ["secret.a.test"],
@@ -175,7 +127,7 @@ test("cluster: a missing Secret keeps the domain from falling through, and lendi
   await cluster.route("secret", spec);
   await cluster.until("secret", "ResolvedRefs", "False");
   await cluster.until("secret", "Programmed", "True");
-  await send("waits@secret.a.test");
+  await site.send("waits@secret.a.test");
   const metadata = { name: "login", namespace: "mail" };
   const stringData = { username: "u", password: "p" };
   await cluster.create("/api/v1/namespaces/mail/secrets", { metadata, stringData });
@@ -193,7 +145,7 @@ test("cluster: a missing Secret keeps the domain from falling through, and lendi
   });
   assert.doesNotMatch(JSON.stringify(body), /"password"|cA==/);
   assert.equal(
-    arrivals.some(({ recipients }) => recipients.includes("waits@secret.a.test")),
+    site.arrivals.some(({ recipients }) => recipients.includes("waits@secret.a.test")),
     false,
   );
 });
@@ -230,15 +182,15 @@ test("cluster: a leader who was paused cannot put the old table back", {
     msMax: 40_000,
     what: "the second leads",
   });
-  await cluster.route("a", specTo("one", "a.test"));
+  await cluster.route("a", site.specTo("one", "a.test"));
   await cluster.until("a", "Programmed", "True");
-  await arrives("fenced@a.test", "one");
+  await site.arrives("fenced@a.test", "one");
   operator.signal("SIGCONT");
   assert.equal(await operator.ended, 1);
   operator = second;
-  await arrives("after@a.test", "one");
+  await site.arrives("after@a.test", "one");
   assert.equal(
-    arrivals.some(
+    site.arrivals.some(
       ({ host, recipients }) => host === "two" && recipients.some((to) => /fenced|after/.test(to)),
     ),
     false,
@@ -251,7 +203,7 @@ test("cluster: an API server that is gone for a while costs no mail and no route
 }, async () => {
   if (plane.outage === undefined) return;
   const resume = await plane.outage();
-  await arrives("outage@a.test", "one");
+  await site.arrives("outage@a.test", "one");
   await relay.kill("SIGKILL");
   const restarted = relay.start(); // from the copy, after 30 s of trying
   await restarted;
@@ -259,12 +211,12 @@ test("cluster: an API server that is gone for a while costs no mail and no route
     await fetch(`http://127.0.0.1:${relay.adminPort()}/revision`)
   ).json()) as { stale: boolean };
   assert.equal(stale, true);
-  await arrives("stale@a.test", "one");
+  await site.arrives("stale@a.test", "one");
   // Without the API server nobody can lead: the process has ended, and its pod would start it again.
   assert.equal(await operator.ended, 1);
   await resume();
   operator = cluster.operator("op-2", relay.adminPort());
-  await cluster.route("a", specTo("two", "a.test"));
+  await cluster.route("a", site.specTo("two", "a.test"));
   await eventually(
     async () => {
       const revision = (await (
@@ -275,13 +227,5 @@ test("cluster: an API server that is gone for a while costs no mail and no route
     { msMax: 60_000, what: "the relay is current again" },
   );
   await cluster.until("a", "Programmed", "True");
-  await arrives("back@a.test", "two");
+  await site.arrives("back@a.test", "two");
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}

@@ -39,6 +39,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 app.kubernetes.io/name=mailroute,app.kubernetes.io/instance={{ include "mailroute.name" . }},app.kubernetes.io/component=relay
 {{- end -}}
 
+{{/* The Secrets in which relays are lent credentials: as kube/credential-shards.ts names them. */}}
+{{- define "mailroute.credentials" -}}
+[{{ range $i := until 16 }}{{ if $i }}, {{ end }}{{ include "mailroute.name" $ }}-credentials-{{ $i }}{{ end }}]
+{{- end -}}
+
 {{/* Pod Security "restricted", for a pod and for its container. */}}
 {{- define "mailroute.podSecurity" -}}
 runAsNonRoot: true
@@ -78,4 +83,17 @@ priorityClassName: {{ . }}
 {{- else -}}
 {{ . }}/{{ ternary 128 32 (contains ":" .) }}
 {{- end -}}
+{{- end -}}
+
+{{/* Each delegation as a MailGrant. */}}
+{{- define "mailroute.grants" -}}
+{{- range .Values.delegations }}
+---
+apiVersion: mailroute.dev/v1alpha1
+kind: MailGrant
+metadata:
+  name: {{ include "mailroute.clusterName" $ }}.{{ .name }}
+  labels: {{- include "mailroute.labels" $ | nindent 4 }}
+spec: {{- merge (dict "className" $.Values.className) (omit . "name") | toYaml | nindent 2 }}
+{{- end }}
 {{- end -}}

@@ -1,0 +1,106 @@
+/**
+ * Whether credentials are right, and whose they are. Loop: tokens go to the API server, passwords to the
+ * users' hashes, two at once and by turns; wrong ones are answered slowly. It knows no SMTP.
+ */
+import { createHmac, randomBytes } from "node:crypto";
+import { Failures } from "./failures.ts";
+import type { AuthVerdict, Credentials } from "./identity.ts";
+import { isPasswordOf, type PasswordHash, parsePasswordHash } from "./password-hash.ts";
+import { isToken, type Tokens } from "./tokens.ts";
+import { Turns } from "./turns.ts";
+import type { User } from "./users.ts";
+
+export type AuthenticatorOptions = {
+  /** Undefined: no users are served. */
+  readonly users: (() => ReadonlyMap<string, User>) | undefined;
+  /** Undefined: no tokens are served. */
+  readonly tokens: Tokens | undefined;
+  readonly now: () => number;
+  readonly sleep: (ms: number) => Promise<void>;
+};
+
+export type Authenticator = {
+  /** `network` is what the client is counted by. Never rejects. */
+  check(credentials: Credentials, network: string): Promise<AuthVerdict>;
+};
+
+const checksAtOnceMax = 2;
+const waitingMax = 200;
+const waitingPerNetworkMax = 20;
+/** A password that was right is right again for so long without the work of its hash. */
+const rightKeptMs = 60_000;
+const rightKeptMax = 1000;
+const invalid: AuthVerdict = { kind: "invalid" };
+
+/** Takes as long as a user's: who is not there is not told by the time. */
+const nobody = parsePasswordHash(
+  "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5MTIzNA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+) as PasswordHash;
+
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  const { users, tokens, now, sleep } = options;
+  const turns = new Turns({ atOnceMax: checksAtOnceMax, waitingMax, waitingPerNetworkMax });
+  const failures = new Failures();
+  const right = new RightPasswords(now);
+
+  const checkPassword = async ({ user, secret }: Credentials, network: string) => {
+    const known = users?.().get(user);
+    if (known !== undefined && right.has(known, secret)) return authenticated(known);
+    const isRight = await turns.take(network, async () => {
+      return await isPasswordOf(known?.hash ?? nobody, secret);
+    });
+    if (isRight === undefined)
+      return { kind: "unavailable", why: "too many passwords are being checked" } as const;
+    if (!isRight || known === undefined) return invalid;
+    right.add(known, secret);
+    return authenticated(known);
+  };
+
+  return {
+    async check(credentials, network) {
+      const isForTokens = tokens !== undefined && isToken(credentials.secret);
+      const mayBeUser = users !== undefined && !credentials.mechanism.includes("OAUTH");
+      let verdict = invalid;
+      if (isForTokens) verdict = await tokens.check(credentials.secret);
+      else if (mayBeUser) verdict = await checkPassword(credentials, network);
+      if (verdict.kind === "invalid") await sleep(failures.add(network, now()));
+      return verdict;
+    },
+  };
+}
+
+function authenticated({ name, senders, messagesPerHour }: User): AuthVerdict {
+  const identity = { kind: "user", name, namespace: "", senders, messagesPerHour } as const;
+  return { kind: "authenticated", identity };
+}
+
+/** Keyed digests of passwords that were right a moment ago; gone with the process, and with the user's hash. */
+class RightPasswords {
+  readonly #key = randomBytes(32);
+  readonly #untilMs = new Map<string, number>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  has(user: User, secret: string): boolean {
+    return this.#now() < (this.#untilMs.get(this.#digest(user, secret)) ?? 0);
+  }
+
+  add(user: User, secret: string): void {
+    const [oldest] = this.#untilMs.keys();
+    if (this.#untilMs.size >= rightKeptMax && oldest !== undefined) this.#untilMs.delete(oldest);
+    this.#untilMs.set(this.#digest(user, secret), this.#now() + rightKeptMs);
+  }
+
+  #digest({ name, hash }: User, secret: string): string {
+    const text = JSON.stringify([
+      name,
+      hash.salt.toString("hex"),
+      hash.hash.toString("hex"),
+      secret,
+    ]);
+    return createHmac("sha256", this.#key).update(text).digest("base64");
+  }
+}

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Rates } from "./rates.ts";
+
+const minute = 60_000;
+const rates = (keysMax = 1000) => new Rates({ windowMs: minute, keysMax });
+
+test("rates: exactly so many at once, and one more when a part of the window has passed", () => {
+  for (const max of [1, 3, 7, 1000]) {
+    const some = rates();
+    for (let count = 0; count < max; count += 1) assert.equal(some.take("a", max, 0), 0);
+    assert.equal(some.take("a", max, 0), Math.ceil(minute / max));
+    assert.equal(some.take("a", max, minute / max), 0);
+    assert.notEqual(some.take("a", max, minute / max), 0);
+  }
+});
+
+test("rates: who keeps to the rate is never refused, and a refusal costs nothing", () => {
+  const some = rates();
+  for (let count = 0; count < 600; count += 1) assert.equal(some.take("a", 10, count * 6000), 0);
+  const last = 600 * 6000;
+  for (let count = 0; count < 10; count += 1) some.take("a", 10, last);
+  const waitMs = some.take("a", 10, last);
+  assert.equal(some.take("a", 10, last), waitMs);
+  assert.equal(some.take("a", 10, last + waitMs), 0);
+});
+
+test("rates: keys are counted apart, and at the bound the quiet ones are forgotten", () => {
+  const some = rates(2);
+  assert.equal(some.take("a", 1, 0), 0);
+  assert.equal(some.take("b", 1, 10), 0);
+  assert.equal(some.take("c", 1, 20), 0); // "a", the oldest, made room
+  assert.notEqual(some.take("b", 1, 20), 0);
+  assert.equal(some.take("a", 1, 20), 0);
+});
