@@ -205,3 +205,53 @@ test("PROXY header: version 1 agrees with a slow reading of section 2.1 on damag
     { numRuns: 5000 },
   );
 });
+
+/** Section 2.2 said once more: what a whole header with this block comes to. */
+function binaryOracle(command: number, family: number, block: Buffer): string {
+  if (![0x20, 0x21].includes(command)) return "malformed";
+  if (command === 0x20) return "own";
+  if (family >> 4 > 3 || (family & 15) > 2) return "malformed";
+  if (family >> 4 === 0 || (family & 15) === 0) return "own";
+  let rest = block.subarray([0, 12, 36, 216][family >> 4]);
+  if (block.length < ([0, 12, 36, 216][family >> 4] ?? 0)) return "malformed";
+  while (rest.length > 0) {
+    const [type, high = 0, low = 0] = rest;
+    // A checksum that fits does not come about by chance.
+    if (rest.length < 3 + high * 256 + low || type === 3) return "malformed";
+    rest = rest.subarray(3 + high * 256 + low);
+  }
+  return family === 0x11 || family === 0x21 ? "forwarded" : "own";
+}
+
+test("PROXY header: version 2 agrees with a slow reading of section 2.2 on any bytes", () => {
+  const command = fc.oneof(fc.constantFrom(0x20, 0x21), fc.nat(255));
+  const family = fc.oneof(fc.constantFrom(0x11, 0x21, 0x12, 0x31), fc.nat(255));
+  const vector = fc
+    .tuple(fc.nat(8), fc.uint8Array({ maxLength: 9 }))
+    .map(([type, value]) => tlv(type, Buffer.from(value)));
+  const block = fc
+    .tuple(
+      fc.oneof(fc.constantFrom(0, 11, 12, 36, 216), fc.nat(220)),
+      fc.array(vector, { maxLength: 3 }),
+      fc.constantFrom(0, 0, 0, 1, 2),
+    )
+    .map(([size, vectors, cut]) => {
+      const all = Buffer.concat([Buffer.alloc(size, 7), ...vectors]);
+      return all.subarray(0, Math.max(0, all.length - cut));
+    });
+  fc.assert(
+    fc.property(command, family, block, (cmd, fam, addresses) => {
+      const header = binary(cmd, fam, addresses);
+      const want = binaryOracle(cmd, fam, addresses);
+      const got = told(Buffer.concat([header, bytes("EHLO x\r\n")]));
+      const [size, ...kind] = got.split(" ");
+      if (want === "malformed") assert.equal(got, want);
+      else
+        assert.equal(
+          `${size} ${kind[0] === "own" ? "own" : "forwarded"}`,
+          `${header.length} ${want}`,
+        );
+    }),
+    { numRuns: 5000 },
+  );
+});

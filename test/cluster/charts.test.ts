@@ -79,6 +79,15 @@ const refused: readonly { name: string; values: Record<string, unknown>; words: 
     words: /relay\.submission\.enabled needs a certificate: set relay\.tls\.secretName/,
   },
   {
+    name: "submission where nobody can authenticate",
+    values: {
+      "relay.submissions.enabled": true,
+      "relay.tls.secretName": "a",
+      "relay.authentication.serviceAccounts.enabled": false,
+    },
+    words: /relay\.submissions\.enabled.*nobody can authenticate: set relay\.authentication\.users/,
+  },
+  {
     name: "more certificates without a first one",
     values: { "relay.tls.sniSecretNames": ["b"] },
     words: /relay\.tls\.secretName is empty/,
