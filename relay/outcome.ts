@@ -4,7 +4,13 @@
 export type Reply = { readonly code: number; readonly status: string; readonly text: string };
 
 export type Outcome =
-  | { readonly kind: "delivered"; readonly reply: Reply; readonly hop: string }
+  | {
+      readonly kind: "delivered";
+      readonly reply: Reply;
+      readonly hop: string;
+      /** The next hop tells the sender what becomes of it (RFC 3461 section 5.2.1). */
+      readonly dsn?: true;
+    }
   /** Try again later. */
   | {
       readonly kind: "deferred";

@@ -2,6 +2,12 @@
  * The envelope commands of one transaction, and the guard that no address can write a command of its
  * own. Pure: extensions in, text out.
  */
+import {
+  type MessageDsn,
+  messageParameters,
+  type RecipientDsn,
+  recipientParameters,
+} from "../dsn-request.ts";
 import { failed, type Trouble } from "./reply.ts";
 
 /** What a next hop announced in EHLO that matters to a transaction. */
@@ -12,6 +18,7 @@ export type Extensions = {
   readonly messageBytesMax: number;
   readonly eightBitMime: boolean;
   readonly smtputf8: boolean;
+  readonly dsn: boolean;
   /** Upper-case SASL mechanisms. */
   readonly auth: readonly string[];
 };
@@ -22,6 +29,7 @@ export const noExtensions: Extensions = {
   messageBytesMax: 0,
   eightBitMime: false,
   smtputf8: false,
+  dsn: false,
   auth: [],
 };
 
@@ -32,6 +40,13 @@ export type Letter = {
   readonly body: Uint8Array;
   readonly eightBit: boolean;
   readonly smtputf8: boolean;
+  /** What the sender asked to be told, where he asked. */
+  readonly dsn?: LetterDsn | undefined;
+};
+
+export type LetterDsn = MessageDsn & {
+  /** By address. */
+  readonly recipients: ReadonlyMap<string, RecipientDsn>;
 };
 
 /** Extensions from an EHLO reply, its lines joined by "\n"; the first line is only a greeting. */
@@ -53,6 +68,7 @@ export function parseExtensions(reply: string): Extensions {
     messageBytesMax: Number.isSafeInteger(size) && size > 0 ? size : 0,
     eightBitMime: words.has("8BITMIME"),
     smtputf8: words.has("SMTPUTF8"),
+    dsn: words.has("DSN"),
     auth: words.get("AUTH") ?? [],
   };
 }
@@ -104,9 +120,12 @@ export function mailCommand(letter: Letter, extensions: Extensions): string {
   if (extensions.smtputf8 && (needsUtf8(letter) || !letter.recipients.every(isAscii))) {
     command += " SMTPUTF8";
   }
+  if (extensions.dsn && letter.dsn !== undefined) command += messageParameters(letter.dsn);
   return `${command}\r\n`;
 }
 
-export function rcptCommand(recipient: string): string {
-  return `RCPT TO:<${recipient}>\r\n`;
+export function rcptCommand(letter: Letter, recipient: string, extensions: Extensions): string {
+  const dsn = extensions.dsn ? letter.dsn?.recipients.get(recipient) : undefined;
+  const parameters = dsn === undefined ? "" : recipientParameters(dsn);
+  return `RCPT TO:<${recipient}>${parameters}\r\n`;
 }

@@ -10,6 +10,7 @@ import {
   isSafeAddress,
   isSafeHelo,
   type Letter,
+  type LetterDsn,
   letterTrouble,
   noUtf8,
 } from "./commands.ts";
@@ -41,6 +42,8 @@ export type Job = {
   /** The body has 8-bit octets. */
   readonly eightBit: boolean;
   readonly smtputf8: boolean;
+  /** What the sender asked to be told, for next hops that do that. */
+  readonly dsn?: LetterDsn | undefined;
   /** Target hosts, inbound or mx only. */
   readonly route: Route;
   /** The recipients' domain, for the target mx. */

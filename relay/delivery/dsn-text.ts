@@ -1,5 +1,6 @@
 /** The part of a report that people read: what happened to each recipient, and what to do. Pure. */
 import type { Reply } from "../outcome.ts";
+import type { DsnAction } from "./dsn.ts";
 
 type Hint = { readonly what: string; readonly todo: string };
 
@@ -49,10 +50,21 @@ const unknown: Hint = { what: "The other mail system gave no reason.", todo: ask
 
 export type Told = {
   readonly address: string;
-  readonly action: "failed" | "delayed";
+  readonly action: DsnAction;
   readonly reply: Reply;
   readonly hop?: string;
 };
+
+const arrivals: readonly (readonly [DsnAction, readonly string[]])[] = [
+  [
+    "relayed",
+    [
+      "Your message was passed on to a mail system that does not tell senders what becomes of",
+      "their mail. You will hear no more of it unless it cannot be delivered there:",
+    ],
+  ],
+  ["delivered", ["Your message was delivered to:"]],
+];
 
 /** Lines without line ends. */
 export function explain(recipients: readonly Told[], reportingHostname: string): readonly string[] {
@@ -70,8 +82,13 @@ export function explain(recipients: readonly Told[], reportingHostname: string):
       ...delayed.flatMap(paragraph),
     );
   }
+  for (const [action, says] of arrivals) {
+    const arrived = recipients.filter((each) => each.action === action);
+    if (arrived.length > 0)
+      lines.push(...says, "", ...arrived.map(({ address }) => `  ${address}`), "");
+  }
   lines.push("The technical details are in the second part of this report,");
-  lines.push("the header of your message is in the third.");
+  lines.push("your message, or its header, is in the third.");
   return lines;
 }
 

@@ -13,7 +13,8 @@ const dsn: Dsn = {
     sender: "sender@from.test",
     arrivedAt: new Date("2026-03-04T05:00:00Z"),
     envid: "QQ314159",
-    headers: Buffer.from("From: sender@from.test\r\nSubject: hello\r\n"),
+    returned: "header",
+    content: Buffer.from("From: sender@from.test\r\nSubject: hello\r\n"),
   },
   recipients: [
     {

@@ -7,9 +7,12 @@ import type { Reply } from "../outcome.ts";
 import { isAscii } from "./commands.ts";
 import { explain } from "./dsn-text.ts";
 
+/** RFC 3464 section 2.3.3. */
+export type DsnAction = "failed" | "delayed" | "relayed" | "delivered";
+
 export type DsnRecipient = {
   readonly address: string;
-  readonly action: "failed" | "delayed";
+  readonly action: DsnAction;
   readonly reply: Reply;
   /** "host:port" of the next hop that said so. */
   readonly hop?: string;
@@ -31,8 +34,9 @@ export type Dsn = {
     readonly sender: string;
     readonly arrivedAt: Date;
     readonly envid?: string;
-    /** See `headerBlock`. */
-    readonly headers: Uint8Array;
+    /** What `content` is: the whole message, or its header as `headerBlock` cuts it. */
+    readonly returned: "message" | "header";
+    readonly content: Uint8Array;
   };
   readonly recipients: readonly DsnRecipient[];
   /** Random, unguessable, of letters, digits and hyphens. */
@@ -45,9 +49,10 @@ const lineTextMax = 900;
 export function buildDsn(dsn: Dsn): Uint8Array {
   if (!/^[A-Za-z0-9-]{8,60}$/.test(dsn.boundary)) throw new TypeError("no MIME boundary");
   const utf8 = !isAscii(dsn.to);
-  const eightBitHeaders = dsn.original.headers.some((octet) => octet > 0x7f);
+  const { returned, content } = dsn.original;
+  const eightBitContent = content.some((octet) => octet > 0x7f);
   const head = [
-    ...topLines(dsn, utf8 || eightBitHeaders),
+    ...topLines(dsn, utf8 || eightBitContent),
     "",
     "This is a delivery report in MIME format.",
     `--${dsn.boundary}`,
@@ -61,23 +66,34 @@ export function buildDsn(dsn: Dsn): Uint8Array {
     "",
     ...statusLines(dsn, utf8),
     `--${dsn.boundary}`,
-    `Content-Type: ${utf8 ? "message/global-headers" : "text/rfc822-headers"}`,
-    `Content-Transfer-Encoding: ${utf8 || eightBitHeaders ? "8bit" : "7bit"}`,
+    `Content-Type: ${contentType(returned, utf8)}`,
+    `Content-Transfer-Encoding: ${utf8 || eightBitContent ? "8bit" : "7bit"}`,
     "",
     "",
   ];
   return Buffer.concat([
     Buffer.from(head.join("\r\n"), "utf8"),
-    dsn.original.headers,
+    content,
     Buffer.from(`\r\n--${dsn.boundary}--\r\n`, "latin1"),
   ]);
 }
 
+function contentType(returned: "message" | "header", utf8: boolean): string {
+  if (returned === "message") return utf8 ? "message/global" : "message/rfc822";
+  return utf8 ? "message/global-headers" : "text/rfc822-headers";
+}
+
+/** Of several the gravest says what the report is about. */
+const subjects: readonly (readonly [action: DsnAction, subject: string])[] = [
+  ["failed", "Undelivered mail returned to sender"],
+  ["delayed", "Delayed mail, still being tried"],
+  ["relayed", "Mail passed on"],
+  ["delivered", "Mail delivered"],
+];
+
 function topLines(dsn: Dsn, eightBit: boolean): readonly string[] {
-  const failed = dsn.recipients.some(({ action }) => action === "failed");
-  const subject = failed
-    ? "Undelivered mail returned to sender"
-    : "Delayed mail, still being tried";
+  const isAbout = (action: DsnAction) => dsn.recipients.some((each) => each.action === action);
+  const [, subject = ""] = subjects.find(([action]) => isAbout(action)) ?? [];
   const clean = isAscii(dsn.to) ? ascii : oneLine;
   const report = isAscii(dsn.to) ? "delivery-status" : "global-delivery-status";
   return [
@@ -134,10 +150,17 @@ function recipientLines(recipient: DsnRecipient, utf8: boolean): readonly string
   return lines;
 }
 
+const classes: Readonly<Record<DsnAction, number>> = {
+  failed: 5,
+  delayed: 4,
+  relayed: 2,
+  delivered: 2,
+};
+
 /** The class says what became of it, whatever the last reply was: an expired 4.4.1 has failed. */
 function statusFor(action: DsnRecipient["action"], reply: Reply): string {
   const match = /^[245](\.\d{1,3}\.\d{1,3})$/.exec(reply.status);
-  return `${action === "failed" ? 5 : 4}${match?.[1] ?? ".0.0"}`;
+  return `${classes[action]}${match?.[1] ?? ".0.0"}`;
 }
 
 function hostOf(hop: string): string {

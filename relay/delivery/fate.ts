@@ -12,6 +12,8 @@ export type Transcript = {
   data: Reply | undefined;
   readonly finals: (Reply | undefined)[];
   bodySent: boolean;
+  /** The next hop tells senders what becomes of their mail, as they asked (RFC 3461). */
+  readonly dsn: boolean;
   /** Why the dialog ended early: a broken connection, a time-out, garbage. */
   trouble: Trouble | undefined;
 };
@@ -35,6 +37,7 @@ export function emptyTranscript(recipients: number): Transcript {
     data: undefined,
     finals: new Array<Reply | undefined>(recipients).fill(undefined),
     bodySent: false,
+    dsn: false,
     trouble: undefined,
   };
 }
@@ -82,7 +85,10 @@ function recipientFate(transcript: Transcript, index: number, hop: string): Outc
   if (!isAccepted(rcpt)) return fateOf(rcpt.code === 552 ? asTooMany(rcpt) : rcpt, hop);
   const final = transcript.finals[index];
   if (final !== undefined) {
-    return isAccepted(final) ? { kind: "delivered", reply: final, hop } : fateOf(final, hop);
+    const tells = transcript.dsn ? { dsn: true as const } : {};
+    return isAccepted(final)
+      ? { kind: "delivered", reply: final, hop, ...tells }
+      : fateOf(final, hop);
   }
   const { data } = transcript;
   return data === undefined || data.code < 400 ? lost(transcript, hop) : fateOf(data, hop);

@@ -44,7 +44,7 @@ export class Transaction {
 
   constructor(letter: Letter, options: TransactionOptions) {
     this.letter = letter;
-    this.transcript = emptyTranscript(letter.recipients.length);
+    this.transcript = { ...emptyTranscript(letter.recipients.length), dsn: options.extensions.dsn };
     this.extensions = options.extensions;
     this.protocol = options.protocol;
     this.phase = options.reset ? "rset" : "mail";
@@ -56,7 +56,8 @@ export class Transaction {
     const reset = this.phase === "rset" ? "RSET\r\n" : "";
     if (!this.extensions.pipelining) return reset === "" ? mail : reset;
     let commands = reset + mail;
-    for (const recipient of this.letter.recipients) commands += rcptCommand(recipient);
+    for (const recipient of this.letter.recipients)
+      commands += rcptCommand(this.letter, recipient, this.extensions);
     return `${commands}DATA\r\n`;
   }
 
@@ -95,7 +96,8 @@ export class Transaction {
   }
 
   private writeRcpt(): Step {
-    return { kind: "write", text: rcptCommand(this.letter.recipients[this.position] as string) };
+    const recipient = this.letter.recipients[this.position] as string;
+    return { kind: "write", text: rcptCommand(this.letter, recipient, this.extensions) };
   }
 
   private takeRcpt(reply: Reply): Step {

@@ -48,6 +48,7 @@ test("commands: keywords count only as the first word of a line after the first"
     messageBytesMax: 1000,
     eightBitMime: false,
     smtputf8: true,
+    dsn: false,
     auth: ["PLAIN", "LOGIN"],
   });
 });

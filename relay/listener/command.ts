@@ -3,6 +3,15 @@
  * parameters. Says what is well-formed and which parameters are known; what an address means is
  * the reception's business.
  */
+import {
+  isEnvid,
+  isNotify,
+  isOrcpt,
+  isRet,
+  isSubmitter,
+  messageDsn,
+  recipientDsn,
+} from "../dsn-request.ts";
 import type { MailCommand, RcptCommand } from "./reception.ts";
 import {
   C501Duplicate,
@@ -26,13 +35,19 @@ const PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\s=]+))?$/u;
 const SIZE = /^\d{1,20}$/;
 const NON_ASCII = /[^\x20-\x7e]/;
 
-/** Known parameters of MAIL, each with the values that it takes (RFC 1870, 6152, 6531). */
+/** Known parameters of MAIL, each with the values that it takes (RFC 1870, 3461, 4954, 6152, 6531). */
 const MAIL_PARAMETERS = new Map<string, (value: string | undefined) => boolean>([
   ["SIZE", (value) => value !== undefined && SIZE.test(value)],
   ["BODY", (value) => value !== undefined && /^(?:7BIT|8BITMIME)$/i.test(value)],
   ["SMTPUTF8", (value) => value === undefined],
+  ["RET", isRet],
+  ["ENVID", isEnvid],
+  ["AUTH", isSubmitter],
 ]);
-const RCPT_PARAMETERS: typeof MAIL_PARAMETERS = new Map();
+const RCPT_PARAMETERS: typeof MAIL_PARAMETERS = new Map([
+  ["NOTIFY", isNotify],
+  ["ORCPT", isOrcpt],
+]);
 
 /** Reads what follows "MAIL "; a `Step` is the refusal. */
 export function parseMail(
@@ -53,6 +68,7 @@ export function parseMail(
     path: path.text,
     parameters,
     smtputf8,
+    dsn: messageDsn(parameters),
     eightBit: parameters.get("BODY")?.toUpperCase() === "8BITMIME",
     ...(size === undefined ? {} : { size: Number(size) }),
   };
@@ -70,7 +86,7 @@ export function parseRcpt(
   const parameters = parseParameters(argument.slice(path.end), RCPT_PARAMETERS);
   if ("reply" in parameters) return parameters;
   if (!transaction.smtputf8 && NON_ASCII.test(path.text)) return C553Utf8;
-  return { path: path.text, parameters };
+  return { path: path.text, parameters, dsn: recipientDsn(parameters) };
 }
 
 /** Where the path begins, or -1. A space after the colon is wrong but common: let it pass. */

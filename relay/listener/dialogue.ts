@@ -157,6 +157,7 @@ export class Dialogue {
       "8BITMIME",
       "SMTPUTF8",
       "ENHANCEDSTATUSCODES",
+      "DSN",
       ...(startTls && this.#tls === undefined ? ["STARTTLS"] : []),
       ...(offer !== undefined && this.#tls !== undefined ? [offer] : []),
     ];

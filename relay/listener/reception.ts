@@ -4,6 +4,7 @@
  * knows sockets, policy, routes or the spool.
  */
 import type { AuthVerdict, Credentials, Identity } from "../auth/identity.ts";
+import type { MessageDsn, RecipientDsn } from "../dsn-request.ts";
 import type { Reply } from "../outcome.ts";
 
 /** The far end of one connection, fixed for its life. */
@@ -47,6 +48,8 @@ export type MailCommand = {
   /** Parameters by upper-case keyword; `undefined` for one without a value. */
   readonly parameters: ReadonlyMap<string, string | undefined>;
   readonly smtputf8: boolean;
+  /** What its sender asks to be told (RFC 3461). */
+  readonly dsn: MessageDsn;
   /** BODY=8BITMIME was given. */
   readonly eightBit: boolean;
   /** The SIZE that the client declared, in bytes; never over the listener's limit. */
@@ -59,6 +62,7 @@ export type RcptCommand = {
   readonly path: string;
   /** Parameters by upper-case keyword; `undefined` for one without a value. */
   readonly parameters: ReadonlyMap<string, string | undefined>;
+  readonly dsn: RecipientDsn;
 };
 
 /** The body as received: CRLF-terminated, dot-unstuffed; `faults` says what the scanner met. */

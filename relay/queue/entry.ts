@@ -3,6 +3,7 @@
  * from them; queue.ts moves them.
  */
 import type { Route } from "../../routing/route.ts";
+import type { DsnAction } from "../delivery/dsn.ts";
 import type { DeferCause, Outcome } from "../outcome.ts";
 import type { Envelope, Pending } from "../spool/records.ts";
 import type { Change } from "../spool/spool.ts";
@@ -28,7 +29,12 @@ export type Entry = {
 
 /** What a round has brought so far; its reports go out together at its end. */
 type Round = {
-  failed: { readonly index: number; readonly report: Report }[];
+  /** Recipients that are done, and of which their sender is told. */
+  ended: {
+    readonly index: number;
+    readonly action: Exclude<DsnAction, "delayed">;
+    readonly report: Report;
+  }[];
   delayed: Report[];
   /** Recipients have changed since the round began. */
   isDirty: boolean;
@@ -39,7 +45,7 @@ type Round = {
 
 export function freshRound(): Round {
   return {
-    failed: [],
+    ended: [],
     delayed: [],
     isDirty: false,
     saved: Promise.resolve(),

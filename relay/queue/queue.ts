@@ -6,11 +6,14 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Retry, Route } from "../../routing/route.ts";
 import type { Delivery, Job } from "../delivery/delivery.ts";
+import type { DsnAction } from "../delivery/dsn.ts";
 import { type Group, planTransactions } from "../delivery/plan.ts";
+import { isWanted } from "../dsn-request.ts";
 import type { Outcome } from "../outcome.ts";
 import { type Envelope, freshState, type Pending, type StoredRecipient } from "../spool/records.ts";
 import type { Change, Spool } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
+import { arrivalOf, dsnOf, isConfirmed } from "./confirmation.ts";
 import { type Clock, DueTimes } from "./due.ts";
 import { type Entry, freshRound, isSameRoute, metBy, stateOf } from "./entry.ts";
 import type { QueueEvents } from "./events.ts";
@@ -206,6 +209,7 @@ export class Queue {
       body,
       eightBit,
       smtputf8,
+      dsn: dsnOf(envelope),
       route,
       domain,
       isWanted,
@@ -244,20 +248,25 @@ export class Queue {
     const pending = entry.pending[index] as Pending;
     const nowMs = clock.now();
     const retry = this.#retryOf(entry.routes[index]);
-    const mayWarn = envelope.trusted && envelope.sender !== "";
+    const mayWarn =
+      envelope.trusted && envelope.sender !== "" && isWanted(recipient, "DELAY", "told");
     const jitter = this.#options.random();
     const step = nextStep({ recipient, pending, outcome, retry, nowMs, jitter, mayWarn });
     const route = entry.routes[index]?.id ?? "";
     const attempt = pending.attempts + 1;
     events.attempted({ envelope, recipient, route, outcome, step, attempt, ms: tookMs, nowMs });
-    if (step.kind === "finished") entry.pending[index] = null;
-    else if (step.kind === "retry") {
+    const told: Report = { recipient, ...toldOf(outcome) };
+    // What is reported is not finished before its report is written, in the same commit.
+    if (step.kind === "finished") {
+      if (isConfirmed(envelope, recipient, outcome))
+        round.ended.push({ index, action: arrivalOf(entry.routes[index]), report: told });
+      else entry.pending[index] = null;
+    } else if (step.kind === "retry") {
       entry.pending[index] = step.pending;
-      if (step.warn) round.delayed.push({ recipient, ...toldOf(outcome) });
-    } else {
-      // Not finished before its report is written, in the same commit.
-      round.failed.push({ index, report: { recipient, ...toldOf(outcome), reply: step.reply } });
-    }
+      if (step.warn) round.delayed.push(told);
+    } else if (isWanted(recipient, "FAILURE", "told")) {
+      round.ended.push({ index, action: "failed", report: { ...told, reply: step.reply } });
+    } else entry.pending[index] = null;
   }
 
   /** Writes what is known before the round's end; of several that wait, one writes for all. */
@@ -300,14 +309,25 @@ export class Queue {
     const { envelope, round } = entry;
     const { reporter, spool, tables, events } = this.#options;
     const original = { envelope, body: () => entry.body ?? spool.body(envelope) };
-    const report = (action: "failed" | "delayed", list: readonly Report[]): Message[] => {
+    const report = (action: DsnAction, list: readonly Report[]): Message[] => {
       const made =
         list.length === 0 ? undefined : reporter.report(action, original, list, tables.current);
       return made === undefined ? [] : [made];
     };
-    const failed = round.failed.map((each) => each.report);
-    const reports = [...report("failed", failed), ...report("delayed", round.delayed)];
-    for (const { index } of round.failed) entry.pending[index] = null;
+    const ended = (action: DsnAction): Message[] => {
+      const those = round.ended.filter((each) => each.action === action);
+      return report(
+        action,
+        those.map((each) => each.report),
+      );
+    };
+    const reports = [
+      ...ended("failed"),
+      ...report("delayed", round.delayed),
+      ...ended("relayed"),
+      ...ended("delivered"),
+    ];
+    for (const { index } of round.ended) entry.pending[index] = null;
     const isFinished = entry.pending.every((pending) => pending === null);
     const own: Change = isFinished ? { kind: "remove", envelope } : stateOf(entry);
     await this.#commit([own, ...reports.map((each): Change => ({ kind: "accept", ...each }))]);

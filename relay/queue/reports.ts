@@ -5,7 +5,7 @@
 import { formatAddress, parseAddress } from "../../routing/address.ts";
 import { match } from "../../routing/match.ts";
 import type { Route } from "../../routing/route.ts";
-import { buildDsn } from "../delivery/dsn.ts";
+import { buildDsn, type DsnAction } from "../delivery/dsn.ts";
 import { headerBlock } from "../delivery/header.ts";
 import type { Reply } from "../outcome.ts";
 import { outboundKey } from "../policy/admission-key.ts";
@@ -24,12 +24,15 @@ export type Message = { readonly envelope: Envelope; readonly body: Buffer };
 export type Reporter = {
   /** Undefined where no report is due or nobody is there to take it. */
   report(
-    action: "failed" | "delayed",
+    action: DsnAction,
     original: Original,
     reports: readonly Report[],
     table: ActiveTable | undefined,
   ): Message | undefined;
 };
+
+/** Larger messages come back as their header only. */
+const returnedBytesMax = 1024 * 1024;
 
 /** Of the original's headers in a report; whoever sent a stranger's mail may not be whom we write to. */
 function headerBytesMax({ trusted }: Envelope): number {
@@ -70,13 +73,15 @@ export function createReporter(options: ReporterOptions): Reporter {
           original: {
             sender: envelope.sender,
             arrivedAt: new Date(envelope.arrivedAtMs),
-            headers: headerBlock(original.body() ?? new Uint8Array(), headerBytesMax(envelope)),
+            ...(envelope.envid !== undefined && { envid: envelope.envid }),
+            ...returnedOf(action, original),
           },
           recipients: reports.map(({ recipient, reply, hop }) => ({
             address: recipient.address,
             action,
             reply,
             ...(hop === undefined ? {} : { hop }),
+            ...(recipient.orcpt !== undefined && { originalRecipient: recipient.orcpt }),
           })),
           boundary: `${id}-${nowMs.toString(36)}`,
         }),
@@ -84,6 +89,22 @@ export function createReporter(options: ReporterOptions): Reporter {
       return { envelope: reportEnvelope({ id, original: envelope, admission, body, nowMs }), body };
     },
   };
+}
+
+/** The whole message where a trusted sender asked for it and it has failed (RFC 3461 section 6.2), else its header. */
+function returnedOf(
+  action: DsnAction,
+  { envelope, body }: Original,
+): { readonly returned: "message" | "header"; readonly content: Uint8Array } {
+  const content = body() ?? new Uint8Array();
+  const isWhole =
+    action === "failed" &&
+    envelope.ret === "FULL" &&
+    envelope.trusted &&
+    content.length <= returnedBytesMax;
+  return isWhole
+    ? { returned: "message", content }
+    : { returned: "header", content: headerBlock(content, headerBytesMax(envelope)) };
 }
 
 type AdmittedReport = { readonly address: string; readonly key: string; readonly route: Route };

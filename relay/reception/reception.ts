@@ -9,6 +9,7 @@ import type { NetworkSet } from "../../routing/network.ts";
 import type { Retry } from "../../routing/route.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
 import { headerBlock } from "../delivery/header.ts";
+import type { RecipientDsn } from "../dsn-request.ts";
 import { networkOf } from "../listener/limits.ts";
 import type {
   Body,
@@ -182,7 +183,7 @@ type TransactionOptions = ReceptionOptions & {
   readonly submitter: Submitter | undefined;
 };
 
-type Admitted = Extract<Admission, { ok: true }>;
+type Admitted = Extract<Admission, { ok: true }> & { readonly dsn: RecipientDsn };
 
 class MailTransaction implements Transaction {
   readonly accepted: Reply = { code: 250, status: "2.1.0", text: "sender ok" };
@@ -205,7 +206,7 @@ class MailTransaction implements Transaction {
     // A recipient named twice gets the message once (RFC 5321 section 4.5.3.1.8 leaves it open).
     if (!this.#seen.has(admission.address)) {
       this.#seen.add(admission.address);
-      this.#recipients.push(admission);
+      this.#recipients.push({ ...admission, dsn: command.dsn });
     }
     return { code: 250, status: "2.1.5", text: "recipient ok" };
   }
@@ -321,13 +322,14 @@ class MailTransaction implements Transaction {
       client: client.address,
       trusted,
       sender: sender === undefined ? "" : formatAddress(sender),
-      recipients: this.#recipients.map(({ address, key, route }) => {
+      recipients: this.#recipients.map(({ address, key, route, dsn }) => {
         const retry = route?.retry ?? outboundRetry;
         return {
           address,
           key,
           expiresAtMs: nowMs + retry.expireAfterMs,
           warnAtMs: nowMs + retry.delayWarningAfterMs,
+          ...dsn,
         };
       }),
       arrivedAtMs: nowMs,
@@ -335,6 +337,7 @@ class MailTransaction implements Transaction {
       crc: checksum(body),
       eightBit: command.eightBit || !isAscii(body),
       smtputf8: command.smtputf8,
+      ...command.dsn,
     };
   }
 }

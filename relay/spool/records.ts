@@ -5,6 +5,7 @@
  */
 import { crc32 } from "node:zlib";
 import { z } from "zod";
+import { notifications } from "../dsn-request.ts";
 
 export const spoolFormat = 1;
 
@@ -14,6 +15,9 @@ const recipientSchema = z.strictObject({
   key: z.string(),
   expiresAtMs: z.number(),
   warnAtMs: z.number(),
+  // What its sender asked to be told (RFC 3461), where he asked.
+  notify: z.array(z.enum(notifications)).readonly().optional(),
+  orcpt: z.string().optional(),
 });
 
 const envelopeSchema = z.strictObject({
@@ -28,6 +32,8 @@ const envelopeSchema = z.strictObject({
   crc: z.number(),
   eightBit: z.boolean(),
   smtputf8: z.boolean(),
+  ret: z.enum(["FULL", "HDRS"]).optional(),
+  envid: z.string().optional(),
 });
 
 const pendingSchema = z.strictObject({
