@@ -3,6 +3,7 @@
  * users' hashes, two at once and by turns; wrong ones are answered slowly. It knows no SMTP.
  */
 import { createHmac, randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { Failures } from "./failures.ts";
 import type { AuthVerdict, Credentials } from "./identity.ts";
 import { isPasswordOf, type PasswordHash, parsePasswordHash } from "./password-hash.ts";
@@ -24,7 +25,10 @@ export type Authenticator = {
   check(credentials: Credentials, network: string): Promise<AuthVerdict>;
 };
 
-const checksAtOnceMax = 2;
+/** Two at once, and never all processors: mail goes on meanwhile. */
+const checksAtOnceMax = Math.max(1, Math.min(2, availableParallelism() - 1));
+/** Who finds the line full asks again no sooner. */
+const fullMs = 1000;
 const waitingMax = 200;
 const waitingPerNetworkMax = 20;
 /** A password that was right is right again for so long without the work of its hash. */
@@ -49,8 +53,10 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     const isRight = await turns.take(network, async () => {
       return await isPasswordOf(known?.hash ?? nobody, secret);
     });
-    if (isRight === undefined)
+    if (isRight === undefined) {
+      await sleep(fullMs);
       return { kind: "unavailable", why: "too many passwords are being checked" } as const;
+    }
     if (!isRight || known === undefined) return invalid;
     right.add(known, secret);
     return authenticated(known);

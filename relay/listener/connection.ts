@@ -81,6 +81,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
       hostname: context.hostname,
       startTls: context.startTls,
       authentication: context.authentication,
+      pause: context.pause,
       failed: (error) => context.events.failed(asError(error), "reception", this.client),
     });
     this.#parser = new InputParser(this, context.limits);

@@ -8,6 +8,7 @@ import { Authentication } from "./authentication.ts";
 import { parseMail, parseRcpt } from "./command.ts";
 import type { LineFault } from "./command-line.ts";
 import type { ListenerLimits } from "./limits.ts";
+import { Pace } from "./pace.ts";
 import type { Body, Client, Greeting, Reception, Transaction } from "./reception.ts";
 import * as S from "./step.ts";
 
@@ -23,6 +24,8 @@ export type DialogueOptions = {
   readonly startTls: boolean;
   /** MAIL is for authenticated clients only, and nobody authenticates in clear. */
   readonly authentication: "Required" | undefined;
+  /** Resolves after so many ms: answers to who only talks come slowly. */
+  readonly pause: (ms: number) => Promise<void>;
   /** A hook of the reception threw: the client got 451 4.3.0. */
   readonly failed: (error: unknown) => void;
 };
@@ -43,6 +46,7 @@ export class Dialogue {
   #tls: Greeting["tls"];
   #open: Open | undefined;
   readonly #authentication: Authentication;
+  readonly #pace = new Pace();
 
   constructor(options: DialogueOptions) {
     this.#options = options;
@@ -81,6 +85,12 @@ export class Dialogue {
   }
 
   command(line: string): Answer {
+    const answer = this.#answer(line);
+    const waitMs = "reply" in answer ? this.#pace.waitMs(answer) : 0;
+    return waitMs === 0 ? answer : this.#options.pause(waitMs).then(() => answer);
+  }
+
+  #answer(line: string): Answer {
     if (this.#authentication.isOpen) return this.#authentication.next(line);
     const space = line.indexOf(" ");
     const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase();
@@ -120,6 +130,7 @@ export class Dialogue {
       return this.unfit(S.C554BodyLine);
     }
     this.#open = undefined;
+    this.#pace.messageReceived();
     try {
       return open.transaction.message(body).then(asStep, (error: unknown) => this.#failure(error));
     } catch (error) {

@@ -19,5 +19,7 @@ export type ListenerContext = {
   /** The clients that are known by their certificates, which are then asked for. */
   readonly clientNames: NameList | undefined;
   readonly greetingDelayMs: number;
+  /** Resolves after so many ms; keeps no process alive. */
+  readonly pause: (ms: number) => Promise<void>;
   stopping: boolean;
 };

@@ -241,13 +241,16 @@ test("listener: who talks before a delayed greeting is refused", () =>
 
 test("listener: a client that never reads its replies is cut off and holds no memory", () =>
   withBench(
-    { limits: { commandsPerSessionMax: 1e9, idleMsMax: 200 } },
+    { limits: { commandsPerSessionMax: 1e9, refusedRecipientsMax: 1e9, idleMsMax: 200 } },
     async ({ port, listener, recorder }) => {
       const socket = connect(port, "127.0.0.1").on("error", () => undefined);
       socket.pause();
-      const noops = "NOOP\r\n".repeat(10_000);
+      await until(() => recorder.log.includes("opened"));
+      socket.write("EHLO client.test\r\nMAIL FROM:<a@x.test>\r\n");
+      // Of the commands that are answered at once however many there are.
+      const recipients = "RCPT TO:<550-5.1.1@x.test>\r\n".repeat(10_000);
       const timer = setInterval(() => {
-        if (!socket.writableNeedDrain && !socket.destroyed) socket.write(noops);
+        if (!socket.writableNeedDrain && !socket.destroyed) socket.write(recipients);
       }, 1);
       await until(() => recorder.log.includes("limit idleMsMax"));
       clearInterval(timer);

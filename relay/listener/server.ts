@@ -2,7 +2,9 @@
  * A listener: one port that receives mail. Owns the server socket, the set of connections, and the
  * one timer that looks at all their clocks. The protocol is in dialogue.ts, policy behind `Reception`.
  */
+
 import type { AddressInfo, Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { SecureContext, TLSSocket } from "node:tls";
 import { SMTPServer } from "smtp-server";
 import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
@@ -139,6 +141,7 @@ class ListenerServer extends SMTPServer {
       authentication: options.authentication,
       clientNames: options.clientNames,
       greetingDelayMs: options.greetingDelayMs ?? 0,
+      pause: async (ms) => await sleep(ms, undefined, { ref: false }),
       stopping: false,
     };
     this.secureContext = new ContextMap(options.tls);
