@@ -5,6 +5,7 @@
  */
 import type { Reply } from "../outcome.ts";
 import { Authentication } from "./authentication.ts";
+import { parseChunkSize } from "./chunk-reader.ts";
 import { parseMail, parseRcpt } from "./command.ts";
 import type { LineFault } from "./command-line.ts";
 import type { ListenerLimits } from "./limits.ts";
@@ -13,6 +14,8 @@ import * as S from "./step.ts";
 
 type Step = S.Step;
 type Answer = Step | Promise<Step>;
+/** What a line comes to: of BDAT the answer comes after its octets. */
+type LineAnswer = Answer | S.Chunk;
 
 export type DialogueOptions = {
   readonly client: Client;
@@ -32,6 +35,8 @@ type Open = {
   readonly smtputf8: boolean;
   accepted: number;
   asked: number;
+  /** The first BDAT has come. */
+  inChunks: boolean;
 };
 
 const HELO_NAME = /^[\x21-\x7e]{1,255}$/;
@@ -42,6 +47,8 @@ export class Dialogue {
   #greeting: Greeting | undefined;
   #tls: Greeting["tls"];
   #open: Open | undefined;
+  /** A chunk of the last transaction was refused, and others may follow that were sent before. */
+  #hasFailed = false;
   readonly #authentication: Authentication;
 
   constructor(options: DialogueOptions) {
@@ -52,6 +59,11 @@ export class Dialogue {
   /** A transaction has begun and not ended. */
   get inTransaction(): boolean {
     return this.#open !== undefined;
+  }
+
+  /** A message is coming in by BDAT and is not at its end. */
+  get inChunks(): boolean {
+    return this.#open?.inChunks === true;
   }
 
   /** TLS is up: what was said before it is forgotten (RFC 3207 section 4.2). */
@@ -66,6 +78,7 @@ export class Dialogue {
   abort(): void {
     const open = this.#open;
     this.#open = undefined;
+    this.#hasFailed = false;
     if (open === undefined) return;
     try {
       open.transaction.abort();
@@ -80,7 +93,7 @@ export class Dialogue {
     return S.LINE_FAULTS[fault];
   }
 
-  command(line: string): Answer {
+  command(line: string): LineAnswer {
     if (this.#authentication.isOpen) return this.#authentication.next(line);
     const space = line.indexOf(" ");
     const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase();
@@ -92,6 +105,8 @@ export class Dialogue {
         return this.#rcpt(argument);
       case "DATA":
         return argument === "" ? this.#data() : S.C501Argument;
+      case "BDAT":
+        return this.#bdat(argument);
       case "EHLO":
       case "HELO":
         return this.#hello(argument, verb);
@@ -129,7 +144,9 @@ export class Dialogue {
 
   /** The body cannot be taken: ends the transaction with this step. */
   unfit(step: Step): Step {
+    const { inChunks } = this;
     this.abort();
+    this.#hasFailed = inChunks;
     return step;
   }
 
@@ -157,6 +174,7 @@ export class Dialogue {
       "8BITMIME",
       "SMTPUTF8",
       "ENHANCEDSTATUSCODES",
+      "CHUNKING",
       ...(startTls && this.#tls === undefined ? ["STARTTLS"] : []),
       ...(offer !== undefined && this.#tls !== undefined ? [offer] : []),
     ];
@@ -194,7 +212,9 @@ export class Dialogue {
         this.#greeting = { ...this.#greeting, identity };
       const answer = reception.mail(client, this.#greeting, command);
       if ("code" in answer) return { reply: answer };
-      this.#open = { transaction: answer, smtputf8: command.smtputf8, accepted: 0, asked: 0 };
+      const { smtputf8 } = command;
+      this.#open = { transaction: answer, smtputf8, accepted: 0, asked: 0, inChunks: false };
+      this.#hasFailed = false;
       return { reply: answer.accepted };
     } catch (error) {
       return this.#failure(error);
@@ -204,6 +224,7 @@ export class Dialogue {
   #rcpt(argument: string): Answer {
     const open = this.#open;
     if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
+    if (open.inChunks) return S.C503Chunks;
     const command = parseRcpt(argument, open);
     if ("reply" in command) return command;
     open.asked += 1;
@@ -221,12 +242,36 @@ export class Dialogue {
   }
 
   #data(): Step {
+    if (this.inChunks) return S.C503Chunks;
+    return this.#begin() ?? GO;
+  }
+
+  /** RFC 3030 section 2. A chunk that is refused comes in all the same. */
+  #bdat(argument: string): Step | S.Chunk {
+    const size = parseChunkSize(argument);
+    if (size === undefined) return S.C501Chunk;
+    if (this.inChunks) return size;
+    if (this.#hasFailed) return { ...size, refusal: S.C503Failed };
+    if (this.#greeting?.esmtp === false) return { ...size, refusal: S.C503Hello };
+    const { inTransaction } = this;
+    const refusal = this.#begin();
+    if (refusal !== undefined) {
+      this.abort();
+      this.#hasFailed = inTransaction;
+      return { ...size, refusal };
+    }
+    if (this.#open !== undefined) this.#open.inChunks = true;
+    return size;
+  }
+
+  /** Whether the message may come; a step is the refusal. */
+  #begin(): Step | undefined {
     const open = this.#open;
     if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
     if (open.accepted === 0) return open.asked === 0 ? S.C503Rcpt : S.C554Recipients;
     try {
       const refused = open.transaction.data();
-      if (refused === undefined) return GO;
+      if (refused === undefined) return undefined;
       this.abort();
       return { reply: refused };
     } catch (error) {
@@ -253,7 +298,7 @@ function counted(open: Open, reply: Reply): Step {
 }
 
 function asStep(reply: Reply): Step {
-  return { reply };
+  return { reply, message: reply.code === 250 ? "accepted" : "refused" };
 }
 
 /** Commands that change no state, and those that are known and not served. */
@@ -264,7 +309,6 @@ function rareCommand(verb: string, argument: string): Step {
     case "HELP":
       return S.C214Help;
     case "EXPN":
-    case "BDAT":
     case "ETRN":
     case "XCLIENT":
     case "XFORWARD":

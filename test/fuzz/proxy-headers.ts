@@ -54,7 +54,7 @@ export const proxyHeaders: Target = {
     if (forwarded === undefined) return;
     for (const { address, port } of [forwarded.source, forwarded.destination]) {
       assert.notEqual(isIP(address), 0, address);
-      assert.doesNotMatch(address, /^::ffff:[^:]*$/);
+      assert.doesNotMatch(address, /^::ffff:(?:[^:]+:[^:]+|.*\..*)$/);
       assert.ok(Number.isInteger(port) && port >= 0 && port <= 65_535);
     }
   },
