@@ -132,7 +132,8 @@ export class Connection extends SMTPConnection implements ParserOwner {
 
   command(line: string): Promise<void> | undefined {
     if (!this.#countCommand()) return undefined;
-    const answer = this.#dialogue.command(line);
+    const input = this.#parser.pipelined ? "early" : "waiting";
+    const answer = this.#dialogue.command(line, input);
     if ("octets" in answer) {
       this.#parser.receive(this.#intake.chunk(answer));
       return undefined;

@@ -9,7 +9,7 @@ import { parseChunkSize } from "./chunk-reader.ts";
 import { parseMail, parseRcpt } from "./command.ts";
 import type { LineFault } from "./command-line.ts";
 import type { ListenerLimits } from "./limits.ts";
-import type { Body, Client, Greeting, Reception, Transaction } from "./reception.ts";
+import type { Body, Client, ClientInput, Greeting, Reception, Transaction } from "./reception.ts";
 import * as S from "./step.ts";
 
 type Step = S.Step;
@@ -93,7 +93,7 @@ export class Dialogue {
     return S.LINE_FAULTS[fault];
   }
 
-  command(line: string): LineAnswer {
+  command(line: string, input: ClientInput): LineAnswer {
     if (this.#authentication.isOpen) return this.#authentication.next(line);
     const space = line.indexOf(" ");
     const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase();
@@ -104,7 +104,7 @@ export class Dialogue {
       case "RCPT":
         return this.#rcpt(argument);
       case "DATA":
-        return argument === "" ? this.#data() : S.C501Argument;
+        return this.#data(argument, input);
       case "BDAT":
         return this.#bdat(argument);
       case "EHLO":
@@ -241,9 +241,16 @@ export class Dialogue {
     }
   }
 
-  #data(): Step {
-    if (this.inChunks) return S.C503Chunks;
-    return this.#begin() ?? GO;
+  #data(argument: string, input: ClientInput): Step {
+    const refusal = this.#dataRefusal(argument, input);
+    if (refusal === undefined) return GO;
+    // What has come already is a body: its lines must never run as commands.
+    return input === "early" ? { ...refusal, next: "close" } : refusal;
+  }
+
+  #dataRefusal(argument: string, input: ClientInput): Step | undefined {
+    if (argument !== "") return S.C501Argument;
+    return this.inChunks ? S.C503Chunks : this.#begin(input);
   }
 
   /** RFC 3030 section 2. A chunk that is refused comes in all the same. */
@@ -254,7 +261,7 @@ export class Dialogue {
     if (this.#hasFailed) return { ...size, refusal: S.C503Failed };
     if (this.#greeting?.esmtp === false) return { ...size, refusal: S.C503Hello };
     const { inTransaction } = this;
-    const refusal = this.#begin();
+    const refusal = this.#begin("waiting");
     if (refusal !== undefined) {
       this.abort();
       this.#hasFailed = inTransaction;
@@ -265,12 +272,12 @@ export class Dialogue {
   }
 
   /** Whether the message may come; a step is the refusal. */
-  #begin(): Step | undefined {
+  #begin(input: ClientInput): Step | undefined {
     const open = this.#open;
     if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
     if (open.accepted === 0) return open.asked === 0 ? S.C503Rcpt : S.C554Recipients;
     try {
-      const refused = open.transaction.data();
+      const refused = open.transaction.data({ input });
       if (refused === undefined) return undefined;
       this.abort();
       return { reply: refused };

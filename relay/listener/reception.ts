@@ -97,6 +97,12 @@ export interface Reception {
   closed(client: Client): void;
 }
 
+/**
+ * Whether the client waits for the answer, or has sent more already. Behind DATA nothing may come before 354
+ * (RFC 2920 section 3.1): who cannot wait does not read replies, and has perhaps been made to send what he sends.
+ */
+export type ClientInput = "waiting" | "early";
+
 /** One mail transaction: MAIL, RCPTs, DATA or BDATs. Ends with `message` or with `abort`, never with both. */
 export interface Transaction {
   /** The answer to MAIL (250 2.1.0). */
@@ -104,7 +110,7 @@ export interface Transaction {
   /** Decides one recipient; a 25x reply counts as accepted. A throw is answered 451 4.3.0. */
   rcpt(command: RcptCommand): Reply | Promise<Reply>;
   /** Asked at DATA or the first BDAT when a recipient was accepted: `undefined` goes on with 354; a refusal ends the transaction. */
-  data(): Reply | undefined;
+  data(client: { readonly input: ClientInput }): Reply | undefined;
   /**
    * Takes the message. The client is answered when this resolves: 250 only after the spool has
    * synced. A rejection is answered 451 4.3.0. May outlive the connection.

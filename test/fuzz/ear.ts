@@ -79,7 +79,7 @@ class Ear implements ParserOwner {
   command(line: string): Promise<void> | undefined {
     this.#tell("line", line);
     this.#verb = line.slice(0, 4).toUpperCase();
-    const answer = this.#dialogue.command(line);
+    const answer = this.#dialogue.command(line, "waiting");
     if ("octets" in answer) {
       this.#verb = "chunk";
       this.#octets = answer.octets;
