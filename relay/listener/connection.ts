@@ -141,6 +141,8 @@ export class Connection extends SMTPConnection implements ParserOwner {
     this.#intake.settle();
     if (!("reply" in answer)) return this.#wait(answer);
     this.#take(answer);
+    // A message between two chunks kept the session; this command may have ended it.
+    if (this.#context.stopping) this.retire();
     return undefined;
   }
 
