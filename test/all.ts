@@ -12,7 +12,7 @@ const files = [
   "kube/**/*.test.ts",
   "cli/**/*.test.ts",
   "crds/**/*.test.ts",
-  "test/{acceptance,bench,ledger,peers}/**/*.test.ts",
+  "test/{acceptance,bench,fuzz,ledger,peers}/**/*.test.ts",
   "test/cluster/{operator,statuses}.test.ts",
 ];
 

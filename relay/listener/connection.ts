@@ -11,8 +11,8 @@ import { SMTPStream } from "smtp-server/lib/smtp-stream.js";
 import type { Reply } from "../outcome.ts";
 import type { LineFault } from "./command-line.ts";
 import { Dialogue } from "./dialogue.ts";
-import { IncomingMessage } from "./incoming-message.ts";
 import { InputParser, type ParserOwner } from "./input-parser.ts";
+import { Intake } from "./intake.ts";
 import { type Admission, type LimitName, networkOf } from "./limits.ts";
 import type { ListenerContext } from "./listener-context.ts";
 import { peerAddress } from "./peer.ts";
@@ -50,7 +50,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
   #parser: InputParser;
   /** The outermost socket: the one to destroy, also in the middle of a TLS handshake. */
   #top: Socket;
-  #incoming: IncomingMessage | undefined;
+  readonly #intake: Intake;
   #out = "";
   #greeted = false;
   #admitted = false;
@@ -84,6 +84,13 @@ export class Connection extends SMTPConnection implements ParserOwner {
       pause: context.pause,
       failed: (error) => context.events.failed(asError(error), "reception", this.client),
     });
+    this.#intake = new Intake({
+      dialogue: this.#dialogue,
+      limits: context.limits,
+      receiving: context.receiving,
+      network: networkOf(this.client.address),
+      exceeded: (limit) => context.events.limit(this.client, limit),
+    });
     this.#parser = new InputParser(this, context.limits);
     this._parser = this.#parser;
   }
@@ -99,7 +106,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
 
   /** Sends the client off unless a message of its is coming in or being answered. */
   retire(): void {
-    if (!this.#busy && !this.#parser.inData) this.#hangUp(S.C421Stopping);
+    if (!this.#busy && this.#intake.receivedBytes === undefined) this.#hangUp(S.C421Stopping);
   }
 
   destroy(): void {
@@ -110,7 +117,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
   sweep(now: number): void {
     if (this.#busy || this._closing) return;
     const { inTransaction } = this.#dialogue;
-    const receivedBytes = this.#incoming?.bytes;
+    const { receivedBytes } = this.#intake;
     const overdue = this.#meter.overdue(now, { inTransaction, receivedBytes });
     if (overdue === undefined) return;
     this.#context.events.limit(this.client, overdue);
@@ -126,9 +133,17 @@ export class Connection extends SMTPConnection implements ParserOwner {
 
   command(line: string): Promise<void> | undefined {
     if (!this.#countCommand()) return undefined;
-    const answer = this.#dialogue.command(line);
+    const input = this.#parser.pipelined ? "early" : "waiting";
+    const answer = this.#dialogue.command(line, input);
+    if ("octets" in answer) {
+      this.#parser.receive(this.#intake.chunk(answer));
+      return undefined;
+    }
+    this.#intake.settle();
     if (!("reply" in answer)) return this.#wait(answer);
     this.#take(answer);
+    // A message between two chunks kept the session; this command may have ended it.
+    if (this.#context.stopping) this.retire();
     return undefined;
   }
 
@@ -141,28 +156,17 @@ export class Connection extends SMTPConnection implements ParserOwner {
     this.#hangUp(S.C421Errors);
   }
 
-  receiving(incoming: IncomingMessage): void {
-    if (incoming.verdict !== "runaway") return;
-    this.#context.events.limit(this.client, "messageBytesMax");
-    this.#take(this.#dialogue.unfit(S.C552Cut));
+  receiving(): void {
+    const end = this.#intake.receiving();
+    if (end !== undefined) this.#take(end);
   }
 
-  message(incoming: IncomingMessage): Promise<void> | undefined {
-    const { events } = this.#context;
-    // From here the bytes are given back when the message is answered, connection or not.
-    this.#incoming = undefined;
-    if (incoming.verdict !== "fits") {
-      const starved = incoming.verdict === "starved";
-      events.limit(this.client, incoming.excess);
-      return this.#messageDone(incoming, this.#dialogue.unfit(starved ? S.C452Memory : S.C552Size));
-    }
-    const answer = this.#dialogue.message(incoming.body());
-    if ("reply" in answer) return this.#messageDone(incoming, answer);
-    this.#busy = true;
-    return answer.then((step) => {
-      this.#settle();
-      this.#messageDone(incoming, step);
-    });
+  arrived(): Promise<void> | undefined {
+    const answer = this.#intake.arrived();
+    if (!("reply" in answer)) return this.#wait(answer);
+    this.#take(answer);
+    if (this.#context.stopping) this.retire();
+    return undefined;
   }
 
   flush(): void {
@@ -217,7 +221,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
   override _onClose(): void {
     if (this._closed) return;
     super._onClose();
-    this.#incoming?.release();
+    this.#intake.release();
     this.#dialogue.abort();
     if (this.#admitted) {
       const ms = this.#meter.ageMs(performance.now());
@@ -295,13 +299,6 @@ export class Connection extends SMTPConnection implements ParserOwner {
     this.#meter.active(performance.now());
   }
 
-  #messageDone(incoming: IncomingMessage, step: S.Step): undefined {
-    incoming.release();
-    if (step.reply.code === 250) this.#meter.messageAccepted();
-    this.#take(step);
-    if (this.#context.stopping) this.retire();
-  }
-
   #take(step: S.Step): void {
     if (this._closing || this._closed) return;
     if (step.refused !== undefined && !this.#countRefusal(step.refused)) return;
@@ -309,7 +306,8 @@ export class Connection extends SMTPConnection implements ParserOwner {
       this.#startTls(step);
       return;
     }
-    if (step.recipient === "accepted") this.#meter.recipientAccepted();
+    if (step.message === "accepted") this.#meter.messageAccepted();
+    if (step.recipient === "accepted" || step.chunk === "big") this.#meter.worked();
     if (step.recipient === "refused" && !this.#meter.recipientRefused()) {
       this.#context.events.limit(this.client, "refusedRecipientsMax");
       this.#hangUp(S.C421Recipients);
@@ -320,13 +318,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
       this.flush();
       this.close();
     } else if (step.next === "data") {
-      const { limits, receiving } = this.#context;
-      this.#incoming = new IncomingMessage({
-        bytesMax: limits.messageBytesMax,
-        budget: receiving,
-        network: networkOf(this.client.address),
-      });
-      this.#parser.receiveData(this.#incoming);
+      this.#parser.receive(this.#intake.data());
     }
   }
 
@@ -392,6 +384,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
     const { tls, certificate } = facts;
     if (certificate) this.#context.events.clientCertificate(this.client, certificate);
     this.#dialogue.secured(tls);
+    this.#intake.settle();
   }
 }
 

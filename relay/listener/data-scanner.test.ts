@@ -155,13 +155,13 @@ test("DataScanner: begins at an offset and leaves what comes after the end untou
 test("DataScanner: keeps nothing over its limit and still finds the end", () => {
   const scanner = new DataScanner({ bytesMax: 10 });
   assert.equal(scanner.feed(Buffer.from("0123456789"), 0), -1);
-  assert.equal(scanner.oversized, false);
+  assert.equal(scanner.kept.oversized, false);
   assert.equal(scanner.feed(Buffer.from("\r\nmore\r"), 0), -1);
   assert.equal(scanner.feed(Buffer.from("\n.\r"), 0), -1);
   assert.equal(scanner.feed(Buffer.from("\nQUIT"), 0), 1);
-  assert.equal(scanner.oversized, true);
+  assert.equal(scanner.kept.oversized, true);
   assert.equal(scanner.body().chunks.length, 0);
-  assert.equal(scanner.bytes, 18);
+  assert.equal(scanner.kept.bytes, 18);
 });
 
 test("DataScanner: a client that sends single bytes costs no more than its bytes", () => {
@@ -182,6 +182,6 @@ test("DataScanner: a flood of stuffed dots is one slice per chunk, and quick", (
   const ms = performance.now() - begun;
   scanner.feed(Buffer.from(".\r\n"), 0);
   assert.equal(scanner.body().chunks.length, 16);
-  assert.equal(scanner.bytes, 16 * 16_384 * 3);
+  assert.equal(scanner.kept.bytes, 16 * 16_384 * 3);
   assert.ok(ms < 500, `${ms} ms for 1 MiB`);
 });

@@ -7,6 +7,7 @@
  *   implicit TLS                    TLS from the first byte; T: begins it
  *   authentication required         a submission listener
  *   accounts {"joe": "secret"}      AUTH is offered, for these
+ *   greeting delay 50               the greeting comes so many ms late
  *   balancers ["127.0.0.1"]         a PROXY twin for these
  *   C: NOOP                         a line to send; consecutive ones go in one write
  *   R: "MAIL FROM:<a>\n{x*9}"       the same, raw, as a JSON string (bytes as latin1; nine x)
@@ -41,6 +42,7 @@ export type Dialog = {
   readonly authentication?: "Required";
   readonly balancers?: NetworkSet;
   readonly accounts?: Accounts;
+  readonly greetingDelayMs?: number;
   readonly steps: readonly {
     readonly line: number;
     readonly kind: string;
@@ -195,9 +197,10 @@ export function readDialogs(file: URL): Dialog[] {
 
 /** What a line below the title sets; undefined where it is none of the options. */
 function optionOf(line: string): Partial<Omit<Dialog, "steps">> | undefined {
-  const [, name, value = ""] = /^(limits|balancers|accounts) (.*)/.exec(line) ?? [];
+  const [, name, value = ""] = /^(limits|balancers|accounts|greeting delay) (.*)/.exec(line) ?? [];
   if (name === "limits") return { limits: JSON.parse(value) };
   if (name === "accounts") return { accounts: JSON.parse(value) };
+  if (name === "greeting delay") return { greetingDelayMs: Number(value) };
   if (name === "balancers") return { balancers: networkSet(JSON.parse(value)) };
   if (line === "no certificate") return { plain: true };
   if (line === "implicit TLS") return { implicitTls: true };

@@ -5,15 +5,18 @@
  */
 import type { Reply } from "../outcome.ts";
 import { Authentication } from "./authentication.ts";
+import { parseChunkSize } from "./chunk-reader.ts";
 import { parseMail, parseRcpt } from "./command.ts";
 import type { LineFault } from "./command-line.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { Pace } from "./pace.ts";
-import type { Body, Client, Greeting, Reception, Transaction } from "./reception.ts";
+import type { Body, Client, ClientInput, Greeting, Reception, Transaction } from "./reception.ts";
 import * as S from "./step.ts";
 
 type Step = S.Step;
 type Answer = Step | Promise<Step>;
+/** What a line comes to: of BDAT the answer comes after its octets. */
+type LineAnswer = Answer | S.Chunk;
 
 export type DialogueOptions = {
   readonly client: Client;
@@ -35,6 +38,8 @@ type Open = {
   readonly smtputf8: boolean;
   accepted: number;
   asked: number;
+  /** The first BDAT has come. */
+  inChunks: boolean;
 };
 
 const HELO_NAME = /^[\x21-\x7e]{1,255}$/;
@@ -45,6 +50,8 @@ export class Dialogue {
   #greeting: Greeting | undefined;
   #tls: Greeting["tls"];
   #open: Open | undefined;
+  /** A chunk of the last transaction was refused, and others may follow that were sent before. */
+  #hasFailed = false;
   readonly #authentication: Authentication;
   readonly #pace = new Pace();
 
@@ -56,6 +63,11 @@ export class Dialogue {
   /** A transaction has begun and not ended. */
   get inTransaction(): boolean {
     return this.#open !== undefined;
+  }
+
+  /** A message is coming in by BDAT and is not at its end. */
+  get inChunks(): boolean {
+    return this.#open?.inChunks === true;
   }
 
   /** TLS is up: what was said before it is forgotten (RFC 3207 section 4.2). */
@@ -70,6 +82,7 @@ export class Dialogue {
   abort(): void {
     const open = this.#open;
     this.#open = undefined;
+    this.#hasFailed = false;
     if (open === undefined) return;
     try {
       open.transaction.abort();
@@ -84,13 +97,14 @@ export class Dialogue {
     return S.LINE_FAULTS[fault];
   }
 
-  command(line: string): Answer {
-    const answer = this.#answer(line);
+  command(line: string, input: ClientInput): LineAnswer {
+    const answer = this.#answer(line, input);
     const waitMs = "reply" in answer ? this.#pace.waitMs(answer) : 0;
-    return waitMs === 0 ? answer : this.#options.pause(waitMs).then(() => answer);
+    if (waitMs === 0 || !("reply" in answer)) return answer;
+    return this.#options.pause(waitMs).then(() => answer);
   }
 
-  #answer(line: string): Answer {
+  #answer(line: string, input: ClientInput): LineAnswer {
     if (this.#authentication.isOpen) return this.#authentication.next(line);
     const space = line.indexOf(" ");
     const verb = (space < 0 ? line : line.slice(0, space)).toUpperCase();
@@ -101,7 +115,9 @@ export class Dialogue {
       case "RCPT":
         return this.#rcpt(argument);
       case "DATA":
-        return argument === "" ? this.#data() : S.C501Argument;
+        return this.#data(argument, input);
+      case "BDAT":
+        return this.#bdat(argument);
       case "EHLO":
       case "HELO":
         return this.#hello(argument, verb);
@@ -140,7 +156,9 @@ export class Dialogue {
 
   /** The body cannot be taken: ends the transaction with this step. */
   unfit(step: Step): Step {
+    const { inChunks } = this;
     this.abort();
+    this.#hasFailed = inChunks;
     return step;
   }
 
@@ -169,6 +187,7 @@ export class Dialogue {
       "SMTPUTF8",
       "ENHANCEDSTATUSCODES",
       "DSN",
+      "CHUNKING",
       ...(startTls && this.#tls === undefined ? ["STARTTLS"] : []),
       ...(offer !== undefined && this.#tls !== undefined ? [offer] : []),
     ];
@@ -206,7 +225,9 @@ export class Dialogue {
         this.#greeting = { ...this.#greeting, identity };
       const answer = reception.mail(client, this.#greeting, command);
       if ("code" in answer) return { reply: answer };
-      this.#open = { transaction: answer, smtputf8: command.smtputf8, accepted: 0, asked: 0 };
+      const { smtputf8 } = command;
+      this.#open = { transaction: answer, smtputf8, accepted: 0, asked: 0, inChunks: false };
+      this.#hasFailed = false;
       return { reply: answer.accepted };
     } catch (error) {
       return this.#failure(error);
@@ -216,6 +237,7 @@ export class Dialogue {
   #rcpt(argument: string): Answer {
     const open = this.#open;
     if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
+    if (open.inChunks) return S.C503Chunks;
     const command = parseRcpt(argument, open);
     if ("reply" in command) return command;
     open.asked += 1;
@@ -232,13 +254,44 @@ export class Dialogue {
     }
   }
 
-  #data(): Step {
+  #data(argument: string, input: ClientInput): Step {
+    const refusal = this.#dataRefusal(argument, input);
+    if (refusal === undefined) return GO;
+    // What has come already is a body: its lines must never run as commands.
+    return input === "early" ? { ...refusal, next: "close" } : refusal;
+  }
+
+  #dataRefusal(argument: string, input: ClientInput): Step | undefined {
+    if (argument !== "") return S.C501Argument;
+    return this.inChunks ? S.C503Chunks : this.#begin(input);
+  }
+
+  /** RFC 3030 section 2. A chunk that is refused comes in all the same. */
+  #bdat(argument: string): Step | S.Chunk {
+    const size = parseChunkSize(argument);
+    if (size === undefined) return S.C501Chunk;
+    if (this.inChunks) return size;
+    if (this.#hasFailed) return { ...size, refusal: S.C503Failed };
+    if (this.#greeting?.esmtp === false) return { ...size, refusal: S.C503Hello };
+    const { inTransaction } = this;
+    const refusal = this.#begin("waiting");
+    if (refusal !== undefined) {
+      this.abort();
+      this.#hasFailed = inTransaction;
+      return { ...size, refusal };
+    }
+    if (this.#open !== undefined) this.#open.inChunks = true;
+    return size;
+  }
+
+  /** Whether the message may come; a step is the refusal. */
+  #begin(input: ClientInput): Step | undefined {
     const open = this.#open;
     if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
     if (open.accepted === 0) return open.asked === 0 ? S.C503Rcpt : S.C554Recipients;
     try {
-      const refused = open.transaction.data();
-      if (refused === undefined) return GO;
+      const refused = open.transaction.data({ input });
+      if (refused === undefined) return undefined;
       this.abort();
       return { reply: refused };
     } catch (error) {
@@ -265,7 +318,7 @@ function counted(open: Open, reply: Reply): Step {
 }
 
 function asStep(reply: Reply): Step {
-  return { reply };
+  return { reply, message: reply.code === 250 ? "accepted" : "refused" };
 }
 
 /** Commands that change no state, and those that are known and not served. */
@@ -276,7 +329,6 @@ function rareCommand(verb: string, argument: string): Step {
     case "HELP":
       return S.C214Help;
     case "EXPN":
-    case "BDAT":
     case "ETRN":
     case "XCLIENT":
     case "XFORWARD":

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { DataScanner } from "./data-scanner.ts";
 import { IncomingMessage } from "./incoming-message.ts";
 import { InputParser, type ParserOwner } from "./input-parser.ts";
 import { ReceivingBytes } from "./limits.ts";
@@ -19,13 +20,18 @@ class Notes implements ParserOwner {
     this.lines.push(line);
     if (line === "DATA") {
       const network = "192.0.2.1";
-      const incoming = new IncomingMessage({ bytesMax: 1000, budget: this.#budget, network });
-      this.parser.receiveData(incoming);
+      const incoming = new IncomingMessage({
+        reader: new DataScanner({ bytesMax: 1000 }),
+        bytesMax: 1000,
+        budget: this.#budget,
+        network,
+      });
+      this.parser.receive(incoming);
     }
     return line === "slow" ? new Promise((resolve) => setImmediate(resolve)) : undefined;
   }
 
-  message(incoming: IncomingMessage): undefined {
+  arrived(incoming: IncomingMessage): undefined {
     this.lines.push(`body ${Buffer.concat(incoming.body().chunks).toString("latin1")}`);
   }
 

@@ -1,5 +1,5 @@
 /**
- * The loop between the socket's chunks and the session: hands over one command or one body at a
+ * The loop between the socket's chunks and the session: hands over one command, body or chunk at a
  * time and waits while an answer is pending. Replaces smtp-server's parser, which takes a bare LF
  * for the end of a command and copies bodies byte by byte. Must not know what a command means.
  */
@@ -16,10 +16,10 @@ export interface ParserOwner {
   malformed(fault: LineFault): void;
   /** A line goes on and on after `malformed` told of it. */
   flooded(): void;
-  /** More of the message came in and it is not at its end. */
+  /** More came in of what `receive` asked for, and it is not at its end. */
   receiving(incoming: IncomingMessage): void;
-  /** The message is in whole. */
-  message(incoming: IncomingMessage): Promise<void> | undefined;
+  /** It is in whole, the message or the chunk. */
+  arrived(incoming: IncomingMessage): Promise<void> | undefined;
   /** Everything so far is answered but for a pending answer: what was said must go out now. */
   flush(): void;
   /** The parser wants more; `next` when the client has taken the replies. */
@@ -58,18 +58,14 @@ export class InputParser extends SMTPStream {
     this.#commandBytesMax = options.commandBytesMax;
   }
 
-  /** A message is coming in: everything up to its end belongs to it. */
-  receiveData(incoming: IncomingMessage): void {
+  /** A message or a chunk is coming in: everything up to its end belongs to it. */
+  receive(incoming: IncomingMessage): void {
     this.#incoming = incoming;
   }
 
   /** The client has sent more than the command that is being answered. */
   get pipelined(): boolean {
     return this.#at < this.#input.length || this.writableLength > this.#chunkBytes;
-  }
-
-  get inData(): boolean {
-    return this.#incoming !== undefined;
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding | "buffer", next: Next): void {
@@ -105,7 +101,7 @@ export class InputParser extends SMTPStream {
         this.#owner.consumed(() => setImmediate(() => this.#run()));
         return;
       }
-      const turn = this.#incoming === undefined ? this.#command() : this.#data(this.#incoming);
+      const turn = this.#incoming === undefined ? this.#command() : this.#body(this.#incoming);
       if (turn === "more") {
         this.#owner.consumed(this.#next);
         return;
@@ -160,7 +156,7 @@ export class InputParser extends SMTPStream {
     return "more";
   }
 
-  #data(incoming: IncomingMessage): Turn {
+  #body(incoming: IncomingMessage): Turn {
     const rest = incoming.feed(this.#input, this.#at);
     if (rest < 0) {
       this.#input = NOTHING;
@@ -170,6 +166,6 @@ export class InputParser extends SMTPStream {
     }
     this.#at = rest;
     this.#incoming = undefined;
-    return this.#owner.message(incoming);
+    return this.#owner.arrived(incoming);
   }
 }

@@ -160,6 +160,13 @@ for (const [what, input, at] of refused) {
   });
 }
 
+test("PROXY header: why it is malformed does not hang on how much more has come", () => {
+  const input = bytes("PROXY TCP4 192.0.2.1\r", "x".repeat(107));
+  const first = parseProxyHeader(input.subarray(0, 22));
+  assert.deepEqual(first, { kind: "malformed", text: "bare CR or LF" });
+  assert.deepEqual(parseProxyHeader(input), first);
+});
+
 test("CRC-32C: the check value of the catalogue, and RFC 9260's zeros", () => {
   assert.equal(crc32c(Buffer.from("123456789")), 0xe306_9283);
   assert.equal(crc32c(Buffer.alloc(32)), 0x8a91_36aa);

@@ -54,8 +54,8 @@ function parseText(input: Buffer): ParsedHeader {
   const end = line.findIndex((byte) => byte === CR || byte === LF);
   const ended = end >= 0 && line[end] === CR && line[end + 1] === LF;
   if (!ended) {
-    if (line.length === textBytesMax) return malformed("no CRLF in the first 107 bytes");
     if (end >= 0 && (line[end] === LF || end + 1 < line.length)) return malformed("bare CR or LF");
+    if (line.length === textBytesMax) return malformed("no CRLF in the first 107 bytes");
     return more;
   }
   const text = line.toString("latin1", textPrefix.length, end);

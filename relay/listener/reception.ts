@@ -65,7 +65,10 @@ export type RcptCommand = {
   readonly dsn: RecipientDsn;
 };
 
-/** The body as received: CRLF-terminated, dot-unstuffed; `faults` says what the scanner met. */
+/**
+ * The body as received; `faults` says what is wrong with it. Of DATA the stuffed dots are gone, and the last
+ * line ends with CRLF; by BDAT the last line may have no end.
+ */
 export type Body = {
   readonly chunks: readonly Buffer[];
   /** The sum of the chunks' lengths. */
@@ -98,14 +101,20 @@ export interface Reception {
   closed(client: Client): void;
 }
 
-/** One mail transaction: MAIL, RCPTs, DATA. Ends with `message` or with `abort`, never with both. */
+/**
+ * Whether the client waits for the answer, or has sent more already. Behind DATA nothing may come before 354
+ * (RFC 2920 section 3.1): who cannot wait does not read replies, and has perhaps been made to send what he sends.
+ */
+export type ClientInput = "waiting" | "early";
+
+/** One mail transaction: MAIL, RCPTs, DATA or BDATs. Ends with `message` or with `abort`, never with both. */
 export interface Transaction {
   /** The answer to MAIL (250 2.1.0). */
   accepted: Reply;
   /** Decides one recipient; a 25x reply counts as accepted. A throw is answered 451 4.3.0. */
   rcpt(command: RcptCommand): Reply | Promise<Reply>;
-  /** Asked at DATA when a recipient was accepted: `undefined` goes on with 354; a refusal ends the transaction. */
-  data(): Reply | undefined;
+  /** Asked at DATA or the first BDAT when a recipient was accepted: `undefined` goes on with 354; a refusal ends the transaction. */
+  data(client: { readonly input: ClientInput }): Reply | undefined;
   /**
    * Takes the message. The client is answered when this resolves: 250 only after the spool has
    * synced. A rejection is answered 451 4.3.0. May outlive the connection.

@@ -1,7 +1,7 @@
 /**
  * For tests: a reception that records what it is asked and answers as the address says, so that a
  * dialog can drive every path: `550-5.1.1@x` is answered 550 5.1.1, `slow@` a little later,
- * `throw@` and `reject@` fail, `later@` holds the message until `release` is called.
+ * `throw@` and `reject@` fail, `patient@` wants the client to wait for 354, `later@` holds the message until `release` is called.
  */
 import { setTimeout as wait } from "node:timers/promises";
 import type { Reply } from "../outcome.ts";
@@ -27,6 +27,7 @@ export type Received = {
   readonly text: string;
 };
 
+const early: Reply = { code: 554, status: "5.5.0", text: "as asked" };
 const CODED = /^(\d{3})-(\d\.\d+\.\d+)@/;
 
 /** Passwords by user. "broken" stands for a directory that cannot be asked, "throws" for a defect. */
@@ -85,7 +86,10 @@ export class Recorder implements Reception, ListenerEvents {
         if (!("code" in answer) || answer.code === 250) rcpts.push(command);
         return answer;
       },
-      data: () => replyOf(rcpts.find(({ path }) => path.startsWith("data-"))?.path.slice(5) ?? ""),
+      data: ({ input }) => {
+        if (input === "early" && rcpts[0]?.path.startsWith("patient@")) return early;
+        return replyOf(rcpts.find(({ path }) => path.startsWith("data-"))?.path.slice(5) ?? "");
+      },
       message: async (body) => {
         const text = Buffer.concat(body.chunks).toString("latin1");
         this.log.push(`from ${greeting.identity?.name ?? "nobody"}`);

@@ -49,8 +49,8 @@ export class SessionMeter {
     return this.#errors <= this.#limits.errorsMax;
   }
 
-  /** An accepted RCPT is work, not a command to count. */
-  recipientAccepted(): void {
+  /** The last command was work, and is not counted: an accepted RCPT, a chunk of some size. */
+  worked(): void {
     this.#commands -= 1;
   }
 

@@ -4,6 +4,7 @@
  * are those of RFC 3463 and RFC 5248; 3xx and the greeting carry none (RFC 2034 section 4).
  */
 import type { Reply } from "../outcome.ts";
+import type { ChunkSize } from "./chunk-reader.ts";
 import type { LineFault } from "./command-line.ts";
 import type { Overdue } from "./session-meter.ts";
 
@@ -31,6 +32,16 @@ export type Step = {
   readonly refused?: Refusal;
   /** What became of a well-formed RCPT. */
   readonly recipient?: "accepted" | "refused";
+  /** What became of a whole message that the reception has seen. */
+  readonly message?: "accepted" | "refused";
+  /** An accepted chunk: a big one is work, small ones are commands to count. */
+  readonly chunk?: "big" | "small";
+};
+
+/** So many octets follow, whatever they are; the answer comes after them (RFC 3030 section 2). */
+export type Chunk = ChunkSize & {
+  /** What it is answered, where it is not taken. */
+  readonly refusal?: Step;
 };
 
 /** The refusals that are protocol errors of the client's and count as such. */
@@ -140,6 +151,15 @@ export const C503Injection: Step = {
   ...refusal("tls", 503, "5.5.1", "Nothing may follow STARTTLS"),
   next: "close",
 };
+/** Nobody knows which of the bytes that follow are commands. */
+export const C501Chunk: Step = {
+  ...refusal("syntax", 501, "5.5.4", "Syntax: BDAT octets [LAST]"),
+  next: "close",
+};
+/** RFC 3030 section 2: DATA and BDAT do not mix, and the recipients were settled at the first chunk. */
+export const C503Chunks = refusal("sequence", 503, "5.5.1", "BDAT has begun: send BDAT or RSET");
+/** No error of a client that pipelines: it has not read yet that an earlier chunk was refused. */
+export const C503Failed = step(503, "5.5.1", "An earlier chunk was refused: send RSET or MAIL");
 /** No error of a client that pipelines: every RCPT was refused, and told so. */
 export const C554Recipients = step(554, "5.5.1", "No valid recipients");
 export const C554Early: Step = {
@@ -147,6 +167,13 @@ export const C554Early: Step = {
   next: "close",
 };
 export const C421Http: Step = { ...refusal("http", 421, "4.7.0", "This is SMTP"), next: "close" };
+
+const BIG_CHUNK_OCTETS = 1024;
+/** A chunk is in, and is not the last. */
+export const chunkTaken = (octets: number): Step => ({
+  ...step(250, "2.0.0", `${octets} octets received`),
+  chunk: octets < BIG_CHUNK_OCTETS ? "small" : "big",
+});
 
 /** A 334 with base64 text, which may be empty (RFC 4954 section 4). */
 export const challenge = (text: string): Step => step(334, "", text);

@@ -37,6 +37,7 @@ export type RefusalReason =
   | "rate"
   | "header"
   | "line-endings"
+  | "pipelining"
   | "loop"
   | "room"
   | "disk";

@@ -14,6 +14,7 @@ import { networkOf } from "../listener/limits.ts";
 import type {
   Body,
   Client,
+  ClientInput,
   Greeting,
   MailCommand,
   RcptCommand,
@@ -71,6 +72,11 @@ export type ReceptionOptions = {
 const noRoom: Reply = { code: 452, status: "4.3.1", text: "no room for new mail, try again later" };
 const noTable: Reply = { code: 451, status: "4.3.0", text: "no route table yet, try again" };
 const badSender: Reply = { code: 501, status: "5.1.7", text: "bad sender address syntax" };
+const tooEarly: Reply = {
+  code: 554,
+  status: "5.5.0",
+  text: "the message came before 354: wait for the answer to DATA (RFC 2920 3.1)",
+};
 const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not served here" };
 
 export function createReception(options: ReceptionOptions): Reception {
@@ -211,7 +217,8 @@ class MailTransaction implements Transaction {
     return { code: 250, status: "2.1.5", text: "recipient ok" };
   }
 
-  data(): Reply | undefined {
+  data({ input }: { readonly input: ClientInput }): Reply | undefined {
+    if (input === "early" && !this.#options.trusted) return this.#refused("pipelining", tooEarly);
     if (this.#recipients.length > 0) return undefined;
     return { code: 554, status: "5.5.1", text: "no valid recipients" };
   }

@@ -175,6 +175,43 @@ describe("who may send", { timeout: 120_000 }, () => {
     assert.deepEqual(new Set(dns.questions()), new Set(names));
   });
 
+  test("stranger: a message behind DATA before 354 is refused; a trusted script's is taken as it is", async () => {
+    const hasty = (subject: string): string =>
+      `MAIL FROM:<a@away.test>\r\nRCPT TO:<a@open.test>\r\nDATA\r\nSubject: ${subject}\r\n\r\nx\r\n.\r\n`;
+    const foreign = await greeted(relay.port(), stranger);
+    foreign.send(hasty("hasty stranger"));
+    await foreign.reply();
+    await foreign.reply();
+    assert.match(await foreign.reply(), /^554 5\.5\.0 /);
+    assert.equal(await foreign.end(), "");
+    const own = await greeted(relay.port());
+    own.send(hasty("hasty script"));
+    for (const code of ["250 ", "250 ", "354 ", "250 2.0.0"]) {
+      assert.ok((await own.reply()).startsWith(code), code);
+    }
+    own.socket.destroy();
+    await drained(relay);
+    assert.equal(hosts.subject("hasty script").length, 1);
+    assert.equal(hosts.subject("hasty stranger").length, 0);
+    assert.equal(await metric(relay, 'mailroute_refused_total{reason="pipelining"}'), 1);
+  });
+
+  test("stranger: a message by BDAT arrives, its last line ended, its dots as they were", async () => {
+    const client = await greeted(relay.port(), stranger);
+    await say(client, "MAIL FROM:<a@away.test>");
+    await say(client, "RCPT TO:<a@open.test>");
+    const body = "Subject: chunked\r\n\r\n.\r\n..x\r\nlast";
+    client.send(`BDAT 5\r\n${body.slice(0, 5)}BDAT ${body.length - 5} LAST\r\n${body.slice(5)}`);
+    assert.equal(await client.reply(), "250 2.0.0 5 octets received");
+    idIn(await client.reply());
+    client.socket.destroy();
+    await drained(relay);
+    const [arrival] = hosts.subject("chunked");
+    // The sink leaves the dots in that DATA puts in front of others.
+    const wire = `${body.replaceAll("\r\n.", "\r\n..")}\r\n`;
+    assert.equal(arrival?.text.slice(-wire.length), wire);
+  });
+
   test("unavailable route: trusted mail is taken and waits, strangers get 451", async () => {
     const answers = await send(relay.port(), { from: "", to: ["a@locked.test", "a@closed.test"] });
     const id = idIn(answers.data);
