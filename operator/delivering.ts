@@ -6,17 +6,21 @@ import type { RelayAnswer } from "./programmed.ts";
 import type { Served } from "./status.ts";
 
 const shownMax = 3;
+const noRelays: Served = {
+  status: "Unknown",
+  reason: "NoRelays",
+  message: "no relay is ready, so none can be asked",
+};
+const delivering: Served = {
+  status: "True",
+  reason: "Delivering",
+  message: "no relay has mail that its hosts do not take",
+};
 
 export function deliveringOf(route: string, relays: readonly RelayAnswer[]): Served {
-  if (relays.length === 0) {
-    const message = "no relay is ready, so none can be asked";
-    return { status: "Unknown", reason: "NoRelays", message };
-  }
+  if (relays.length === 0) return noRelays;
+  if (!relays.some(({ failing }) => failing.has(route))) return delivering;
   const whys = new Set(relays.flatMap(({ failing }) => failing.get(route) ?? []));
-  if (whys.size === 0) {
-    const message = "no relay has mail that its hosts do not take";
-    return { status: "True", reason: "Delivering", message };
-  }
   const shown = [...whys].sort().slice(0, shownMax).join("; ");
   return { status: "False", reason: "HostsFailing", message: `${shown}; mail for it waits` };
 }

@@ -200,8 +200,10 @@ class Session {
   }
 
   #newPublisher(): Publisher {
-    const { api, settings } = this.#options;
-    return new Publisher({ api, namespace: settings.namespace, name: settings.name });
+    const { api, settings, log } = this.#options;
+    const { namespace, name } = settings;
+    const problem = (text: string): void => log.problem({ where: "route table", text });
+    return new Publisher({ api, namespace, name, problem });
   }
 
   async #reconcilerNow(): Promise<Reconciler> {

@@ -13,6 +13,22 @@ export type RelayAnswer = {
   readonly failing: ReadonlyMap<string, string>;
 };
 
+const noRelays: Served = {
+  status: "Unknown",
+  reason: "NoRelays",
+  message: "no relay is ready, so none can be asked",
+};
+const unpublished: Served = {
+  status: "False",
+  reason: notPublished,
+  message: "not in the published route table yet",
+};
+const onAll: Served = {
+  status: "True",
+  reason: "Programmed",
+  message: "every ready relay serves it",
+};
+
 /** Tables that are told apart; a relay further behind counts as serving none of them. */
 const tablesMax = 1000;
 
@@ -21,10 +37,16 @@ export class Programmed {
   readonly #order = new Map<string, number>();
   readonly #first = new Map<RouteId, { readonly generation: number; readonly table: number }>();
   #count = 0;
+  /** What was said of each table to the last relays: the same words are the same object. */
+  #said: { readonly relays: readonly RelayAnswer[]; readonly byTable: Map<number, Served> } = {
+    relays: [],
+    byTable: new Map(),
+  };
 
   /** A table is in force now, with these generations. Call it for the standing one at start, too. */
   published(digest: string, generations: ReadonlyMap<RouteId, number>): void {
     this.#count += 1;
+    this.#said = { relays: [], byTable: new Map() };
     // The same table again is as new as ever: relays that serve it serve the latest.
     this.#order.delete(digest);
     this.#order.set(digest, this.#count);
@@ -41,26 +63,18 @@ export class Programmed {
 
   /** `generation` is the one that the verdict is about. */
   served(id: RouteId, generation: number, relays: readonly RelayAnswer[]): Served {
-    if (relays.length === 0) {
-      return {
-        status: "Unknown",
-        reason: "NoRelays",
-        message: "no relay is ready, so none can be asked",
-      };
-    }
+    if (relays.length === 0) return noRelays;
     const first = this.#first.get(id);
-    if (first === undefined || first.generation !== generation) {
-      return {
-        status: "False",
-        reason: notPublished,
-        message: "not in the published route table yet",
-      };
-    }
-    const behind = relays.filter(
-      ({ digest }) => (this.#order.get(digest ?? "") ?? 0) < first.table,
-    );
-    if (behind.length === 0)
-      return { status: "True", reason: "Programmed", message: "every ready relay serves it" };
+    if (first === undefined || first.generation !== generation) return unpublished;
+    if (this.#said.relays !== relays) this.#said = { relays, byTable: new Map() };
+    const said = this.#said.byTable.get(first.table) ?? this.#servedSince(first.table, relays);
+    this.#said.byTable.set(first.table, said);
+    return said;
+  }
+
+  #servedSince(table: number, relays: readonly RelayAnswer[]): Served {
+    const behind = relays.filter(({ digest }) => (this.#order.get(digest ?? "") ?? 0) < table);
+    if (behind.length === 0) return onAll;
     const names = behind.slice(0, 3).map(({ pod }) => pod);
     const more = behind.length > names.length ? " and others" : "";
     return {

@@ -14,9 +14,11 @@ const manifestPath = `${path}/mailroute-routes`;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 let server: ApiServer;
+let problems: string[];
 
 beforeEach(async () => {
   server = await ApiServer.start();
+  problems = [];
 });
 
 afterEach(async () => {
@@ -25,9 +27,14 @@ afterEach(async () => {
 
 /** Restored, as a leader is that begins. */
 async function leader(): Promise<Publisher> {
-  const publisher = new Publisher({ api: server.api, namespace: "mail", name: "mailroute" });
+  const publisher = newPublisher();
   await publisher.restore();
   return publisher;
+}
+
+function newPublisher(): Publisher {
+  const problem = (text: string) => problems.push(text);
+  return new Publisher({ api: server.api, namespace: "mail", name: "mailroute", problem });
 }
 
 /** Of one route with these suffixes. */
@@ -97,7 +104,7 @@ test("publish: shards are there before the manifest, and another leader reads th
   assert.equal(await first.publish(table, 2), true);
   assert.deepEqual(writes(), ["POST mailroute-routes-shard", "POST mailroute-routes"]);
   assert.equal(first.digest, table.digest);
-  const second = new Publisher({ api: server.api, namespace: "mail", name: "mailroute" });
+  const second = newPublisher();
   const restored = await second.restore();
   assert.equal(second.digest, table.digest);
   assert.deepEqual(keysOf(restored), keysOf(table));
@@ -105,7 +112,7 @@ test("publish: shards are there before the manifest, and another leader reads th
 });
 
 test("publish: where nothing was ever published the table before is empty", async () => {
-  const publisher = new Publisher({ api: server.api, namespace: "mail", name: "mailroute" });
+  const publisher = newPublisher();
   assert.equal(await publisher.restore(), emptyTable);
   assert.equal(publisher.digest, "");
 });
@@ -157,11 +164,7 @@ test("publish: one changed route rewrites one shard of many", async () => {
   await publisher.publish(next, 1);
   assert.deepEqual(writes().slice(count), ["POST mailroute-routes-shard", "PUT mailroute-routes"]);
   assert.equal(manifest().digest, next.digest);
-  const restored = await new Publisher({
-    api: server.api,
-    namespace: "mail",
-    name: "mailroute",
-  }).restore();
+  const restored = await newPublisher().restore();
   assert.equal(restored.digest, next.digest);
   assert.equal(keyCount(restored), 2000);
 });
@@ -257,12 +260,36 @@ test("publish: an annotation of somebody else's manifest makes it nobody's to re
   await assert.rejects(paused.publish(tableOf(["c.test"]), 1), Overtaken);
 });
 
-test("publish: a damaged or missing shard is no table to begin with", async () => {
-  await (await leader()).publish(tableOf(["a.test"]), 1);
+test("publish: a shard that somebody deleted is made again by the next leader, and costs the rest nothing", async () => {
+  const table = largeTable([], emptyTable);
+  await (await leader()).publish(table, 1);
+  const [gone = ""] = shards();
+  const count = shards().length;
+  const before = server.get(gone);
+  server.remove(gone);
+  const next = newPublisher();
+  const restored = await next.restore();
+  assert.match(problems.join(), new RegExp(`1 of ${count} shards .* are gone or damaged`));
+  assert.ok(keyCount(restored) > 1000 && keyCount(restored) < 2000, `${keyCount(restored)} keys`);
+  const again = largeTable([], restored);
+  assert.equal(again.digest, table.digest);
+  assert.equal(await next.publish(again, 1), true);
+  assert.deepEqual(server.get(gone)?.["binaryData"], before?.["binaryData"]);
+  assert.equal(keyCount(await newPublisher().restore()), 2000);
+  assert.equal(await next.publish(again, 1), false);
+});
+
+test("publish: a shard with another content is replaced, and other objects are left alone", async () => {
+  const table = tableOf(["a.test"]);
+  await (await leader()).publish(table, 1);
   const [name = ""] = shards();
-  const before = server.get(name) ?? {};
-  server.set(name, { ...before, data: { "shard.json": "{}" } });
-  await assert.rejects(leader(), /does not have the content/);
-  server.remove(name);
-  await assert.rejects(leader(), /is not there/);
+  const before = server.get(name);
+  for (const data of [{ "shard.json": "{}" }, { "shard.json": "<html>" }, {}]) {
+    server.set(name, { ...before, data });
+    const next = newPublisher();
+    assert.equal(keyCount(await next.restore()), 0);
+    assert.equal(await next.publish(tableOf(["a.test"]), 1), true);
+    assert.deepEqual(server.get(name)?.["data"], before?.["data"]);
+  }
+  assert.equal(problems.length, 3);
 });

@@ -8,7 +8,9 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import type { Api, KubeObject } from "../kube/api.ts";
 import { fewAtOnce } from "../kube/few-at-once.ts";
 import { bytesOfShard, manifestOf, shardData } from "../kube/table-maps.ts";
-import { emptyTable, type RouteTable } from "../routing/table.ts";
+import { emptyTable, type RouteTable, shardEntries } from "../routing/table.ts";
+import { buildTable } from "../routing/table-builder.ts";
+import { TableError } from "../routing/table-error.ts";
 import {
   assembleTable,
   type DecodedShard,
@@ -16,6 +18,7 @@ import {
   decodeShardOf,
   encode,
   type Manifest,
+  type ManifestShard,
 } from "../routing/wire.ts";
 
 export type PublisherOptions = {
@@ -23,6 +26,8 @@ export type PublisherOptions = {
   readonly namespace: string;
   /** The installation: names of all its objects begin with it. */
   readonly name: string;
+  /** Something that a person should know of, and that needs nobody's hand. */
+  readonly problem: (text: string) => void;
 };
 
 /** Another has written the manifest since we read it: whoever thought himself leader is not. */
@@ -36,6 +41,7 @@ const approvalAnnotation = "mailroute.dev/approve";
 const tablesKept = 3;
 const shardsAtOnceMax = 8;
 const shardsPageMax = 64;
+const damagedShownMax = 3;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 export class Publisher {
@@ -45,6 +51,8 @@ export class Publisher {
   /** Names of the shards of the last tables, the latest first. */
   #history: readonly (readonly string[])[] = [];
   #there = new Set<string>();
+  /** Shards of the published table that somebody has deleted or put something else in place of. */
+  readonly #damaged = new Set<string>();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -66,15 +74,21 @@ export class Publisher {
     const bytes = await this.#readShards(new Set(manifest?.shards.map(({ name }) => name)));
     if (manifest === undefined) return emptyTable;
     const shards = new Map<string, DecodedShard>();
+    this.#damaged.clear();
     for (const listed of manifest.shards) {
-      const shard = bytes.get(listed.name);
-      if (shard === undefined) throw new Error(`shard ${listed.name} is not there`);
-      shards.set(listed.name, decodeShardOf(listed, shard, { sha256, gunzip: gunzipSync }));
+      const shard = decoded(listed, bytes.get(listed.name));
+      if (shard === undefined) this.#damaged.add(listed.name);
+      else shards.set(listed.name, shard);
     }
     this.#version = body.metadata?.resourceVersion;
     this.#manifest = manifest;
     this.#history = found?.history ?? [];
-    return assembleTable(manifest, shards);
+    if (this.#damaged.size === 0) return assembleTable(manifest, shards);
+    const names = [...this.#damaged].slice(0, damagedShownMax).join(", ");
+    this.#options.problem(
+      `${this.#damaged.size} of ${manifest.shards.length} shards of the published table are gone or damaged (${names}): they are made again from the MailRoutes`,
+    );
+    return remains(manifest, shards);
   }
 
   /** How a person says that a table may be published although the guard holds it back. */
@@ -108,8 +122,11 @@ export class Publisher {
       parents,
       relays,
     });
-    if (before?.digest === encoded.manifest.digest && before.relays === relays) return false;
-    const missing = [...encoded.shards].filter(([name]) => !this.#there.has(name));
+    const isSame = before?.digest === encoded.manifest.digest && before.relays === relays;
+    if (isSame && this.#damaged.size === 0) return false;
+    const missing = [...encoded.shards].filter(
+      ([name]) => !this.#there.has(name) || this.#damaged.has(name),
+    );
     await fewAtOnce(missing, shardsAtOnceMax, async ([name, bytes]) => {
       await this.#writeShard(name, bytes);
     });
@@ -126,11 +143,14 @@ export class Publisher {
     await this.#writeManifest(manifest, history);
     this.#manifest = manifest;
     this.#history = history;
+    this.#damaged.clear();
     await this.#prune();
     return true;
   }
 
   async #writeShard(name: string, bytes: Uint8Array): Promise<void> {
+    // Nobody can change it, but it can go.
+    if (this.#damaged.has(name)) await this.#deleteShard(name);
     const body = this.#configMap(this.#shardName(name), { immutable: true, ...shardData(bytes) });
     const { status, body: said } = await this.#options.api.request({
       method: "POST",
@@ -166,13 +186,15 @@ export class Publisher {
   async #prune(): Promise<void> {
     const kept = new Set(this.#history.flat());
     const stale = [...this.#there].filter((name) => !kept.has(name));
-    await fewAtOnce(stale, shardsAtOnceMax, async (name) => {
-      const { status } = await this.#options.api.request({
-        method: "DELETE",
-        path: this.#path(this.#shardName(name)),
-      });
-      if (status < 300 || status === 404) this.#there.delete(name);
+    await fewAtOnce(stale, shardsAtOnceMax, async (name) => await this.#deleteShard(name));
+  }
+
+  async #deleteShard(name: string): Promise<void> {
+    const { status } = await this.#options.api.request({
+      method: "DELETE",
+      path: this.#path(this.#shardName(name)),
     });
+    if (status < 300 || status === 404) this.#there.delete(name);
   }
 
   /** Learns which shards are there, a page at a time; the answer is the content of those that are wanted. */
@@ -226,4 +248,28 @@ export class Publisher {
     };
     return { apiVersion: "v1", kind: "ConfigMap", metadata, ...content };
   }
+}
+
+/** Undefined where it is not what the manifest says. */
+function decoded(listed: ManifestShard, bytes: Uint8Array | undefined): DecodedShard | undefined {
+  if (bytes === undefined) return undefined;
+  try {
+    return decodeShardOf(listed, bytes, { sha256, gunzip: gunzipSync });
+  } catch (error) {
+    if (error instanceof TableError) return undefined;
+    throw error;
+  }
+}
+
+/** The table without the shards that are missing, and without entries whose routes were in those. */
+function remains(manifest: Manifest, found: ReadonlyMap<string, DecodedShard>): RouteTable {
+  const shards = [...found.values()].map(({ shard }) => shard);
+  const routes = new Map(shards.flatMap((shard) => [...shard.routes]));
+  const entries = shards.flatMap((shard) => [...shardEntries(shard)]);
+  const content = {
+    entries: entries.filter(({ route }) => routes.has(route)),
+    routes: routes.values(),
+    submitters: shards.flatMap(({ submitters }) => [...submitters]),
+  };
+  return buildTable(content, { shardCount: manifest.shards.length });
 }

@@ -86,7 +86,8 @@ export class Reconciler {
     const input = snapshotOf(store, secrets.contents);
     const compiled = compile({ ...input, previous: this.#table, now: now(), installation, sha256 });
     const compileMs = performance.now() - startedMs;
-    const specs = new Map([...store.all("MailRoute")].map(([id, { spec }]) => [id, spec]));
+    const specs = new Map<string, unknown>();
+    for (const [id, { spec }] of store.all("MailRoute")) specs.set(id, spec);
     const keys = keyCount(compiled.table);
     this.#tellGrants(compiled);
     const why = await this.#refusal(compiled.table);
@@ -183,24 +184,14 @@ export class Reconciler {
       const served = programmed.served(id, Number(object.metadata?.["generation"]), relays);
       const delivering = deliveringOf(id, relays);
       const facts = { verdict, served, delivering, heldBack };
-      statuses.write({
-        plural: "mailroutes",
-        object,
-        basis: [verdict, ...Object.values(served), ...Object.values(delivering), heldBack],
-        plan: (standing, now) => nextStatus(standing, { ...facts, now }),
-      });
+      statuses.write("mailroutes", object, facts, nextStatus);
     }
     const grants = store.all("MailGrant");
     for (const [name, verdict] of compiled.grantVerdicts) {
       const object = grants.get(name);
       if (object === undefined || verdict.kind === "other-class") continue;
       if (object.metadata?.["uid"] === undefined) continue; // of a file: #tellGrants
-      statuses.write({
-        plural: "mailgrants",
-        object,
-        basis: [verdict],
-        plan: (standing, now) => nextGrantStatus(standing, { verdict, now }),
-      });
+      statuses.write("mailgrants", object, { verdict }, nextGrantStatus);
     }
   }
 }
@@ -211,14 +202,20 @@ function textOf(relays: readonly RelayAnswer[]): string {
 }
 
 function generationsOf(table: RouteTable): ReadonlyMap<RouteId, number> {
-  return new Map([...routesOf(table)].map(({ id, generation }) => [id, generation]));
+  const generations = new Map<RouteId, number>();
+  for (const { id, generation } of routesOf(table)) generations.set(id, generation);
+  return generations;
 }
 
 /** What the table's routes name of Secrets. */
 function credentialsOf(table: RouteTable): readonly CredentialRef[] {
-  return [...routesOf(table)].flatMap(({ tls, auth }) =>
-    [tls.ca, tls.clientCertificate, auth?.credential].filter((ref) => ref !== undefined),
-  );
+  const refs: CredentialRef[] = [];
+  for (const { tls, auth } of routesOf(table)) {
+    if (tls.ca !== undefined) refs.push(tls.ca);
+    if (tls.clientCertificate !== undefined) refs.push(tls.clientCertificate);
+    if (auth !== undefined) refs.push(auth.credential);
+  }
+  return refs;
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

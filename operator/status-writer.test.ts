@@ -4,7 +4,7 @@ import type { KubeObject } from "../kube/api.ts";
 import { ApiServer, failure } from "../kube/api-server.testkit.ts";
 import { areSame, type Condition, conditionsOf, type Draft } from "./conditions.ts";
 import { createOperatorLog } from "./log.ts";
-import { type Statement, StatusWriter } from "./status-writer.ts";
+import { StatusWriter } from "./status-writer.ts";
 
 const path = "/apis/mailroute.dev/v1alpha1/namespaces/mail/mailroutes";
 const served: Draft = { type: "Programmed", status: "True", reason: "Programmed", message: "yes" };
@@ -45,19 +45,17 @@ function writerOf(options: { concurrencyMax?: number; nowMs?: number } = {}): St
   });
 }
 
-/** That these are the conditions of the object, as the operator would say it. */
-function stated(object: KubeObject, ...drafts: readonly Draft[]): Statement {
-  return {
-    plural: "mailroutes",
-    object,
-    basis: drafts,
-    plan(standing, now) {
-      plans += 1;
-      const before = ((standing["status"] ?? {}) as { conditions?: Condition[] }).conditions ?? [];
-      const conditions = conditionsOf(drafts, before, { generation: 1, now });
-      return areSame(before, conditions) ? undefined : { conditions };
-    },
-  };
+/** The conditions are to be the drafts, each of which is a fact of its own. */
+function write(writer: StatusWriter, object: KubeObject, ...drafts: readonly Draft[]): void {
+  const plural = object.metadata?.["namespace"] === undefined ? "mailgrants" : "mailroutes";
+  const [first, second] = drafts;
+  writer.write(plural, object, { first, second }, (standing, facts) => {
+    plans += 1;
+    const before = ((standing["status"] ?? {}) as { conditions?: Condition[] }).conditions ?? [];
+    const next = [facts.first, facts.second].filter((draft) => draft !== undefined);
+    const conditions = conditionsOf(next, before, { generation: 1, now: facts.now });
+    return areSame(before, conditions) ? undefined : { conditions };
+  });
 }
 
 function put(name: string): KubeObject {
@@ -77,7 +75,7 @@ const writes = () => server.requests.filter(({ method }) => method === "PATCH");
 test("status: is written under the status subresource, upon the very object that was judged", async () => {
   const writer = writerOf();
   const object = put("a");
-  writer.write(stated(object, accepted, served));
+  write(writer, object, accepted, served);
   await writer.settled();
   assert.equal(writes()[0]?.path, `${path}/a/status`);
   assert.deepEqual(writes()[0]?.body.metadata, { uid: object.metadata?.["uid"] });
@@ -89,15 +87,15 @@ test("status: the same again is not written, neither before the watch brings it 
   const writer = writerOf();
   const object = put("a");
   for (let count = 0; count < 3; count++) {
-    writer.write(stated(object, accepted, served));
+    write(writer, object, accepted, served);
     await writer.settled();
   }
   const seen = server.get(`${path}/a`) as KubeObject;
-  writer.write(stated(seen, accepted, served));
+  write(writer, seen, accepted, served);
   await writer.settled();
   await writerOf().settled();
   const other = writerOf();
-  other.write(stated(seen, accepted, served));
+  write(other, seen, accepted, served);
   await other.settled();
   assert.equal(writes().length, 1);
 });
@@ -105,9 +103,9 @@ test("status: the same again is not written, neither before the watch brings it 
 test("status: what is made of the same is not even thought about again", async () => {
   const writer = writerOf();
   const object = put("a");
-  for (let count = 0; count < 5; count++) writer.write(stated(object, accepted, served));
+  for (let count = 0; count < 5; count++) write(writer, object, accepted, served);
   await writer.settled();
-  for (let count = 0; count < 5; count++) writer.write(stated(object, accepted, served));
+  for (let count = 0; count < 5; count++) write(writer, object, accepted, served);
   assert.equal(plans, 1);
 });
 
@@ -115,14 +113,14 @@ test("status: the owner is told of what has changed, after it stands, and only t
   const writer = writerOf();
   const object = put("a");
   server.intercept = () => failure(500, "InternalError");
-  writer.write(stated(object, invalid, served));
+  write(writer, object, invalid, served);
   await writer.settled();
   assert.deepEqual(notes, []);
   server.intercept = () => undefined;
-  writer.write(stated(object, invalid, served));
+  write(writer, object, invalid, served);
   await writer.settled();
   assert.deepEqual(notes, ["a Invalid"]);
-  writer.write(stated(object, accepted, served));
+  write(writer, object, accepted, served);
   await writer.settled();
   assert.deepEqual(notes, ["a Invalid", "a Accepted"]);
 });
@@ -131,7 +129,7 @@ test("status: what belongs to the cluster has no namespace in its path", async (
   const grants = "/apis/mailroute.dev/v1alpha1/mailgrants";
   const object = server.set(`${grants}/corp`, { metadata: { generation: 1 }, spec: {} });
   const writer = writerOf();
-  writer.write({ ...stated(object, accepted), plural: "mailgrants" });
+  write(writer, object, accepted);
   await writer.settled();
   assert.equal(writes()[0]?.path, `${grants}/corp/status`);
   assert.notEqual(server.get(`${grants}/corp`)?.["status"], undefined);
@@ -139,10 +137,10 @@ test("status: what belongs to the cluster has no namespace in its path", async (
 
 test("status: what differs is written, and keeps the time of what stands", async () => {
   const writer = writerOf();
-  writer.write(stated(put("a"), accepted, behind));
+  write(writer, put("a"), accepted, behind);
   await writer.settled();
   const later = writerOf({ nowMs: 1_000_000_060_000 });
-  later.write(stated(server.get(`${path}/a`) as KubeObject, accepted, served));
+  write(later, server.get(`${path}/a`) as KubeObject, accepted, served);
   await later.settled();
   assert.equal(conditionOf("a", "Programmed")["lastTransitionTime"], "2001-09-09T01:47:40.000Z");
   assert.equal(conditionOf("a", "Accepted")["lastTransitionTime"], "2001-09-09T01:46:40.000Z");
@@ -150,11 +148,11 @@ test("status: what differs is written, and keeps the time of what stands", async
 
 test("status: somebody else's change of it is mended", async () => {
   const writer = writerOf();
-  writer.write(stated(put("a"), accepted, served));
+  write(writer, put("a"), accepted, served);
   await writer.settled();
   const known = server.get(`${path}/a`) as KubeObject;
   const object = server.set(`${path}/a`, { ...known, status: {} });
-  writer.write(stated(object, accepted, served));
+  write(writer, object, accepted, served);
   await writer.settled();
   assert.equal(conditionOf("a", "Programmed")["status"], "True");
 });
@@ -173,7 +171,7 @@ test("status: so many at a time, and all of them", async () => {
   };
   const writer = writerOf({ concurrencyMax: 4 });
   const names = Array.from({ length: 40 }, (_, number) => `r${number}`);
-  for (const name of names) writer.write(stated(put(name), accepted, served));
+  for (const name of names) write(writer, put(name), accepted, served);
   await writer.settled();
   assert.equal(activeMax, 4);
   for (const name of names) assert.equal(conditionOf(name, "Programmed")["status"], "True");
@@ -191,8 +189,8 @@ test("status: of one route never two at a time, and the latest is the last", asy
     active -= 1;
     return undefined;
   };
-  writer.write(stated(object, accepted, behind));
-  writer.write(stated(object, accepted, served));
+  write(writer, object, accepted, behind);
+  write(writer, object, accepted, served);
   await writer.settled();
   assert.equal(activeMax, 1);
   assert.equal(writes().length, 2);
@@ -202,9 +200,9 @@ test("status: of one route never two at a time, and the latest is the last", asy
 test("status: of several that wait for one route only the last is written", async () => {
   const writer = writerOf({ concurrencyMax: 1 });
   const [a, b] = [put("a"), put("b")];
-  writer.write(stated(a, accepted, served));
-  writer.write(stated(b, accepted, behind));
-  writer.write(stated(b, accepted, served));
+  write(writer, a, accepted, served);
+  write(writer, b, accepted, behind);
+  write(writer, b, accepted, served);
   await writer.settled();
   assert.equal(writes().length, 2);
   assert.equal(conditionOf("b", "Programmed")["status"], "True");
@@ -212,12 +210,12 @@ test("status: of several that wait for one route only the last is written", asyn
 
 test("status: what was behind and is back before it was written is not written", async () => {
   const writer = writerOf({ concurrencyMax: 1 });
-  writer.write(stated(put("b"), accepted, served));
+  write(writer, put("b"), accepted, served);
   await writer.settled();
   const b = server.get(`${path}/b`) as KubeObject;
-  writer.write(stated(put("a"), accepted, served));
-  writer.write(stated(b, accepted, behind));
-  writer.write(stated(b, accepted, served));
+  write(writer, put("a"), accepted, served);
+  write(writer, b, accepted, behind);
+  write(writer, b, accepted, served);
   await writer.settled();
   assert.equal(writes().length, 2);
   assert.equal(conditionOf("b", "Programmed")["status"], "True");
@@ -229,8 +227,8 @@ test("status: a route that is gone or another one is nobody's problem", async ()
   server.remove(`${path}/a`);
   server.remove(`${path}/b`);
   put("b");
-  writer.write(stated(a, accepted, served));
-  writer.write(stated(b, accepted, served));
+  write(writer, a, accepted, served);
+  write(writer, b, accepted, served);
   await writer.settled();
   assert.equal(server.get(`${path}/b`)?.["status"], undefined);
   assert.deepEqual(problems, []);
@@ -241,14 +239,14 @@ test("status: what could not be written is said, and written with the next ask",
   const object = put("a");
   for (const fault of [failure(403, "Forbidden"), "cut"] as const) {
     server.intercept = () => fault;
-    writer.write(stated(object, accepted, served));
+    write(writer, object, accepted, served);
     await writer.settled();
   }
   assert.equal(problems.length, 2);
   assert.equal(writer.failures, 2);
   assert.match(problems[0] ?? "", /mail\/a.*403.*Forbidden/);
   server.intercept = () => undefined;
-  writer.write(stated(object, accepted, served));
+  write(writer, object, accepted, served);
   await writer.settled();
   assert.equal(conditionOf("a", "Programmed")["status"], "True");
 });
@@ -256,13 +254,13 @@ test("status: what could not be written is said, and written with the next ask",
 test("status: what is known of routes that are gone is forgotten", async () => {
   const writer = writerOf();
   const object = put("a");
-  writer.write(stated(object, accepted, served));
+  write(writer, object, accepted, served);
   await writer.settled();
-  writer.write(stated({ ...object }, accepted, served));
+  write(writer, { ...object }, accepted, served);
   await writer.settled();
   assert.equal(writes().length, 1);
   writer.forget("mailroutes", []);
-  writer.write(stated({ ...object }, accepted, served));
+  write(writer, { ...object }, accepted, served);
   await writer.settled();
   assert.equal(writes().length, 2);
 });
@@ -270,9 +268,9 @@ test("status: what is known of routes that are gone is forgotten", async () => {
 test("status: when stopped, what is under way is finished and nothing else begun", async () => {
   const writer = writerOf({ concurrencyMax: 1 });
   const objects = ["a", "b", "c"].map(put);
-  for (const object of objects) writer.write(stated(object, accepted, served));
+  for (const object of objects) write(writer, object, accepted, served);
   writer.stop();
-  writer.write(stated(put("d"), accepted, served));
+  write(writer, put("d"), accepted, served);
   await writer.settled();
   assert.equal(writes().length, 1);
 });

@@ -6,7 +6,6 @@
 import { byAge, type Candidate } from "./candidates.ts";
 import type { Delegation, Installation } from "./delegation.ts";
 import { limits } from "./limits.ts";
-import { memoized } from "./memoized.ts";
 import type { Pair } from "./permits.ts";
 import type { Route, RouteId } from "./route.ts";
 import {
@@ -17,6 +16,7 @@ import {
   type TableEntry,
   tableEntries,
 } from "./table.ts";
+import { entriesOf, pairText, wishesOf } from "./wishes.ts";
 
 export type ClaimsInput = {
   readonly candidates: readonly Candidate[];
@@ -45,83 +45,86 @@ export type Decided = {
 };
 
 export function decideClaims(input: ClaimsInput): Decided {
-  const { first, contested } = claimsOf(input.candidates);
-  const vanished = vanishedHolders(input, first);
+  const { isAsked, contested } = wishesOf(input.candidates, input.installation);
+  const vanished = vanishedHolders(input, isAsked);
   const entries: TableEntry[] = [];
-  const losses: Loss[] = [];
-  const passed: Passed[] = [];
-  const heldRoutes = new Map<RouteId, Route>();
-  for (const [text, entry] of first) {
-    const claimants = contested.get(text) ?? [];
-    const gone = vanished.get(text);
-    if (claimants.length === 0 && gone === undefined) {
-      entries.push(entry);
-      continue;
+  const disputed = new Map<string, TableEntry>();
+  const isQuiet = contested.size === 0 && vanished.size === 0;
+  for (const candidate of input.candidates) {
+    for (const entry of entriesOf(candidate)) {
+      const text = isQuiet ? "" : pairText(entry);
+      if (isQuiet || (!contested.has(text) && !vanished.has(text))) entries.push(entry);
+      else if (!disputed.has(text)) disputed.set(text, entry);
     }
-    const pair = { key: entry.key, senderKey: entry.senderKey };
-    const best = winnerOf(pair, claimants, input)?.id ?? entry.route;
-    const outranks = gone !== undefined && isOwnId(best, input) && !isOwnId(gone.id, input);
-    const isHeld = gone !== undefined && !outranks && isHolding(gone, input.nowMs);
-    const winner = isHeld ? gone.id : best;
-    if (isHeld) heldRoutes.set(gone.id, gone);
-    else if (gone !== undefined) passed.push({ pair, from: gone.id, to: best });
-    entries.push({ ...pair, route: winner });
-    const losers = claimants.length === 0 ? [entry.route] : claimants.map(({ id }) => id);
-    for (const id of losers) if (id !== winner) losses.push({ loser: id, pair, winner });
   }
-  return { ...withRoom(entries, input), losses, heldRoutes, passed };
+  const settled = [...disputed].map(([text, { key, senderKey, route }]) =>
+    settle(input, {
+      pair: { key, senderKey },
+      first: route,
+      claimants: contested.get(text) ?? [],
+      gone: vanished.get(text),
+    }),
+  );
+  for (const { pair, winner } of settled) entries.push({ ...pair, route: winner });
+  return {
+    ...withRoom(entries, input),
+    losses: settled.flatMap(({ pair, winner, losers }) =>
+      losers.map((loser) => ({ loser, pair, winner })),
+    ),
+    heldRoutes: new Map(settled.flatMap(({ held }) => (held ? [[held.id, held]] : []))),
+    passed: settled.flatMap(({ passed }) => passed ?? []),
+  };
 }
 
-export function pairText({ key, senderKey }: Pair): string {
-  return senderKey === undefined ? key : `${key}\n${senderKey}`;
-}
-
-/** What each candidate asks for: the same objects as long as it is the same candidate. */
-const wishesOf = memoized((candidate: Candidate): { readonly entries: readonly TableEntry[] } => ({
-  entries: candidate.pairs.map(({ key, senderKey }) => ({ key, senderKey, route: candidate.id })),
-}));
-
-type Claims = {
-  /** By pair, in order of the candidates. */
-  readonly first: ReadonlyMap<string, TableEntry>;
-  /** All claimants of those pairs that have several. */
-  readonly contested: ReadonlyMap<string, readonly Candidate[]>;
+type Dispute = {
+  readonly pair: Pair;
+  /** Who asks, where nobody else does. */
+  readonly first: RouteId;
+  /** All who ask, where they are several. */
+  readonly claimants: readonly Candidate[];
+  /** Who held it and is no more. */
+  readonly gone: HeldRoute | undefined;
 };
 
-function claimsOf(candidates: readonly Candidate[]): Claims {
-  const first = new Map<string, TableEntry>();
-  const contested = new Map<string, Candidate[]>();
-  const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]));
-  for (const candidate of candidates) {
-    for (const entry of wishesOf(candidate).entries) {
-      const text = pairText(entry);
-      const other = first.get(text);
-      if (other === undefined) {
-        first.set(text, entry);
-        continue;
-      }
-      const claimants = contested.get(text) ?? [byId.get(other.route) ?? candidate];
-      claimants.push(candidate);
-      contested.set(text, claimants);
-    }
-  }
-  return { first, contested };
+type Settled = {
+  readonly pair: Pair;
+  readonly winner: RouteId;
+  readonly losers: readonly RouteId[];
+  readonly held?: HeldRoute;
+  readonly passed?: Passed;
+};
+
+type HeldRoute = Route & { readonly heldUntilMs: number };
+
+function settle(input: ClaimsInput, { pair, first, claimants, gone }: Dispute): Settled {
+  const best = winnerOf(pair, claimants, input)?.id ?? first;
+  const askers = claimants.length === 0 ? [first] : claimants.map(({ id }) => id);
+  const outranks = gone !== undefined && isOwnId(best, input) && !isOwnId(gone.id, input);
+  const isHeld = gone !== undefined && !outranks && input.nowMs < gone.heldUntilMs;
+  const winner = isHeld ? gone.id : best;
+  return {
+    pair,
+    winner,
+    losers: askers.filter((id) => id !== winner),
+    ...(isHeld && { held: gone }),
+    ...(gone !== undefined && !isHeld && { passed: { pair, from: gone.id, to: best } }),
+  };
 }
 
 /** Contested pairs of the table before whose resource is gone, with the route as it would be held. */
 function vanishedHolders(
   input: ClaimsInput,
-  claimed: ReadonlyMap<string, unknown>,
-): ReadonlyMap<string, Route & { readonly heldUntilMs: number }> {
+  isAsked: (text: string) => boolean,
+): ReadonlyMap<string, HeldRoute> {
   const { present, previous, delegation, nowMs, conflictHoldMs } = input;
-  const vanished = new Map<string, Route & { readonly heldUntilMs: number }>();
+  const vanished = new Map<string, HeldRoute>();
   if (isEachPresent(previous, present)) return vanished;
-  const held = new Map<RouteId, Route & { readonly heldUntilMs: number }>();
+  const held = new Map<RouteId, HeldRoute>();
   for (const { route: id, ...pair } of tableEntries(previous)) {
     if (present.has(id)) continue;
     const text = pairText(pair);
     const route = routeOf(previous, id);
-    if (!claimed.has(text) || route === undefined) continue;
+    if (!isAsked(text) || route === undefined) continue;
     if (delegation.permission(namespaceOf(id), pair.key).kind === "refused") continue;
     const known = held.get(id) ?? {
       ...route,
@@ -136,10 +139,6 @@ function vanishedHolders(
 function isEachPresent(table: RouteTable, present: ReadonlySet<RouteId>): boolean {
   for (const { id } of routesOf(table)) if (!present.has(id)) return false;
   return true;
-}
-
-function isHolding(gone: { readonly heldUntilMs: number }, nowMs: number): boolean {
-  return nowMs < gone.heldUntilMs;
 }
 
 function namespaceOf(id: RouteId): string {

@@ -6,6 +6,7 @@ import { hashOf } from "./hash.ts";
 import { keyParts, type SenderKey } from "./key.ts";
 import { Names } from "./names.ts";
 import type { Route, RouteId } from "./route.ts";
+import { sameEnds } from "./same-ends.ts";
 import {
   type Entries,
   hasAddresses,
@@ -98,16 +99,6 @@ function each<T>({ items, places }: PlacedItems<T>, visit: (item: T, place: numb
   for (let at = 0; at < items.length; at += 1) visit(items[at] as T, places[at] as number);
 }
 
-/** How many items at the head, and how many at the tail, are the same objects. */
-function sameEnds<T>(a: readonly T[], b: readonly T[]): { head: number; tail: number } {
-  const most = Math.min(a.length, b.length);
-  let head = 0;
-  while (head < most && a[head] === b[head]) head += 1;
-  let tail = 0;
-  while (tail < most - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail += 1;
-  return { head, tail };
-}
-
 function placedItems<T>(
   items: readonly T[],
   before: PlacedItems<T> | undefined,
@@ -131,8 +122,8 @@ function keptShards(
   const { shards } = previous;
   const mayDiffer = new Uint8Array(shards.length).fill(before === undefined ? 1 : 0);
   if (before !== undefined) {
-    markChanges(placed.entries, before.entries, mayDiffer);
-    markChanges(placed.routes, before.routes, mayDiffer);
+    markChanges(placed.entries, before.entries, { marks: mayDiffer, isSame: isSameEntry });
+    markChanges(placed.routes, before.routes, { marks: mayDiffer, isSame: isSameValue });
   }
   const keys = new Same(shards.length);
   const routes = new Same(shards.length);
@@ -177,11 +168,21 @@ class Same {
 }
 
 /** Marks the shards of all items between the ends that are the same. */
-function markChanges<T>(a: PlacedItems<T>, b: PlacedItems<T>, marks: Uint8Array): void {
-  const { head, tail } = sameEnds(a.items, b.items);
+function markChanges<T>(
+  a: PlacedItems<T>,
+  b: PlacedItems<T>,
+  options: { readonly marks: Uint8Array; readonly isSame: (a: T, b: T) => boolean },
+): void {
+  const { head, tail } = sameEnds(a.items, b.items, options.isSame);
   for (const { items, places } of [a, b]) {
-    for (let at = head; at < items.length - tail; at += 1) marks[places[at] as number] = 1;
+    for (let at = head; at < items.length - tail; at += 1) {
+      options.marks[places[at] as number] = 1;
+    }
   }
+}
+
+function isSameEntry(a: TableEntry, b: TableEntry): boolean {
+  return a.key === b.key && a.senderKey === b.senderKey && a.route === b.route;
 }
 
 function addEntry(draft: Draft, entry: TableEntry): void {

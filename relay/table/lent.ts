@@ -43,7 +43,8 @@ export class Borrower {
     const shards = new Set(wanted.map(({ secret }) => credentialShardOf(name, secret)));
     const failures = await Promise.all([...shards].map(async (shard) => await this.#read(shard)));
     if (this.#stopped || turn !== this.#turn) return;
-    const missing = new Set(credentials.missing(table).map(({ secret }) => secret));
+    const left = wanted.length === 0 ? [] : credentials.missing(table);
+    const missing = new Set(left.map(({ secret }) => secret));
     if (missing.size === 0) {
       problem(undefined);
       return;

@@ -9,6 +9,7 @@ export function report(result: Result): void {
   const line = (text: string, value: number, unit: string): void =>
     console.log(`${text.padEnd(56)} ${value.toFixed(unit === "s" ? 1 : 0).padStart(8)} ${unit}`);
   console.log(`${result.routes} MailRoutes with ${result.domains} domains`);
+  console.log(`load of the machine before: ${result.loadBefore.toFixed(1)}`);
   line("to create them (20 at once)", result.createMs / 1000, "s");
   line("from the operator's start to its first table (goal 20)", first.publishedMs / 1000, "s");
   line("  until both relays serve it", first.relaysMs / 1000, "s");
