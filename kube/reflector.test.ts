@@ -240,6 +240,22 @@ test("reflector: an API server that refuses, cuts or is mute is asked again unti
   assert.deepEqual(states.at(-1), { ok: true });
 });
 
+test("reflector: after an outage a list from which no watch goes on is soon repeated", async () => {
+  let asked = 0;
+  // The API server is away for a while, and when it is back its watches begin later than its lists.
+  server.intercept = ({ query }) => {
+    asked += 1;
+    if (asked <= 10) return failure(503, "ServiceUnavailable");
+    return asked === 12 && query["watch"] !== undefined ? failure(410, "Expired") : undefined;
+  };
+  const minute = 60_000;
+  // What the eleventh failure in a row would wait: 2 ** 10 ms times the random half.
+  start({ limits: { backOffMsMin: 1, backOffMsMax: minute }, random: () => 0 });
+  await openWatch();
+  assert.equal(listings().length, 12);
+  assert.deepEqual(told(), ["listed", "listed"]);
+});
+
 test("reflector: waits longer after each failure, up to a bound, half of it at random", () => {
   const limits = { backOffMsMin: 100, backOffMsMax: 1000 };
   const waits = (random: number) =>

@@ -67,21 +67,28 @@ async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void
   const random = options.random ?? Math.random;
   let version: string | undefined;
   let failures = 0;
+  /** Lists in a row from which no watch could go on: an API server that has just started says so once or twice. */
+  let relists = 0;
   while (!signal.aborted) {
     try {
       if (version === undefined) {
         version = await list(options, limits, signal);
+        // It answers again: what it did before says nothing of how soon to try.
+        failures = relists;
         options.state?.({ ok: true });
       }
       const ended = await watch({ options, limits, signal, version, random });
       version = ended.version;
       // A watch that ended in good order is simply resumed; one that was cut, or never brought anything, backs off.
-      if (ended.alive) failures = 0;
+      if (ended.alive) failures = relists = 0;
       if (!ended.inOrder) failures += 1;
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof ApiError && error.status === gone) version = undefined;
       failures += 1;
+      if (error instanceof ApiError && error.status === gone) {
+        version = undefined;
+        relists += 1;
+      }
       options.state?.({ ok: false, error: errorText(error) });
     }
     if (failures > 0) await pause(backOffMs(failures, limits, random), signal);
