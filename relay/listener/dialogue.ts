@@ -99,9 +99,13 @@ export class Dialogue {
 
   command(line: string, input: ClientInput): LineAnswer {
     const answer = this.#answer(line, input);
-    const waitMs = "reply" in answer ? this.#pace.waitMs(answer) : 0;
-    if (waitMs === 0 || !("reply" in answer)) return answer;
-    return this.#options.pause(waitMs).then(() => answer);
+    return "reply" in answer ? this.paced(answer) : answer;
+  }
+
+  /** The same step, perhaps a little later. */
+  paced(step: Step): Answer {
+    const waitMs = this.#pace.waitMs(step);
+    return waitMs === 0 ? step : this.#options.pause(waitMs).then(() => step);
   }
 
   #answer(line: string, input: ClientInput): LineAnswer {

@@ -76,7 +76,7 @@ export class Intake {
     if (incoming === undefined) return S.C451Local;
     if (chunk?.refusal !== undefined) {
       this.release();
-      return chunk.refusal;
+      return dialogue.paced(chunk.refusal);
     }
     if (incoming.verdict !== "fits") {
       exceeded(incoming.excess);
