@@ -120,7 +120,8 @@ export class Reconciler {
 
   /** Why the table waits for a person; undefined: it may be published. */
   async #refusal(next: RouteTable): Promise<string | undefined> {
-    const judgement = judge({ previous: this.#table, next });
+    const isHolding = this.#heldBack !== undefined;
+    const judgement = judge({ previous: this.#table, next, isHolding });
     if (judgement.publish) return undefined;
     return (await this.#options.publisher.approved()) === next.digest ? undefined : judgement.why;
   }

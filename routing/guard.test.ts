@@ -51,3 +51,11 @@ test("guard: counts what goes, however many shards there were and are", () => {
   });
   assert.deepEqual(judge({ previous: tableOfSize(100), next: large }), { publish: true });
 });
+
+test("guard: once it holds, it does so until every key has come back", () => {
+  const previous = tableOfSize(100);
+  const judged = (keys: number) => judge({ previous, next: tableOfSize(keys), isHolding: true });
+  assert.deepEqual(judged(99), { publish: false, why: "1 of 100 keys are still missing" });
+  assert.equal(judged(100).publish, true);
+  assert.equal(judged(101).publish, true);
+});

@@ -11,16 +11,25 @@ export type Judgement =
 const lostShareMax = 0.3;
 const lostKeysMin = 10;
 
-/** Refuses a table that loses more than 30 % of the keys (and more than 10), or all of them. */
+/**
+ * Refuses a table that loses more than 30 % of the keys (and more than 10), or all of them. Once it has, what was
+ * lost is coming back piece by piece: then it refuses every table that still loses any.
+ */
 export function judge(options: {
+  /** The one in force. */
   readonly previous: RouteTable;
   readonly next: RouteTable;
+  /** The table judged before this one was refused. */
+  readonly isHolding?: boolean;
 }): Judgement {
   const before = keyCount(options.previous);
   if (before === 0) return { publish: true };
   const after = keyCount(options.next);
   if (after === 0) return { publish: false, why: `every key would go: all ${before}` };
   const lost = lostKeys(options.previous, options.next);
+  if (options.isHolding === true && lost > 0) {
+    return { publish: false, why: `${lost} of ${before} keys are still missing` };
+  }
   if (lost > lostKeysMin && lost > before * lostShareMax) {
     return { publish: false, why: `${lost} of ${before} keys would go` };
   }

@@ -43,6 +43,8 @@ let recheckTimer: NodeJS.Timeout | undefined;
 let lastProblems = "";
 /** Digest of the table that the guard holds back; "" while it holds none. */
 let unapproved = "";
+/** The guard has held back the last table. */
+let isHolding = false;
 /** What is wrong with the kept table, for as long as it matters. */
 let damage: string | undefined;
 let unsaved: string | undefined;
@@ -182,10 +184,11 @@ async function publish(library: Library, recompileSoon: () => void): Promise<voi
   }
   const found = problemsOf(complaints, resources, result.verdicts);
   const { table } = result;
-  const judgement = everPublished ? judge({ previous, next: table }) : undefined;
+  const judgement = everPublished ? judge({ previous, next: table, isHolding }) : undefined;
   const isApprovedNow = await isApproved(table.digest);
   const mend = `if that is meant: echo ${table.digest} > ${join(options.directory, approvalFile)}`;
   const isHeld = judgement?.publish === false && !isApprovedNow;
+  isHolding = isHeld;
   const isEmpty = keyCount(table) === 0 && !isApprovedNow;
   unapproved = isHeld || isEmpty ? table.digest : "";
   let keeping: Keeping | undefined;
