@@ -291,3 +291,19 @@ test("charts: with watchNamespaces there are Roles, no ClusterRole, and the gran
   const [grant] = parsed.settings.grants;
   assert.ok(parseMailGrant(grant).ok);
 });
+
+test("charts: Prometheus finds every pod by its annotations, unless the values say otherwise", {
+  skip,
+}, () => {
+  const relayOnly = { "prometheus.io/scrape": "false" };
+  const { objects } = render({ hostname, "relay.podAnnotations": relayOnly });
+  const scraped = (kind: string): unknown => {
+    const found = objects.find((each) => each.kind === kind) as unknown as {
+      spec: { template: { metadata: { annotations: Record<string, string> } } };
+    };
+    const { annotations } = found.spec.template.metadata;
+    return ["scrape", "port", "path"].map((each) => annotations[`prometheus.io/${each}`]);
+  };
+  assert.deepEqual(scraped("Deployment"), ["true", "9090", "/metrics"]);
+  assert.deepEqual(scraped("StatefulSet"), ["false", "9090", "/metrics"]);
+});

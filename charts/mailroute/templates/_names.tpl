@@ -60,6 +60,12 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{/* Of a pod: where Prometheus finds its metrics, beside or under what the values of operator or relay say. */}}
+{{- define "mailroute.podAnnotations" -}}
+{{- $scrape := dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090" "prometheus.io/path" "/metrics" -}}
+{{- merge (dict) .podAnnotations $scrape | toYaml -}}
+{{- end -}}
+
 {{/* Where pods may be: values of operator or relay. */}}
 {{- define "mailroute.placement" -}}
 {{- with .nodeSelector }}
