@@ -1,5 +1,5 @@
 /** Roles beside what was asked of the API server: pure, over Role objects and lines of the audit log. */
-import type { Asked } from "./node.ts";
+import type { Asked } from "./own-node.ts";
 
 type Rule = {
   readonly apiGroups: readonly string[];
@@ -8,10 +8,11 @@ type Rule = {
   readonly verbs: readonly string[];
 };
 
-/** What was asked for and not allowed. */
+/** What was asked for and never allowed: an API server that has just started refuses what it will allow. */
 export function forbidden(asked: readonly Asked[]): readonly string[] {
-  const refused = asked.filter(({ responseStatus }) => responseStatus?.code === 403);
-  return [...new Set(refused.map(shown))];
+  const isRefused = ({ responseStatus }: Asked): boolean => responseStatus?.code === 403;
+  const allowed = new Set(asked.filter((each) => !isRefused(each)).map(shown));
+  return [...new Set(asked.filter(isRefused).map(shown))].filter((each) => !allowed.has(each));
 }
 
 /** What is granted and was never asked for. */
@@ -48,4 +49,15 @@ function uses(
 function shown({ verb, objectRef }: Asked): string {
   const { apiGroup = "", resource = "", subresource = "", name = "" } = objectRef ?? {};
   return `${verb} ${apiGroup}/${resource}/${subresource} ${name}`;
+}
+
+/** What was written, by resource and "namespace/name". */
+export function writes(asked: readonly Asked[]): readonly { resource: string; id: string }[] {
+  return asked
+    .filter(({ verb }) => /^(create|update|patch|delete)/.test(verb))
+    .map(({ objectRef }) => {
+      const { resource = "", subresource, namespace = "", name = "" } = objectRef ?? {};
+      const whole = subresource === undefined ? resource : `${resource}/${subresource}`;
+      return { resource: whole, id: `${namespace}/${name}` };
+    });
 }

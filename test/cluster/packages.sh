@@ -14,6 +14,7 @@ need openssl openssl
 need ip iproute2
 need nsenter util-linux
 need gcc gcc
+need prometheus prometheus
 [ ${#missing[@]} -eq 0 ] && exit
 command -v apt-get > /dev/null || { echo "not on PATH, and this is not Debian: ${missing[*]}" >&2; exit 1; }
 policy=/usr/sbin/policy-rc.d
@@ -22,5 +23,5 @@ if [ ! -e $policy ]; then
   chmod 755 $policy
   trap 'rm -f $policy' EXIT
 fi
-install() { apt-get install -qq -y --no-install-recommends "$@" > /dev/null; }
+install() { apt-get install -o DPkg::Lock::Timeout=300 -qq -y --no-install-recommends "$@" > /dev/null; }
 install "${missing[@]}" || { apt-get update -qq; install "${missing[@]}"; }

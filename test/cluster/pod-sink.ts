@@ -1,10 +1,14 @@
-/** Runs in a pod: a next hop that prints what it receives, one JSON object a line. `lmtp` as argument for LMTP. */
+/**
+ * Runs in a pod: a next hop that prints what it receives and who connects, one JSON object a line. `lmtp` as
+ * argument for LMTP.
+ */
 import { startSink } from "../ledger/sink.ts";
 
 await startSink({
   host: "::",
   port: 2525,
   lmtp: process.argv.includes("lmtp"),
+  connected: () => console.log(JSON.stringify({ connectedMs: Date.now() })),
   received({ atMs, recipients, body }) {
     const number = Number(/^X-Ledger: (\d+)/m.exec(body.toString())?.[1] ?? -1);
     console.log(JSON.stringify({ atMs, recipients, number }));

@@ -1,249 +1,271 @@
-/** What pods.test.ts has on its cluster: the charts' installation, next hops, and pods that send. */
+/**
+ * What the tests have on their cluster besides the charts: next hops, pods that send, MailRoutes, and an observer
+ * of what becomes of these. Adapter over kubectl.
+ */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import type { Arrival, Entry } from "../ledger/reckoning.ts";
 import { eventually } from "../ledger/relay-process.ts";
 import type { ClusterNode } from "./node.ts";
+import { type Sighted, type Sighting, Sightings } from "./sightings.ts";
+import { deployment, hopsNamespace, programsMap, service, type Workload } from "./workloads.ts";
 
-const root = join(import.meta.dirname, "../..");
-export const namespace = "mail";
-export const release = "mailroute";
-const hopNames = ["one", "two", "late", "store"] as const;
+/** `store` takes LMTP, `login` wants a password, `mx` is where mail goes that leaves by MX. */
+const hopNames = ["one", "two", "late", "store", "login", "mx"] as const;
 export type HopName = (typeof hopNames)[number];
 
-/** Pods of the test's own node, and of clusters elsewhere. */
-const podNetworks = ["198.51.100.0/24", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+export const hopHost = (name: HopName): string => `${name}.${hopsNamespace}.svc.cluster.local`;
 
-export const hopHost = (name: HopName): string => `${name}.hops.svc.cluster.local`;
+/** A MailRoute's spec: to that next hop, tried again every second. */
+export function specTo(hop: HopName, ...suffixes: string[]): object {
+  const hosts = [{ host: hopHost(hop), port: 2525 }];
+  return { suffixes, target: { hosts }, retry: { initial: "1s", max: "1s" } };
+}
 
-/** A line of pod-sink.ts. */
-type Received = {
-  readonly atMs: number;
-  readonly number: number;
-  readonly recipients: readonly string[];
+type Object = { readonly kind: string; readonly metadata: { name: string; namespace?: string } };
+type Applied = Object & { readonly metadata: { uid: string; generation: number } };
+
+/** A message as a next hop has it; the number is that of the ledger, or -1. */
+type Received = Arrival & { readonly recipients: readonly string[] };
+
+export type LoadOptions = {
+  readonly name: string;
+  /** The relays' host. */
+  readonly host: string;
+  readonly messagesPerSecond: number;
+  /** In turn; one that stands there twice gets twice as much. */
+  readonly domains: readonly string[];
 };
 
-export type Load = { stop(): Promise<readonly Entry[]> };
+export type Load = {
+  /** What has been sent so far, and what became of it. */
+  entries(): Promise<readonly Entry[]>;
+  /** Stops it; the answer is everything that it has sent. */
+  stop(): Promise<readonly Entry[]>;
+};
+
+export type Wanted = {
+  readonly type: string;
+  /** Of "status reason: message". */
+  readonly says: RegExp;
+  readonly namespace?: string;
+};
 
 export class Pods {
+  readonly sightings = new Sightings();
   readonly #node: ClusterNode;
-  readonly #values: object;
+  /** MailRoutes as applied last, by namespace/name. */
+  readonly #routes = new Map<string, { uid: string; generation: number; resource: object }>();
+  #observer: ChildProcess | undefined;
 
   constructor(node: ClusterNode) {
     this.#node = node;
-    const at = node.image.lastIndexOf(":");
-    this.#values = {
-      hostname: "relay.test",
-      image: { repository: node.image.slice(0, at), tag: node.image.slice(at + 1) },
-      trustedNetworks: podNetworks,
-      deniedNetworks: ["203.0.113.0/24", "192.0.2.1/32"],
-      networkPolicy: { enabled: true, nextHops: { peers: [], ports: [2525] } },
-      delegations: [
-        {
-          name: "sales",
-          namespaces: { selector: { matchLabels: { team: "sales" } } },
-          suffixes: ["sales.test"],
-          targets: { hosts: [{ host: "*.hops.svc.cluster.local" }] },
-        },
-      ],
-      relay: {
-        config: {
-          inbound: { hosts: [{ host: hopHost("store"), port: 2525 }] },
-          retry: { initialMs: 500, maxMs: 1000 },
-        },
-      },
-    };
   }
 
-  /** Namespaces with restricted Pod Security, the charts, next hops and a client. */
-  prepare(): void {
-    const enforce = { "pod-security.kubernetes.io/enforce": "restricted" };
-    for (const [name, labels] of [
-      [namespace, enforce],
-      ["hops", enforce],
-      ["team", {}],
-      ["sales", { team: "sales" }],
-    ] as const) {
-      this.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
+  /** Next hops, a client and the observer. `hops` must have its namespace. */
+  async prepare(): Promise<void> {
+    await this.apply(programsMap());
+    const image = this.#node.image;
+    const objects: object[] = [];
+    for (const name of hopNames.filter((each) => each !== "login")) {
+      const args = ["cluster/pod-sink.ts", ...(name === "store" ? ["lmtp"] : [])];
+      objects.push(deployment({ name, image, args, replicas: name === "late" ? 0 : 1 }));
+      objects.push(name === "mx" ? service(name, 25) : service(name));
     }
-    this.#node.helm(["install", "mailroute-crds", join(root, "charts/mailroute-crds"), "--wait"]);
-    const programs = ["cluster/pod-sink.ts", "cluster/pod-load.ts"];
-    programs.push("ledger/sink.ts", "ledger/generator.ts");
-    const data = Object.fromEntries(
-      programs.map((file) => [
-        file.replace("/", "-"),
-        readFileSync(join(root, "test", file), "utf8"),
-      ]),
+    objects.push(deployment({ name: "client", image, args: ["-e", "setInterval(() => {}, 1e9)"] }));
+    await this.apply(...objects);
+    this.#observe();
+  }
+
+  /** Another next hop, from now on. */
+  async hop(workload: Omit<Workload, "image">): Promise<void> {
+    await this.apply(deployment({ ...workload, image: this.#node.image }), service(workload.name));
+    await this.#rolledOut(workload.name);
+  }
+
+  async apply(...objects: readonly object[]): Promise<readonly Applied[]> {
+    const list = JSON.stringify({ apiVersion: "v1", kind: "List", items: objects });
+    const said: unknown = JSON.parse(
+      await this.#node.kubectl(["apply", "-f", "-", "-o", "json"], list),
     );
-    this.apply({
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: { name: "programs", namespace: "hops" },
-      data,
-    });
-    for (const name of hopNames) this.#hop(name, programs);
-    this.apply(this.#deployment("client", ["-e", "setInterval(() => {}, 1e9)"], programs));
+    const { items } = said as { items?: readonly Applied[] };
+    return items ?? [said as Applied];
   }
 
-  /** `helm upgrade --install --wait`; `values` are paths, over the test's own. */
-  install(values: object = {}): void {
-    const all = [...Object.entries(this.#values), ...Object.entries(values)];
-    const set = all.flatMap(([path, value]) => ["--set-json", `${path}=${JSON.stringify(value)}`]);
-    const chart = join(root, "charts/mailroute");
-    const wait = ["--wait", "--timeout", "150s"];
-    this.#node.helm(["upgrade", "--install", release, chart, "-n", namespace, ...set, ...wait]);
+  /** Applies it; the answer is when the watch told of it. */
+  async route(name: string, spec: object, namespace = "mail"): Promise<number> {
+    const metadata = { name, namespace };
+    await this.routes({ apiVersion: "mailroute.dev/v1alpha1", kind: "MailRoute", metadata, spec });
+    const id = `${namespace}/${name}`;
+    const { uid, generation = 0 } = this.#routes.get(id) ?? {};
+    const look = (): Sighted<"route"> | undefined =>
+      this.sightings
+        .all("route")
+        .find((each) => each.id === id && each.uid === uid && each.generation >= generation);
+    const what = (): string => `${id} is seen`;
+    return (await this.sightings.until(look, { msMax: 60_000, what })).atMs;
   }
 
-  apply(...objects: readonly object[]): string {
-    const list = { apiVersion: "v1", kind: "List", items: objects };
-    return this.#node.kubectl(["apply", "-f", "-"], JSON.stringify(list));
-  }
-
-  route(name: string, spec: object, inNamespace = namespace): string {
-    return this.apply({
-      apiVersion: "mailroute.dev/v1alpha1",
-      kind: "MailRoute",
-      metadata: { name, namespace: inNamespace },
-      spec,
-    });
-  }
-
-  /** `reason: message` of a condition that is about the generation that stands. */
-  condition(name: string, type: string, inNamespace = namespace): string {
-    const resource = this.get("mailroute", name, inNamespace);
-    const { metadata, status } = resource as {
-      metadata: { generation: number };
-      status?: { conditions?: Record<string, unknown>[] };
-    };
-    const found = status?.conditions?.find((each) => each["type"] === type);
-    if (found?.["observedGeneration"] !== metadata.generation) return "";
-    return `${String(found["status"])} ${String(found["reason"])}: ${String(found["message"])}`;
-  }
-
-  async until(
-    name: string,
-    wanted: { readonly type: string; readonly says: RegExp; readonly namespace?: string },
-  ): Promise<void> {
-    let said = "";
-    const holds = (): boolean => {
-      said = this.condition(name, wanted.type, wanted.namespace);
-      return wanted.says.test(said);
-    };
-    await eventually(holds, { msMax: 30_000, what: `${name}: ${wanted.says}` }).catch((error) => {
-      throw new Error(`${name}: ${wanted.type} is "${said}"`, { cause: error });
-    });
-  }
-
-  get(kind: string, name: string, inNamespace = namespace): unknown {
-    return JSON.parse(this.#node.kubectl(["get", kind, name, "-n", inNamespace, "-o", "json"]));
-  }
-
-  /** From the client pod, with the image's own `mailroute send`. */
-  send(to: string): string {
-    const send = ["node", "/app/cli/main.ts", "send", "--host", `${release}.${namespace}`];
-    const args = ["--port", "25", "--to", to, "--from", "me@client.test"];
-    return this.#node.kubectl(["exec", "-n", "hops", "deploy/client", "--", ...send, ...args]);
-  }
-
-  async arrives(to: string, hop: HopName): Promise<void> {
-    this.send(to);
-    await this.isAt(to, hop);
-    for (const other of hopNames.filter((each) => each !== hop)) {
-      assert.ok(!this.received(other).some(({ recipients }) => recipients.includes(to)), other);
+  /** MailRoutes as they stand in a manifest. */
+  async routes(...resources: readonly object[]): Promise<void> {
+    for (const [index, { metadata }] of (await this.apply(...resources)).entries()) {
+      const { uid, generation } = metadata;
+      const resource = resources[index] ?? {};
+      this.#routes.set(`${metadata.namespace}/${metadata.name}`, { uid, generation, resource });
     }
+  }
+
+  /** All MailRoutes as they were applied last. */
+  get applied(): readonly object[] {
+    return [...this.#routes.values()].map(({ resource }) => resource);
+  }
+
+  /** Waits for a condition about what was applied last; the answer is when it was seen. */
+  async until(name: string, { type, says, namespace = "mail" }: Wanted): Promise<number> {
+    const id = `${namespace}/${name}`;
+    const look = (): Sighted<"route"> | undefined => {
+      const said = this.condition(id, type);
+      return said !== undefined && says.test(said) ? this.sightings.route(id) : undefined;
+    };
+    const what = (): string => `${id}: ${type} ${says}; it is "${this.condition(id, type)}"`;
+    const { atMs } = await this.sightings.until(look, { msMax: 90_000, what });
+    return atMs;
+  }
+
+  /** "status reason: message" of a condition about what was applied last; undefined until it is. */
+  condition(id: string, type: string): string | undefined {
+    const seen = this.sightings.route(id);
+    const applied = this.#routes.get(id);
+    const isOld =
+      applied?.uid !== seen?.uid || (applied?.generation ?? 0) > (seen?.generation ?? 0);
+    const condition = seen?.conditions[type];
+    return isOld || condition?.generation !== seen?.generation ? undefined : condition?.says;
+  }
+
+  /** With the image's own `mailroute send`, from the client pod. */
+  async send(to: string, host = "mailroute.mail"): Promise<string> {
+    const send = ["node", "/app/cli/main.ts", "send", "--host", host, "--port", "25"];
+    const args = [...send, "--to", to, "--from", "me@client.test"];
+    return await this.#node.kubectl(["exec", "-n", hopsNamespace, "deploy/client", "--", ...args]);
+  }
+
+  /** Sent, each is at its next hop and at no other. */
+  async allArrive(mail: Readonly<Record<string, HopName>>, host?: string): Promise<void> {
+    const all = Object.entries(mail);
+    await Promise.all(all.map(async ([to]) => await this.send(to, host)));
+    for (const [to, hop] of all) await this.isAt(to, hop);
+    const received = await Promise.all(hopNames.map(async (hop) => await this.received(hop)));
+    const found = received.flat().filter(({ recipients }) => recipients.some((to) => to in mail));
+    const where = found.map(({ recipients, host: hop }) => [...recipients, hop].join(" "));
+    assert.deepEqual(where.sort(), all.map((each) => each.join(" ")).sort());
   }
 
   async isAt(to: string, hop: HopName): Promise<void> {
-    const there = () => this.received(hop).some(({ recipients }) => recipients.includes(to));
-    await eventually(there, { msMax: 30_000, what: `${to} at ${hop}` });
+    const there = async (): Promise<boolean> =>
+      (await this.received(hop)).some(({ recipients }) => recipients.includes(to));
+    await eventually(there, { msMax: 30_000, what: `${to} at ${hop}`, everyMs: 200 });
   }
 
-  received(hop: HopName): readonly (Arrival & Received)[] {
-    const select = ["-l", `app=${hop}`, "--tail=-1"];
-    const lines = this.#node.kubectl(["logs", "-n", "hops", ...select]).split("\n");
-    return lines
-      .filter((line) => line.startsWith("{"))
-      .map((line) => ({ ...(JSON.parse(line) as Received), host: hop }));
+  async received(hop: HopName): Promise<readonly Received[]> {
+    const lines = await this.#printed<Received>(hop);
+    return lines.filter(({ atMs }) => atMs !== undefined).map((line) => ({ ...line, host: hop }));
   }
 
-  /** Numbered mail from the client pod to user@domain, until stopped. */
-  async load(domain: string): Promise<Load> {
-    const program = ["node", "/programs/cluster/pod-load.ts", `${release}.${namespace}`, domain];
-    const child = this.#node.start(["exec", "-i", "-n", "hops", "deploy/client", "--", ...program]);
-    let output = "";
-    const begun = Promise.withResolvers<void>();
-    child.stdout?.on("data", (chunk: Buffer) => {
-      output += chunk.toString();
-      begun.resolve();
+  /** Where the mail of a load has arrived: each has numbers of its own, for domains of its own. */
+  async arrivals(entries: readonly Entry[]): Promise<readonly Arrival[]> {
+    const sent = new Map(entries.map(({ number, domain }) => [number, `user@${domain}`]));
+    const all = await Promise.all(hopNames.map(async (hop) => await this.received(hop)));
+    return all.flat().filter(({ number, recipients }) => {
+      const to = sent.get(number);
+      return to !== undefined && recipients.includes(to);
     });
-    const ended = once(child, "exit");
-    await Promise.race([begun.promise, ended]);
+  }
+
+  /** How many connections that next hop has taken, and messages: over a kept one there may be more. */
+  async traffic(hop: HopName): Promise<number> {
+    return (await this.#printed<object>(hop)).length;
+  }
+
+  /** Numbered mail to user@domain from a pod of its own, until stopped. */
+  async load({ name, host, messagesPerSecond, domains }: LoadOptions): Promise<Load> {
+    const args = ["cluster/pod-load.ts", host, String(messagesPerSecond), ...domains];
+    await this.apply(deployment({ name, image: this.#node.image, args }));
+    await this.#rolledOut(name);
+    const entries = async (): Promise<readonly Entry[]> =>
+      (await this.#printed<Entry>(name)).filter(({ number }) => number !== undefined);
+    const begun = async (): Promise<boolean> => (await entries()).length > 0;
+    await eventually(begun, { msMax: 30_000, what: `${name} sends`, everyMs: 200 });
+    const inPod = ["exec", "-n", hopsNamespace, `deploy/${name}`, "--"];
     return {
-      async stop() {
-        child.stdin?.end();
-        await ended;
-        return JSON.parse(output.trim().split("\n").at(-1) ?? "[]") as Entry[];
+      entries,
+      stop: async () => {
+        await this.#node.kubectl([...inPod, "sh", "-c", "kill -TERM 1"]);
+        const isOver = async (): Promise<boolean> =>
+          (await this.#printed<{ endedMs?: number }>(name)).at(-1)?.endedMs !== undefined;
+        await eventually(isOver, { msMax: 60_000, what: `${name} has stopped`, everyMs: 200 });
+        const all = await entries();
+        await this.#node.kubectl(["delete", "deployment", "-n", hopsNamespace, name]);
+        return all;
       },
     };
+  }
+
+  async scale(name: HopName, replicas: number): Promise<void> {
+    const there = ["-n", hopsNamespace, `deploy/${name}`];
+    await this.#node.kubectl(["scale", ...there, `--replicas=${replicas}`]);
+    await this.#rolledOut(name);
   }
 
   /** For a failed test: what the pods and the API server say. */
-  words(): string {
-    const ask = (args: readonly string[]): string => {
-      try {
-        return this.#node.kubectl(args);
-      } catch (error) {
-        return String(error);
-      }
-    };
+  async words(): Promise<string> {
+    const ask = async (...args: readonly string[]): Promise<string> =>
+      await this.#node.kubectl(args).catch(String);
+    const events = await ask("get", "events", "-A", "--sort-by=.lastTimestamp");
+    const logs = await ask(
+      "logs",
+      "-n",
+      "mail",
+      "-l",
+      "app.kubernetes.io/name=mailroute",
+      "--tail=200",
+    );
     return [
-      ask(["get", "pods,pvc", "-A", "-o", "wide"]),
-      ask(["get", "mailroutes", "-A", "-o", "yaml"]),
-      ask(["get", "events", "-A", "--sort-by=.lastTimestamp"]).split("\n").slice(-40).join("\n"),
-      ask(["logs", "-n", namespace, "-l", `app.kubernetes.io/instance=${release}`, "--tail=40"]),
+      await ask("get", "pods,pvc", "-A", "-o", "wide"),
+      await ask("get", "mailroutes", "-A", "-o", "yaml"),
+      events.split("\n").slice(-40).join("\n"),
+      logs
+        .split("\n")
+        .filter((line) => !/"event":"(accepted|delivered)"/.test(line))
+        .join("\n"),
     ].join("\n");
   }
 
-  #hop(name: HopName, programs: readonly string[]): void {
-    const args = ["/programs/cluster/pod-sink.ts", ...(name === "store" ? ["lmtp"] : [])];
-    this.apply(this.#deployment(name, args, programs), {
-      apiVersion: "v1",
-      kind: "Service",
-      metadata: { name, namespace: "hops" },
-      spec: { clusterIP: "None", selector: { app: name }, ports: [{ port: 2525 }] },
-    });
+  close(): void {
+    this.#observer?.kill("SIGKILL");
   }
 
-  #deployment(name: string, args: readonly string[], programs: readonly string[]): object {
-    const items = programs.map((path) => ({ key: path.replace("/", "-"), path }));
-    const container = {
-      name: "main",
-      image: this.#node.image,
-      command: ["node", ...args],
-      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
-      volumeMounts: [{ name: "programs", mountPath: "/programs" }],
-    };
-    const labels = { app: name };
-    return {
-      apiVersion: "apps/v1",
-      kind: "Deployment",
-      metadata: { name, namespace: "hops" },
-      spec: {
-        replicas: name === "late" ? 0 : 1,
-        selector: { matchLabels: labels },
-        template: {
-          metadata: { labels },
-          spec: {
-            automountServiceAccountToken: false,
-            terminationGracePeriodSeconds: 1,
-            securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
-            containers: [container],
-            volumes: [{ name: "programs", configMap: { name: "programs", items } }],
-          },
-        },
-      },
-    };
+  async #rolledOut(name: string): Promise<void> {
+    await this.#node.kubectl(["rollout", "status", "-n", hopsNamespace, `deploy/${name}`]);
+  }
+
+  async #printed<Line>(app: string): Promise<readonly Line[]> {
+    const select = ["-l", `app=${app}`, "--tail=-1"];
+    const lines = (await this.#node.kubectl(["logs", "-n", hopsNamespace, ...select])).split("\n");
+    return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Line);
+  }
+
+  #observe(): void {
+    const program = join(import.meta.dirname, "observer.ts");
+    const args = this.#node.own === undefined ? [program, "proxy"] : [program];
+    const child = this.#node.start(process.execPath, args);
+    this.#observer = child;
+    if (child.stdout === null) return;
+    const lines = createInterface({ input: child.stdout });
+    lines.on("line", (line) => this.sightings.add(JSON.parse(line) as Sighting));
+    child.once("exit", (code) => {
+      if (code !== null) console.error(`the observer has ended: ${code}`);
+    });
   }
 }

@@ -4,9 +4,11 @@
 # Usage: up.sh BIN STATE NAME   Needs root, and Debian's runc, iptables, conntrack, containernetworking-plugins.
 set -euo pipefail
 BIN=$1 STATE=$2 NAME=$3
+HERE=$(cd "$(dirname "$0")" && pwd)
 PKI=$STATE/pki SOCKETS=/run/$NAME
 NODE_IP=192.0.2.1 PODS=198.51.100.0/24 SERVICES=203.0.113.0/24 FIRST_SERVICE=203.0.113.1 # RFC 5737
-VOLUMES=8
+EXCHANGER=mx.hops.svc.cluster.local
+VOLUMES=12
 export PATH=$BIN:/usr/sbin:/sbin:$PATH
 mkdir -p "$PKI" "$STATE/log" "$SOCKETS"
 
@@ -50,12 +52,7 @@ C
 done
 export KUBECONFIG=$PKI/admin.conf
 
-start() {
-  local name=$1
-  shift
-  setsid $inside "$@" > "$STATE/log/$name.log" 2>&1 < /dev/null &
-  echo $! > "$STATE/$name.pid"
-}
+start() { "$HERE/start.sh" "$STATE" "$NAME" "$@"; }
 until_done() { # seconds, command
   local tries=$(($1 * 5))
   shift
@@ -168,6 +165,16 @@ cat > "$STATE/Corefile" << C
   errors
   kubernetes cluster.local in-addr.arpa {
     kubeconfig $PKI/admin.conf cluster
+  }
+}
+test:53 example:53 { # every such domain has one exchanger, a pod of the tests: mail that goes out is seen
+  bind $NODE_IP
+  errors
+  template IN MX {
+    answer "{{ .Name }} 1 IN MX 10 $EXCHANGER."
+  }
+  template ANY ANY {
+    rcode NOERROR
   }
 }
 C

@@ -15,6 +15,10 @@ export type GeneratorOptions = {
   readonly messagesPerSecond: number;
   readonly bodyBytes: number;
   readonly address: (number: number) => { readonly to: string; readonly domain: string };
+  /** Then another connection, so that new ones are shared out anew; unlimited by default. */
+  readonly messagesPerConnectionMax?: number;
+  /** Called when a message has been answered, or its connection has gone. */
+  readonly ended?: (entry: Entry) => void;
 };
 
 export type Generator = {
@@ -53,7 +57,8 @@ export function startGenerator(options: GeneratorOptions): Generator {
         await sleep(reconnectMs);
         continue;
       }
-      while (running && client.alive()) {
+      let left = options.messagesPerConnectionMax ?? Number.POSITIVE_INFINITY;
+      for (; left > 0 && running && client.alive(); left--) {
         await due();
         if (!running || !client.alive()) break;
         const number = entries.length;
@@ -66,6 +71,7 @@ export function startGenerator(options: GeneratorOptions): Generator {
           `X-Ledger: ${number}\r\nSubject: ${number}\r\n\r\n${filler}.\r\n`,
         );
         underWay -= 1;
+        options.ended?.(entry);
       }
       client.end();
     }

@@ -152,11 +152,12 @@ export function hostsRoute(
 /** Asks again until it holds. Rejects with `what` where it does not in time. */
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
-  options: { readonly msMax: number; readonly what: string },
+  options: { readonly msMax: number; readonly what: string; readonly everyMs?: number },
 ): Promise<void> {
-  const endMs = Date.now() + options.msMax;
+  const { msMax, what, everyMs = 20 } = options;
+  const endMs = Date.now() + msMax;
   while (!(await condition())) {
-    if (Date.now() > endMs) throw new Error(`not within ${options.msMax} ms: ${options.what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (Date.now() > endMs) throw new Error(`not within ${msMax} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }

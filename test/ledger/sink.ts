@@ -22,6 +22,8 @@ export type SinkOptions = {
   readonly refuse?: (recipient: string) => string | undefined;
   /** LMTP: what a recipient is answered after the message, where it is not 250. */
   readonly unkept?: (recipient: string) => string | undefined;
+  /** Called for each connection taken. */
+  readonly connected?: () => void;
 };
 
 export type Sink = {
@@ -45,6 +47,7 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
     if (server !== undefined) return;
     const fresh = createServer({ noDelay: true }, (socket) => {
       connections += 1;
+      options.connected?.();
       sockets.add(socket);
       socket.on("close", () => sockets.delete(socket));
       socket.on("error", () => {});

@@ -1,0 +1,133 @@
+/** One installation of the chart: its values, and what happens to its pods. Adapter over helm and kubectl. */
+import { join } from "node:path";
+import { eventually } from "../ledger/relay-process.ts";
+import type { ClusterNode } from "./node.ts";
+
+const chart = join(import.meta.dirname, "../../charts/mailroute");
+
+/** Pods of the test's own node, and of clusters elsewhere. */
+const podNetworks = ["198.51.100.0/24", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+
+export type ReleaseOptions = {
+  readonly node: ClusterNode;
+  readonly name: string;
+  readonly namespace: string;
+  /** Over what every release of the tests has; names are paths. */
+  readonly values: Readonly<Record<string, unknown>>;
+};
+
+type Container = { readonly restartCount: number; readonly ready: boolean };
+
+export class Release {
+  readonly name: string;
+  readonly namespace: string;
+  readonly #options: ReleaseOptions;
+
+  constructor(options: ReleaseOptions) {
+    this.name = options.name;
+    this.namespace = options.namespace;
+    this.#options = options;
+  }
+
+  /** As sightings name it. */
+  get id(): string {
+    return `${this.namespace}/${this.name}`;
+  }
+
+  /** Where its clients send to, on port 25. */
+  get host(): string {
+    return `${this.name}.${this.namespace}`;
+  }
+
+  relay(ordinal: number): string {
+    return `${this.name}-relay-${ordinal}`;
+  }
+
+  /** `helm upgrade --install --wait`, with these values over the others. */
+  async install(values: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const { image } = this.#options.node;
+    const at = image.lastIndexOf(":");
+    const all = {
+      image: { repository: image.slice(0, at), tag: image.slice(at + 1) },
+      hostname: "relay.test",
+      trustedNetworks: podNetworks,
+      "relay.config.retry": { initialMs: 500, maxMs: 1000 },
+      networkPolicy: { enabled: true, nextHops: { peers: [], ports: [2525] } },
+      ...this.#options.values,
+      ...values,
+    };
+    const set = Object.entries(all).flatMap(([path, value]) => [
+      "--set-json",
+      `${path}=${JSON.stringify(value)}`,
+    ]);
+    await this.#helm(["upgrade", "--install", this.name, chart, ...set, ...wait]);
+  }
+
+  async rollback(): Promise<void> {
+    await this.#helm(["rollback", this.name, ...wait]);
+  }
+
+  async test(): Promise<string> {
+    return await this.#helm(["test", this.name]);
+  }
+
+  async uninstall(): Promise<void> {
+    await this.#helm(["uninstall", this.name, ...wait]);
+  }
+
+  /** Of relays, or of whatever else of it those labels select. */
+  async logs(component: "relay" | "operator"): Promise<string> {
+    const labels = `app.kubernetes.io/instance=${this.name},app.kubernetes.io/component=${component}`;
+    return await this.#kubectl(["logs", "-l", labels, "--tail=-1", "--max-log-requests=10"]);
+  }
+
+  /**
+   * SIGKILL to a relay's first process, and it is back. The answer is how many messages it found unfinished on its
+   * disk, undefined where that cannot be done here.
+   */
+  async killRelay(ordinal: number): Promise<number | undefined> {
+    const pod = this.relay(ordinal);
+    const { own } = this.#options.node;
+    if (own === undefined) return undefined;
+    const before = await this.container(pod);
+    process.kill(await own.pid(this.namespace, pod), "SIGKILL");
+    await this.isBack(pod, before);
+    return await this.queuedAtStart(pod);
+  }
+
+  async isBack(pod: string, before: Container): Promise<void> {
+    const holds = async (): Promise<boolean> => {
+      const now = await this.container(pod);
+      return now.ready && now.restartCount > before.restartCount;
+    };
+    await eventually(holds, { msMax: 90_000, what: `${pod} is back`, everyMs: 300 });
+  }
+
+  async container(pod: string): Promise<Container> {
+    const jsonPath = "jsonpath={.status.containerStatuses[0]}";
+    return JSON.parse(await this.#kubectl(["get", "pod", pod, "-o", jsonPath])) as Container;
+  }
+
+  /** What the process that runs now found unfinished on its disk. */
+  async queuedAtStart(pod: string): Promise<number> {
+    const lines = (await this.#kubectl(["logs", pod])).split("\n");
+    const started = lines.find((line) => line.includes('"event":"started"')) ?? "{}";
+    return (JSON.parse(started) as { queued: number }).queued;
+  }
+
+  /** The pod of the operator that leads; empty where none does. */
+  async leader(): Promise<string> {
+    const jsonPath = "jsonpath={.spec.holderIdentity}";
+    return await this.#kubectl(["get", "lease", `${this.name}-operator`, "-o", jsonPath]);
+  }
+
+  async #kubectl(args: readonly string[]): Promise<string> {
+    return await this.#options.node.kubectl(["-n", this.namespace, ...args]);
+  }
+
+  async #helm(args: readonly string[]): Promise<string> {
+    return await this.#options.node.helm(["-n", this.namespace, ...args]);
+  }
+}
+
+const wait = ["--wait", "--timeout", "150s"];
