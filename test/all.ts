@@ -1,10 +1,11 @@
 /**
- * `npm test`: the check, then the tests. Arguments are passed on to Node's test runner. Those that need a whole
- * Kubernetes node, as root, are apart: `npm run test:cluster`.
+ * `npm test`: the check and the tests, and beside them those that need a whole Kubernetes node, which mostly wait.
+ * Arguments are passed on to Node's test runner.
  */
-import { runSteps } from "./run.ts";
+import { conclude, runAside, runSteps } from "./run.ts";
 
 const args = process.argv.slice(2);
+const node = process.execPath;
 const files = [
   "routing/**/*.test.ts",
   "relay/**/*.test.ts",
@@ -13,14 +14,14 @@ const files = [
   "cli/**/*.test.ts",
   "crds/**/*.test.ts",
   "test/{acceptance,bench,fuzz,ledger,peers}/**/*.test.ts",
-  "test/cluster/{operator,statuses}.test.ts",
+  "test/cluster/!(pods-*).test.ts",
 ];
+/** One process, as all of them share one node. First of all it builds what is missing. */
+const pods = ["--test", "--test-isolation=none", ...args, "test/cluster/pods-*.test.ts"];
 
-process.exitCode = runSteps([
-  { name: "check", command: process.execPath, args: ["test/check.ts"] },
-  {
-    name: "tests",
-    command: process.execPath,
-    args: ["--test", "--test-concurrency=1", ...args, ...files],
-  },
+const podsEnded = runAside({ name: "tests with pods", command: node, args: pods });
+const failed = await runSteps([
+  { name: "check", command: node, args: ["test/check.ts"] },
+  { name: "tests", command: node, args: ["--test", "--test-concurrency=1", ...args, ...files] },
 ]);
+conclude([...failed, ...(await podsEnded())]);

@@ -1,7 +1,7 @@
 /** `npm run check`: everything about the code that needs no running of it. */
-import { runSteps, tool } from "./run.ts";
+import { conclude, runSteps, tool } from "./run.ts";
 
-process.exitCode = runSteps([
+const failed = await runSteps([
   { name: "types", command: tool("tsc"), args: ["--noEmit"] },
   {
     name: "format, imports and layers",
@@ -26,3 +26,4 @@ process.exitCode = runSteps([
   },
   { name: "generated reference", command: process.execPath, args: ["docs/generate.ts", "--check"] },
 ]);
+conclude(failed);

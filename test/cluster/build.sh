@@ -69,8 +69,8 @@ for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
   stamp+=" -X $package.gitTreeState=clean -X $package.buildDate=2026-01-01T00:00:00Z"
 done
 
-for program in "$@"; do
-  [ -x "$BIN/$program" ] && continue
+make() {
+  local program=$1
   case $program in
     etcd)
       module etcd "tool go.etcd.io/etcd/server/v3"$'\n'"require go.etcd.io/etcd/server/v3 v$ETCD"
@@ -91,7 +91,8 @@ for program in "$@"; do
       ;;
     pause)
       pause_source > "$SRC/pause.c"
-      gcc -static -Os -o "$BIN/pause" "$SRC/pause.c"
+      gcc -static -Os -o "$BIN/pause.new" "$SRC/pause.c"
+      mv "$BIN/pause.new" "$BIN/pause"
       ;;
     kube-* | kubectl | kubelet)
       kube_module
@@ -102,4 +103,11 @@ for program in "$@"; do
       exit 2
       ;;
   esac
+}
+
+for program in "$@"; do
+  exec 9> "$DIRECTORY/lock" # of two that build at once, one waits and finds it there
+  flock 9
+  if [ ! -x "$BIN/$program" ]; then make "$program" 9>&-; fi
+  exec 9>&-
 done
