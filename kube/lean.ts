@@ -11,10 +11,13 @@ export function lean(object: KubeObject): KubeObject {
   return { ...object, metadata: { ...metadata, ...(kept !== undefined && { annotations: kept }) } };
 }
 
+/** No annotation that anybody here reads is longer. */
+const annotationCharsMax = 16 * 1024;
+
 function leanAnnotations(annotations: unknown): unknown {
-  if (typeof annotations !== "object" || annotations === null || !(applied in annotations)) {
-    return annotations;
-  }
-  const { [applied]: _, ...kept } = annotations;
-  return kept;
+  if (typeof annotations !== "object" || annotations === null) return annotations;
+  const all = Object.entries(annotations);
+  const isKept = ([name, value]: [string, unknown]): boolean =>
+    name !== applied && String(value).length <= annotationCharsMax;
+  return all.every(isKept) ? annotations : Object.fromEntries(all.filter(isKept));
 }

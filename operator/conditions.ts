@@ -28,6 +28,9 @@ type Conditions = readonly Condition[];
 const isDefault = ({ lastTransitionTime }: Condition): boolean =>
   lastTransitionTime.startsWith("1970");
 
+/** The CRDs take 32,768. */
+const messageCharsMax = 4096;
+
 /** In the order of the drafts, then those that others have written. */
 export function conditionsOf(
   drafts: readonly Draft[],
@@ -38,7 +41,8 @@ export function conditionsOf(
     const old = before.find(({ type }) => type === draft.type);
     const stands = old?.status === draft.status && !isDefault(old);
     const lastTransitionTime = stands ? old.lastTransitionTime : at.now;
-    return { ...draft, observedGeneration: at.generation, lastTransitionTime };
+    const message = draft.message.slice(0, messageCharsMax);
+    return { ...draft, message, observedGeneration: at.generation, lastTransitionTime };
   });
   const known = new Set(drafts.map(({ type }) => type));
   return [...next, ...before.filter(({ type }) => !known.has(type))];

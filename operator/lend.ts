@@ -96,7 +96,10 @@ export class Lender {
       entries.set(version, entry);
       return true;
     };
-    for (const { secret, version, values } of used) {
+    // Whoever is there stays: a newcomer crowds nobody out.
+    const standing = used.filter(({ version }) => before.has(version));
+    const fresh = used.filter(({ version }) => !before.has(version));
+    for (const { secret, version, values } of [...standing, ...fresh]) {
       const text = JSON.stringify({ secret, version, values });
       if (!add(version, { secret, text, unusedSinceMs: undefined })) left.push(secret);
     }

@@ -151,7 +151,7 @@ function newDelegation(input: DelegationInput): Delegation {
 }
 
 /** Under the suffix "." is everybody: whoever may claim anything may send as anybody. */
-const everySender = suffixKey(everyDomain);
+const everyRight: Rights = { senders: [suffixKey(everyDomain)] };
 
 function rightsByNamespace(input: {
   readonly grants: readonly Grant[];
@@ -161,20 +161,29 @@ function rightsByNamespace(input: {
 }): ReadonlyMap<string, Rights> {
   const giving = input.grants.filter(({ senderKeys }) => senderKeys.length > 0);
   const rights = new Map<string, Rights>();
+  /** By the grants: thousands of namespaces share a few. */
+  const known = new Map<string, Rights>();
   for (const namespace of input.namespaces) {
     if (input.isUnlimited(namespace)) {
-      rights.set(namespace, { senders: [everySender] });
+      rights.set(namespace, everyRight);
       continue;
     }
     const allowed = giving.filter((grant) => input.isAllowed(grant, namespace));
-    const keys = new Set(allowed.flatMap(({ senderKeys }) => senderKeys));
-    if (keys.size === 0) continue;
-    // Of several limits the largest: a grant that sets none takes none away.
-    const limits = allowed.flatMap(({ spec }) => spec.limits.messagesPerHour ?? []);
-    const messagesPerHour = limits.length === 0 ? {} : { messagesPerHour: Math.max(...limits) };
-    rights.set(namespace, { senders: [...keys].sort(), ...messagesPerHour });
+    if (allowed.length === 0) continue;
+    const names = allowed.map(({ name }) => name).join(" ");
+    const found = known.get(names) ?? rightsUnder(allowed);
+    known.set(names, found);
+    rights.set(namespace, found);
   }
   return rights;
+}
+
+function rightsUnder(grants: readonly Grant[]): Rights {
+  const keys = new Set(grants.flatMap(({ senderKeys }) => senderKeys));
+  // Of several limits the largest: a grant that sets none takes none away.
+  const limits = grants.flatMap(({ spec }) => spec.limits.messagesPerHour ?? []);
+  const messagesPerHour = limits.length === 0 ? {} : { messagesPerHour: Math.max(...limits) };
+  return { senders: [...keys].sort(), ...messagesPerHour };
 }
 
 function namedOnce(labels: NamespaceLabels): (grant: Grant, namespace: string) => boolean {

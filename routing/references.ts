@@ -20,9 +20,12 @@ export type SecretFacts = {
   readonly problem?: string;
 };
 
+/** Nobody lends to more hosts; a longer text lends to nobody. */
+const annotationCharsMax = 16 * 1024;
+
 /** What the annotation's text names, as written: parted by commas or spaces. */
 export function hostsIn(annotation: unknown): readonly string[] {
-  if (typeof annotation !== "string") return [];
+  if (typeof annotation !== "string" || annotation.length > annotationCharsMax) return [];
   return annotation.split(/[\s,]+/).filter((host) => host !== "");
 }
 

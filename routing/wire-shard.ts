@@ -37,16 +37,29 @@ export function shardBytes(table: RouteTable, index: number): Uint8Array {
     addresses: list("address"),
     domains: list("domain"),
     suffixes: list("suffix"),
-    ...(shard.submitters.size > 0 && { submitters: wireSubmitters(shard) }),
+    ...(shard.submitters.size > 0 && wireSubmitters(shard)),
   };
   return encoder.encode(JSON.stringify(wire));
 }
 
-/** [namespace, sender keys, messages per hour (0: no limit)]s. */
-function wireSubmitters({ submitters }: Shard): readonly unknown[] {
-  return [...submitters]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([namespace, { senders, messagesPerHour = 0 }]) => [namespace, senders, messagesPerHour]);
+/** Rights are those of many namespaces: each stands once, [sender keys, messages per hour (0: no limit)]. */
+function wireSubmitters({ submitters }: Shard): { rights: unknown[]; submitters: unknown[] } {
+  const numbers = new Map<Rights, number>();
+  const rows = [...submitters].sort(([a], [b]) => (a < b ? -1 : 1));
+  const texts = new Map<string, Rights>();
+  const list = rows.map(([namespace, rights]) => {
+    const known = numbers.has(rights) ? rights : (texts.get(JSON.stringify(rights)) ?? rights);
+    if (known === rights && !numbers.has(rights)) {
+      texts.set(JSON.stringify(rights), rights);
+      numbers.set(rights, numbers.size);
+    }
+    return [namespace, numbers.get(known)];
+  });
+  const rights = [...numbers.keys()].map(({ senders, messagesPerHour = 0 }) => [
+    senders,
+    messagesPerHour,
+  ]);
+  return { rights, submitters: list };
 }
 
 /** Every route that an entry names, some more than once; it may stand in another shard. */
@@ -158,9 +171,8 @@ class ShardReader {
     const suffixes: [string, Entries][] = [];
     this.#each(raw, "suffixes", isSuffixName, (name, entries) => suffixes.push([name, entries]));
     const names = new Names(merged(domains, suffixes));
-    const submitters = this.#submitters(
-      raw["submitters"] === undefined ? [] : list(raw, "submitters"),
-    );
+    const rights = optionalList(raw, "rights").map((row) => this.#rights(row));
+    const submitters = this.#submitters(optionalList(raw, "submitters"), rights);
     const shard: Shard = { names, addresses, routes, submitters, keys: this.#keys };
     return { shard, index, count };
   }
@@ -177,21 +189,24 @@ class ShardReader {
     return routes;
   }
 
-  #submitters(rows: readonly unknown[]): ReadonlyMap<string, Rights> {
+  #rights(row: unknown): Rights {
+    const [keys, perHour] = Array.isArray(row) ? (row as unknown[]) : [];
+    const parsed = Array.isArray(keys) ? keys.map((key) => parseKey(String(key))) : [undefined];
+    const senders = parsed.filter((key) => key !== undefined);
+    const isCount = typeof perHour === "number" && Number.isSafeInteger(perHour) && perHour >= 0;
+    if (senders.length < parsed.length || !isCount) throw this.#error("rights", row);
+    return { senders, ...(perHour > 0 && { messagesPerHour: perHour }) };
+  }
+
+  #submitters(rows: readonly unknown[], all: readonly Rights[]): ReadonlyMap<string, Rights> {
     const submitters = new Map<string, Rights>();
     for (const row of rows) {
-      const [namespace, keys, perHour] = Array.isArray(row) ? (row as unknown[]) : [];
+      const [namespace, number] = Array.isArray(row) ? (row as unknown[]) : [];
+      const rights = typeof number === "number" ? all[number] : undefined;
       const isNew = typeof namespace === "string" && !submitters.has(namespace);
-      if (!isNew || !this.#isHere(namespace)) throw this.#error("submitters", namespace);
-      const parsed = Array.isArray(keys) ? keys.map((key) => parseKey(String(key))) : [undefined];
-      const senders = parsed.filter((key) => key !== undefined);
-      const isCount = typeof perHour === "number" && Number.isSafeInteger(perHour) && perHour >= 0;
-      if (senders.length < parsed.length || !isCount)
-        throw this.#error(`submitters of ${namespace}`, row);
-      submitters.set(namespace, {
-        senders,
-        ...(perHour > 0 && { messagesPerHour: perHour }),
-      });
+      if (!isNew || rights === undefined || !this.#isHere(namespace))
+        throw this.#error("submitters", row);
+      submitters.set(namespace, rights);
     }
     return submitters;
   }
@@ -282,4 +297,8 @@ function list(raw: Record<string, unknown>, field: string): readonly unknown[] {
   const value = raw[field];
   if (!Array.isArray(value)) throw new TableError(`shard: ${field} is not a list`);
   return value;
+}
+
+function optionalList(raw: Record<string, unknown>, field: string): readonly unknown[] {
+  return raw[field] === undefined ? [] : list(raw, field);
 }

@@ -67,22 +67,21 @@ test("wire: senders travel with their namespace, and not to a wrong place", () =
   assert.deepEqual(decoded(encode(table, { sha256 })), table);
   const [bytes = new Uint8Array()] = encode(table, { sha256 }).shards.values();
   const text = Buffer.from(bytes).toString();
-  assert.match(text, /"submitters":\[\["mail",\["suffix:\."\],0\]\]/);
-  const mail = '["mail",["suffix:."],0]';
-  for (const wrong of [
-    '["mail"]',
-    '["mail",["suffix:-"],0]',
-    '["mail",["suffix:."],-1]',
-    '[7,["suffix:."],0]',
-    `${mail},${mail}`,
-    "7",
-  ])
-    assert.throws(
-      () =>
-        decodeShard(Buffer.from(text.replace(/"submitters":.*\]\]/, `"submitters":[${wrong}]`))),
-      /submitters/,
-      wrong,
-    );
+  assert.match(text, /"rights":\[\[\["suffix:\."\],0\]\],"submitters":\[\["mail",0\]\]/);
+  const wrongs: readonly [rights: string, submitters: string][] = [
+    ['[["suffix:."],0]', '["mail"]'],
+    ['[["suffix:."],0]', '["mail",1]'],
+    ['[["suffix:."],0]', "[7,0]"],
+    ['[["suffix:."],0]', '["mail",0],["mail",0]'],
+    ['[["suffix:-"],0]', '["mail",0]'],
+    ['[["suffix:."],-1]', '["mail",0]'],
+    ["7", '["mail",0]'],
+  ];
+  for (const [rights, submitters] of wrongs) {
+    const wrong = `"rights":[${rights}],"submitters":[${submitters}]`;
+    const altered = Buffer.from(text.replace(/"rights":.*\]\]/, wrong));
+    assert.throws(() => decodeShard(altered), /rights|submitters/, wrong);
+  }
 });
 
 test("wire: a small table is one shard of plain JSON, a large one has compressed shards", () => {

@@ -81,8 +81,9 @@ function encodeShards(table: RouteTable, options: EncodeOptions): Encoded | unde
   const hashes: string[] = [];
   const shards = new Map<string, Uint8Array>();
   for (const index of table.shards.keys()) {
-    const { hash, listed, bytes } = encodeShard(table, index, options);
-    if (bytes.length > limits.shardBytesMax) return undefined;
+    const { hash, listed, bytes, rawBytes } = encodeShard(table, index, options);
+    const isTooLarge = bytes.length > limits.shardBytesMax || rawBytes > limits.shardRawBytesMax;
+    if (isTooLarge) return undefined;
     hashes.push(hash);
     list.push(listed);
     shards.set(listed.name, bytes);
@@ -98,6 +99,8 @@ type EncodedShard = {
   readonly hash: string;
   readonly listed: ManifestShard;
   readonly bytes: Uint8Array;
+  /** Before compression: a relay takes no more than it could hold. */
+  readonly rawBytes: number;
 };
 type KnownShard = EncodedShard & {
   readonly place: string;
@@ -118,7 +121,8 @@ function encodeShard(table: RouteTable, index: number, options: EncodeOptions): 
   const bytes = table.shards.length > 1 && gzip !== undefined ? gzip(raw) : raw;
   const stored = sha256(bytes);
   const listed = { name: `shard-${stored.slice(0, 20)}`, sha256: stored, bytes: bytes.length };
-  const encoded = { hash, listed, bytes, place, sha256, gzip };
+  const rawBytes = raw.length;
+  const encoded = { hash, listed, bytes, rawBytes, place, sha256, gzip };
   knownShards.set(shard, encoded);
   return encoded;
 }

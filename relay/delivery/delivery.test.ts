@@ -195,7 +195,7 @@ test("delivery: any body arrives byte for byte, dots, long lines and 8-bit octet
 
 test("delivery: a message of many megabytes goes whole to a hop that reads slowly", async () => {
   const next = await misbehaving();
-  const delivery = deliveryFor();
+  const delivery = deliveryFor({ limits: { dataBlockMsMax: 60_000, dataDoneMsMax: 60_000 } });
   const body = Buffer.alloc(5_000_002, "line of text\r\n.", "latin1");
   body.write("\r\n", 5_000_000);
   const job = jobTo(routeTo([{ port: next.port }]), ["a@to.test"], { body });

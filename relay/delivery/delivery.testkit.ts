@@ -56,15 +56,15 @@ export function jobTo(
 }
 
 const quick: Partial<HopLimits> = {
-  connectMsMax: 600,
-  greetingMsMax: 600,
-  helloMsMax: 600,
-  tlsMsMax: 600,
-  mailMsMax: 600,
-  rcptMsMax: 600,
-  dataMsMax: 600,
-  dataBlockMsMax: 600,
-  dataDoneMsMax: 600,
+  connectMsMax: 1500,
+  greetingMsMax: 1500,
+  helloMsMax: 1500,
+  tlsMsMax: 1500,
+  mailMsMax: 1500,
+  rcptMsMax: 1500,
+  dataMsMax: 1500,
+  dataBlockMsMax: 1500,
+  dataDoneMsMax: 1500,
   sweepMs: 20,
 };
 

@@ -36,6 +36,7 @@ export type RefusalReason =
   | "sender"
   | "rate"
   | "header"
+  | "size"
   | "line-endings"
   | "pipelining"
   | "loop"

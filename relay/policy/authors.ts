@@ -15,6 +15,7 @@ const fieldCharsMax = 64 * 1024;
 /** `body` has CRLF lines. A message without a From field has no authors. */
 export function authorsOf(body: Uint8Array): Authors {
   const header = Buffer.from(headerBlock(body, headerBytesMax)).toString();
+  if (stray.test(header)) return { ok: false, why: "a header line that is no field" };
   const addresses: Address[] = [];
   const seen = new Set<string>();
   const fields = /^(from|sender)[ \t]*:((?:[^\r\n]|\r\n[ \t])*)/gim;
@@ -30,6 +31,9 @@ export function authorsOf(body: Uint8Array): Authors {
   }
   return { ok: true, addresses };
 }
+
+/** Neither a field nor the continuation of one: some programs read on as if it were. */
+const stray = /^(?![!-9;-~]+[ \t]*:|[ \t]|\r?$)/m;
 
 /** One word of an address list: an atom or quoted string, or one of the specials. */
 const token =
@@ -49,7 +53,7 @@ function mailboxesIn(value: string): readonly Address[] | undefined {
       part = [];
     } else if (word === "," || (word === ";" && isGroup)) {
       if (word === ";") isGroup = false;
-      if (part.length > 0) {
+      if (part.some((each) => each !== blank)) {
         const address = mailboxIn(part);
         if (address === undefined) return undefined;
         found.push(address);
@@ -67,12 +71,29 @@ function mailboxesIn(value: string): readonly Address[] | undefined {
 /** [phrase] "<" addr-spec ">", or addr-spec. */
 function mailboxIn(words: readonly string[]): Address | undefined {
   const open = words.indexOf("<");
-  if (open < 0) return parseAddress(words.join(""), { utf8: true });
-  const isWhole = words.at(-1) === ">" && isPhrase(words.slice(0, open));
-  const inside = words.slice(open + 1, -1);
+  if (open < 0) return addressIn(words);
+  const last = words.findLastIndex((word) => word !== blank);
+  const isWhole = words[last] === ">" && isPhrase(words.slice(0, open));
+  const inside = words.slice(open + 1, last);
   if (!isWhole || inside.some((word) => word === "<" || word === ">")) return undefined;
-  return parseAddress(inside.join(""), { utf8: true });
+  return addressIn(inside);
 }
+
+/** What would show as another address in a program that decodes words, or drops what it does not expect. */
+const disguised = /[@<>]|=\?|\p{Cc}/u;
+
+/** An addr-spec in one piece: with blanks or comments inside it is read in more than one way. */
+function addressIn(words: readonly string[]): Address | undefined {
+  const text = words
+    .map((word) => (word === blank ? " " : word))
+    .join("")
+    .trim();
+  const address = text.includes(" ") ? undefined : parseAddress(text, { utf8: true });
+  return address !== undefined && disguised.test(address.local) ? undefined : address;
+}
+
+/** Stands for white space and comments among the words. */
+const blank = "";
 
 function isPhrase(words: readonly string[]): boolean {
   return words.every((word) => !/^[<>@,:;[]/.test(word));
@@ -85,7 +106,7 @@ function wordsIn(text: string): readonly string[] | undefined {
     const match = token.exec(text);
     if (match === null) return undefined;
     const [all] = match;
-    if (all.trim() !== "") words.push(all);
+    words.push(all.trim() === "" ? blank : all);
   }
   return words;
 }

@@ -63,9 +63,27 @@ export function dateTime(at: Date): string {
 
 /** Bare CR and bare LF become CRLF, NUL goes; the rest is untouched. For trusted clients only. */
 export function normaliseLines(body: Buffer): Buffer {
-  const text = body
-    .toString("latin1")
-    .replaceAll("\0", "")
-    .replace(/\r\n|\r|\n/g, "\r\n");
-  return Buffer.from(text, "latin1");
+  const made = Buffer.allocUnsafe(normalisedBytes(body));
+  let to = 0;
+  for (let at = 0; at < body.length; at += 1) {
+    const octet = body[at] as number;
+    if (octet !== CR && octet !== LF) {
+      if (octet !== 0) made[to++] = octet;
+      continue;
+    }
+    if (octet === CR && body[at + 1] === LF) at += 1;
+    made[to++] = CR;
+    made[to++] = LF;
+  }
+  return made.subarray(0, to);
+}
+
+const CR = 13;
+const LF = 10;
+
+/** At most: a NUL between CR and LF makes them two ends, as each of them is one. */
+function normalisedBytes(body: Buffer): number {
+  let bytes = body.length;
+  for (const octet of body) if (octet === CR || octet === LF) bytes += 1;
+  return bytes;
 }

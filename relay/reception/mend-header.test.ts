@@ -77,6 +77,20 @@ for (const [name, mending, before, after] of cases) {
   test(`mend header: ${name}`, () => assert.equal(mended(before, mending), after));
 }
 
+for (const value of [
+  "((c)) relay.test",
+  "(a\r\n b(c)) relay.test",
+  '"relay.\\test"',
+  "(\\)) relay.test",
+]) {
+  test(`mend header: results in our name go however they are written: ${JSON.stringify(value)}`, () => {
+    assert.equal(
+      mended(`Authentication-Results: ${value}; spf=pass\r\nA: b\r\n\r\n`, forged),
+      "A: b\r\n\r\n",
+    );
+  });
+}
+
 test("mend header: what does not change is not copied", () => {
   const message = Buffer.from("A: b\r\n\r\nc");
   const [part, ...more] = mendHeader(message, none);

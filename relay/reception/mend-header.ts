@@ -23,7 +23,7 @@ export type Submission = {
 
 const field = /^([!-9;-~]+)[ \t]*:[^\r\n]*(?:\r\n(?:[ \t][^\r\n]*|(?=\r\n)))*/gm;
 
-/** `message` has CRLF lines; the answer is its parts. */
+/** `message` has CRLF lines, and a header section whose size somebody has bounded; the answer is its parts. */
 export function mendHeader(message: Buffer, mending: Mending): readonly Buffer[] {
   const block = headerBlock(message, message.length);
   const text = Buffer.from(block).toString("latin1");
@@ -40,7 +40,7 @@ export function mendHeader(message: Buffer, mending: Mending): readonly Buffer[]
   const parts: Buffer[] = added.length === 0 ? [] : [Buffer.from(added.join(""))];
   let at = 0;
   for (const { from, to } of dropped) {
-    parts.push(message.subarray(at, from));
+    if (from > at) parts.push(message.subarray(at, from));
     at = Math.min(to, block.length);
   }
   // A message that is body only begins with the blank line; one without any gets it.
@@ -57,13 +57,22 @@ function isDropped(name: string, whole: string, { forgedAuthority }: Mending): b
   return authorityOf(whole) === forgedAuthority.toLowerCase();
 }
 
-/** RFC 8601 section 2.2: the authserv-id comes first, perhaps after comments, perhaps quoted. */
+const authorityCharsMax = 1024;
+
+/** RFC 8601 section 2.2: the authserv-id comes first, perhaps after comments, which nest, perhaps quoted. */
 function authorityOf(whole: string): string {
-  const value = whole
-    .slice(whole.indexOf(":") + 1)
-    .replace(/\((?:[^()\\]|\\.)*\)/g, " ")
-    .replace(/\r\n/g, "");
-  return (/^\s*"?([^\s;"]+)/.exec(value)?.[1] ?? "").toLowerCase();
+  let depth = 0;
+  let at = whole.indexOf(":") + 1;
+  for (; at < whole.length; at += 1) {
+    const char = whole[at] ?? "";
+    if (char === "(") depth += 1;
+    else if (char === ")" && depth > 0) depth -= 1;
+    else if (char === "\\" && depth > 0) at += 1;
+    else if (depth === 0 && !/\s/.test(char)) break;
+  }
+  const rest = whole.slice(at, at + authorityCharsMax).replaceAll("\r\n", "");
+  const [, quoted, bare = ""] = /^(?:"((?:[^"\\]|\\.)*)"|([^\s;"()]+))/.exec(rest) ?? [];
+  return (quoted?.replace(/\\(.)/g, "$1") ?? bare).toLowerCase();
 }
 
 function missing(names: ReadonlySet<string>, submission: Submission): readonly string[] {

@@ -43,6 +43,7 @@ export type ReceptionLimits = {
   readonly receivedLinesMax: number;
   readonly passesMax: number;
   readonly headerBytesMax: number;
+  readonly messageBytesMax: number;
   readonly messagesPerClientMinuteMax: number;
 };
 
@@ -234,6 +235,15 @@ class MailTransaction implements Transaction {
     const [head = empty, ...rest] = headFirst(
       faulty === undefined ? received.chunks : [normaliseLines(Buffer.concat(received.chunks))],
     );
+    const bytes = rest.reduce((sum, chunk) => sum + chunk.length, head.length);
+    if (bytes > options.limits.messageBytesMax) {
+      const text = "Message too big with its line endings mended";
+      return this.#refused("size", { code: 552, status: "5.3.4", text });
+    }
+    if (headerBlock(head, head.length).length > options.limits.headerBytesMax) {
+      const text = `header section of more than ${options.limits.headerBytesMax} octets`;
+      return this.#refused("header", { code: 554, status: "5.6.0", text });
+    }
     const id = options.nextId();
     const nowMs = options.now();
     const body = Buffer.concat([
@@ -241,10 +251,6 @@ class MailTransaction implements Transaction {
       ...mendHeader(head, this.#mending(id, nowMs)),
       ...rest,
     ]);
-    if (headerBlock(body, body.length).length > options.limits.headerBytesMax) {
-      const text = `header section of more than ${options.limits.headerBytesMax} octets`;
-      return this.#refused("header", { code: 554, status: "5.6.0", text });
-    }
     const trace = traceOf(body, options.mark);
     // Our own new line is counted with them.
     if (
