@@ -13,10 +13,8 @@ done
 alive | xargs -r kill 2> /dev/null
 for _ in 1 2 3 4 5 6 7 8 9 10; do [ -z "$(alive)" ] && break; sleep 0.2; done
 alive | xargs -r kill -9 2> /dev/null
-for process in /proc/[0-9]*; do # shims write no pid; they name this node's socket
-  tr '\0' ' ' 2> /dev/null < "$process/cmdline" | grep -q "containerd-shim.* -address $SOCKETS/containerd.sock " &&
-    kill -9 "${process#/proc/}" 2> /dev/null
-done
+# Shims write no pid; they name this node's socket.
+grep -sl "$SOCKETS/[c]ontainerd\.sock" /proc/[0-9]*/cmdline | cut -d/ -f3 | xargs -r kill -9 2> /dev/null
 awk -v a="$STATE/" -v b="$SOCKETS/" 'index($2, a) == 1 || index($2, b) == 1 {print $2}' /proc/mounts |
   sort -r | xargs -r -n1 umount -l
 for network in $networks; do ip netns del "$(basename "$network")" 2> /dev/null; done

@@ -115,7 +115,7 @@ test("pods: a Secret that is lent reaches the relays, and no ConfigMap", {
   assert.doesNotMatch(maps, /(first|second)-password/);
 });
 
-test("pods: what was answered 250 survives relays killed in their containers", {
+test("pods: what was answered 250 survives a relay killed in its container", {
   skip,
   timeout,
 }, async (context) => {
@@ -124,8 +124,9 @@ test("pods: what was answered 250 survives relays killed in their containers", {
   await pods.until("late", { type: "Ready", says: /^True/ });
   const recipients = Array.from({ length: 6 }, (_, number) => `u${number}@late.test`);
   await Promise.all(recipients.map(async (to) => await pods.send(to)));
-  const found = await Promise.all([first.killRelay(0), first.killRelay(1)]);
-  if (found.includes(undefined)) return context.skip("the node is not ours");
+  const found = await first.killRelay(1);
+  if (found === undefined) return context.skip("the node is not ours");
+  assert.ok(found > 0, "some of it was there");
   await pods.scale("late", 1);
   for (const to of recipients) await pods.isAt(to, "late");
 });

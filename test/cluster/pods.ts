@@ -261,6 +261,7 @@ export class Pods {
     const args = this.#node.own === undefined ? [program, "proxy"] : [program];
     const child = this.#node.start(process.execPath, args);
     this.#observer = child;
+    process.once("exit", () => this.close()); // also by a signal
     if (child.stdout === null) return;
     const lines = createInterface({ input: child.stdout });
     lines.on("line", (line) => this.sightings.add(JSON.parse(line) as Sighting));

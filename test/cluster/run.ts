@@ -91,28 +91,33 @@ export class Run {
     return all.filter(({ installation }) => installation === this.#release.id);
   }
 
+  /** Digest of the table that was published last. */
+  standing(): string | undefined {
+    return this.tables().at(-1)?.digest;
+  }
+
   answers(): readonly Sighted<"serves">[] {
     const all = this.#pods.sightings.all("serves");
     return all.filter(({ id }) => id.startsWith(`${this.#release.id}-relay-`));
   }
 
-  /** Waits until every relay that is ready has said that it serves the table published last. */
-  async served(): Promise<void> {
+  /** Waits until another table is published, and every relay that is ready has said that it serves it. */
+  async served(options: { readonly after: string | undefined }): Promise<void> {
     const { sightings } = this.#pods;
     const relays = sightings
       .all("relay")
       .map(({ id }) => id)
       .filter((id) => id.startsWith(`${this.#release.id}-relay-`));
     const isServed = (): true | undefined => {
-      const digest = this.tables().at(-1)?.digest;
+      const digest = this.standing();
       const answers = this.answers();
       const ready = [...new Set(relays)].filter((id) => sightings.relay(id)?.ready);
       const all = ready.every(
         (id) => answers.findLast((each) => each.id === id)?.digest === digest,
       );
-      return all && ready.length > 0 ? true : undefined;
+      return all && ready.length > 0 && digest !== options.after ? true : undefined;
     };
-    const what = (): string => `all relays serve ${this.tables().at(-1)?.digest}`;
+    const what = (): string => `all relays serve ${this.standing()}`;
     await sightings.until(isServed, { msMax: 60_000, what });
   }
 
