@@ -97,7 +97,10 @@ class ConfigMapSource implements TableSource {
     }
     const turn = ++this.#offered;
     const { manifest } = manifestOf(map);
-    if (manifest === this.#taken && this.#options.tables.current?.stale === false) return;
+    if (manifest === this.#taken && this.#options.tables.current?.stale === false) {
+      this.#problem("manifest", undefined);
+      return;
+    }
     try {
       const fetched = new Map<string, Uint8Array>();
       const shard = async (name: string): Promise<Uint8Array> => {
