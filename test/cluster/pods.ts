@@ -165,7 +165,7 @@ export class Pods {
   async isAt(to: string, hop: HopName): Promise<void> {
     const there = async (): Promise<boolean> =>
       (await this.received(hop)).some(({ recipients }) => recipients.includes(to));
-    await eventually(there, { msMax: 30_000, what: `${to} at ${hop}`, everyMs: 200 });
+    await eventually(there, { msMax: 120_000, what: `${to} at ${hop}`, everyMs: 200 });
   }
 
   async received(hop: HopName): Promise<readonly Received[]> {
