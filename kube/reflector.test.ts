@@ -256,6 +256,23 @@ test("reflector: after an outage a list from which no watch goes on is soon repe
   assert.deepEqual(told(), ["listed", "listed"]);
 });
 
+test("reflector: after an outage a version that is too old is soon followed by a list", async () => {
+  let refusals = 0;
+  let isGone = false;
+  // A wait of many times the least, unless the failures before are forgotten.
+  start({ limits: { backOffMsMin: 1, backOffMsMax: 60_000 }, random: () => (isGone ? 1000 : 0) });
+  const watch = await openWatch();
+  server.intercept = ({ query }) => {
+    if (isGone || query["watch"] === undefined) return undefined;
+    refusals += 1;
+    isGone = refusals > 6;
+    return isGone ? failure(410, "Expired") : failure(503, "ServiceUnavailable");
+  };
+  watch.cut();
+  await watchAfter(watch);
+  assert.deepEqual(told(), ["listed", "listed"]);
+});
+
 test("reflector: waits longer after each failure, up to a bound, half of it at random", () => {
   const limits = { backOffMsMin: 100, backOffMsMax: 1000 };
   const waits = (random: number) =>

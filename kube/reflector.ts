@@ -84,11 +84,11 @@ async function run(options: ReflectorOptions, signal: AbortSignal): Promise<void
       if (!ended.inOrder) failures += 1;
     } catch (error) {
       if (signal.aborted) return;
-      failures += 1;
       if (error instanceof ApiError && error.status === gone) {
         version = undefined;
         relists += 1;
-      }
+        failures = relists; // that was an answer, too
+      } else failures += 1;
       options.state?.({ ok: false, error: errorText(error) });
     }
     if (failures > 0) await pause(backOffMs(failures, limits, random), signal);
