@@ -201,6 +201,19 @@ test("config maps: without the API server the kept table is served as old, until
   assert.equal(digestNow(), first.digest);
 });
 
+test("config maps: with neither API server nor copy it waits", async () => {
+  server.intercept = () => "cut";
+  const source = start({ patienceMs: 20 });
+  await until(() => problems.some((each) => /watching mailroute-routes/.test(each)), "it is said");
+  await sleep(50);
+  assert.equal(digestNow(), undefined);
+  const first = wire(["a.test"]);
+  publish(first);
+  server.intercept = () => undefined;
+  await source.first;
+  assert.equal(digestNow(), first.digest);
+});
+
 test("config maps: a login that a route names is there when its table counts, or is waited for", async () => {
   const spec = {
     target: { hosts: [{ host: "mx.test", port: 25 }] },

@@ -49,7 +49,9 @@ class ConfigMapSource implements TableSource {
   #taken = "";
   #offered = 0;
   #again: NodeJS.Timeout | undefined;
-  #stopped = false;
+  /** What has been begun: none of it is at work any more when the source has stopped. */
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #stopping = new AbortController();
 
   constructor(options: ConfigMapOptions) {
     this.#options = options;
@@ -68,7 +70,7 @@ class ConfigMapSource implements TableSource {
       api,
       path: `/api/v1/namespaces/${namespace}/configmaps`,
       query: { fieldSelector: `metadata.name=${manifest}` },
-      changed: (change) => void this.#offer(only(change)),
+      changed: (change) => this.#begin(this.#offer(only(change))),
       state: ({ ok, error }) =>
         this.#problem(`watching ${manifest}`, ok ? undefined : (error ?? "no answer")),
     });
@@ -77,16 +79,22 @@ class ConfigMapSource implements TableSource {
       () => this.#borrower.stop(),
     );
     const timer = setTimeout(
-      () => void this.#fromCopy(),
+      () => this.#begin(this.#fromCopy()),
       this.#options.patienceMs ?? patienceMsDefault,
     );
     this.#stops.push(() => clearTimeout(timer));
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort(new Error("stopped"));
     clearTimeout(this.#again);
     for (const stop of this.#stops) stop();
+    await Promise.all(this.#underWay);
+  }
+
+  #begin(work: Promise<void>): void {
+    this.#underWay.add(work);
+    void work.finally(() => this.#underWay.delete(work));
   }
 
   /** A deleted manifest changes nothing: the table in force stays. */
@@ -121,10 +129,11 @@ class ConfigMapSource implements TableSource {
       await this.#keep(manifest, fetched);
     } catch (error) {
       this.#problem("manifest", `${errorText(error)}; the table in force stays`);
+      if (this.#stopping.signal.aborted) return;
       // A later manifest replaces this one; else it is tried again.
       clearTimeout(this.#again);
       this.#again = setTimeout(() => {
-        if (!this.#stopped && turn === this.#offered) void this.#offer(map);
+        if (turn === this.#offered) this.#begin(this.#offer(map));
       }, againMs);
     }
   }
@@ -133,6 +142,7 @@ class ConfigMapSource implements TableSource {
     const { api, namespace, name } = this.#options;
     const { status, body } = await api.request({
       path: `/api/v1/namespaces/${namespace}/configmaps/${name}-routes-${shard}`,
+      signal: this.#stopping.signal,
     });
     if (status !== 200) throw new Error(`shard ${shard} answered ${status}: ${body.message ?? ""}`);
     return bytesOfShard(body);
@@ -154,7 +164,7 @@ class ConfigMapSource implements TableSource {
   /** The API server is out of reach since the start: the table of an earlier process, flagged as old. */
   async #fromCopy(): Promise<void> {
     const { tables } = this.#options;
-    if (tables.current !== undefined || this.#stopped) return;
+    if (tables.current !== undefined || this.#stopping.signal.aborted) return;
     const kept = await this.#options.copy.load();
     if (kept === undefined) return;
     try {
@@ -178,7 +188,7 @@ class ConfigMapSource implements TableSource {
   }
 
   #problem(where: string, text: string | undefined): void {
-    if (this.#problems.get(where) === text) return;
+    if (this.#stopping.signal.aborted || this.#problems.get(where) === text) return;
     if (text === undefined) this.#problems.delete(where);
     else this.#problems.set(where, text);
     this.#options.events.problems(

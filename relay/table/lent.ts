@@ -27,7 +27,7 @@ const requestMsMax = 5000;
 export class Borrower {
   readonly #options: BorrowerOptions;
   #again: NodeJS.Timeout | undefined;
-  #stopped = false;
+  readonly #stopping = new AbortController();
   #turn = 0;
 
   constructor(options: BorrowerOptions) {
@@ -42,7 +42,7 @@ export class Borrower {
     const wanted = credentials.missing(table);
     const shards = new Set(wanted.map(({ secret }) => credentialShardOf(name, secret)));
     const failures = await Promise.all([...shards].map(async (shard) => await this.#read(shard)));
-    if (this.#stopped || turn !== this.#turn) return;
+    if (this.#stopping.signal.aborted || turn !== this.#turn) return;
     const left = wanted.length === 0 ? [] : credentials.missing(table);
     const missing = new Set(left.map(({ secret }) => secret));
     if (missing.size === 0) {
@@ -55,7 +55,7 @@ export class Borrower {
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#stopping.abort(new Error("stopped"));
     clearTimeout(this.#again);
   }
 
@@ -65,7 +65,7 @@ export class Borrower {
     try {
       const { status, body } = await api.request({
         path: `/api/v1/namespaces/${namespace}/secrets/${shard}`,
-        signal: AbortSignal.timeout(requestMsMax),
+        signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(requestMsMax)]),
       });
       if (status !== 200) return `Secret ${shard} answered ${status}: ${body.message ?? ""}`;
       const all = Object.values(valuesOf(body)).flatMap((text): VersionedCredential[] => {
