@@ -5,7 +5,8 @@
 type Count = { failures: number; lastMs: number };
 
 const delayMsMin = 100;
-const delayMsMax = 5000;
+/** A hundred guessing connections of one network then cost a fifth of a processor's time. */
+const delayMsMax = 20_000;
 /** Half of the failures are forgotten after it. */
 const halfLifeMs = 60_000;
 const networksMax = 10_000;

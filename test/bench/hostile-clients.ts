@@ -30,7 +30,10 @@ export const startIdle = (crowd: Crowd): Hostile =>
 /** A message of a byte a second. */
 export const startDripping = (crowd: Crowd): Hostile =>
   start(crowd, async (socket, isStopped) => {
-    socket.write("EHLO drip.test\r\nMAIL FROM:<a@drip.test>\r\nRCPT TO:<b@open.test>\r\nDATA\r\n");
+    socket.write("EHLO drip.test\r\n");
+    await answered(socket, /^250 /m);
+    socket.write("MAIL FROM:<a@drip.test>\r\nRCPT TO:<b@open.test>\r\nDATA\r\n");
+    await answered(socket, /^354 /m);
     while (!isStopped() && !socket.destroyed) {
       socket.write("x");
       await Promise.race([sleep(dripMs), closed(socket)]);

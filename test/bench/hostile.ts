@@ -22,6 +22,7 @@ import {
 } from "../ledger/relay-process.ts";
 import { startSink } from "../ledger/sink.ts";
 import { startDripping, startFlooding, startGuessing, startIdle } from "./hostile-clients.ts";
+import { imageEnvironment } from "./image-environment.ts";
 import { treeCost } from "./process-cost.ts";
 
 const { values } = parseArgs({
@@ -105,10 +106,11 @@ async function configuration(directory: string): Promise<ProcessOptions> {
   writeFileSync(file("users.yaml"), `users: [{name: admin, password: "${hash}", senders: {}}]\n`);
   return {
     keepLog: false,
+    environment: imageEnvironment(),
     tls: { certificates: [{ certificateFile: file("cert.pem"), keyFile: file("key.pem") }] },
     authentication: { usersFile: file("users.yaml") },
     // The crowds come from four addresses: in life from thousands.
-    limits: { connectionsPerClientMax: 2500 },
+    limits: { connectionsPerClientMax: 2500, messagesPerClientMinuteMax: 100_000 },
   };
 }
 

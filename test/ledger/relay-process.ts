@@ -31,13 +31,17 @@ export type RelayProcess = {
   close(): Promise<void>;
 };
 
-export type ProcessOptions = Partial<ConfigInput> & { readonly keepLog?: false };
+export type ProcessOptions = Partial<ConfigInput> & {
+  readonly keepLog?: false;
+  /** Beside those of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
+};
 
 export function relayProcess(options: ProcessOptions = {}): RelayProcess {
   const directory = mkdtempSync(join(tmpdir(), "mailroute-relay-"));
   const routesDirectory = join(directory, "routes");
   mkdirSync(routesDirectory);
-  const { keepLog = true, ...overrides } = options;
+  const { keepLog = true, environment = {}, ...overrides } = options;
   const config: ConfigInput = {
     hostname: "relay.test",
     routes: { directory: routesDirectory },
@@ -63,9 +67,7 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
       const started = spawn(
         process.execPath,
         [join(root, "cli/main.ts"), "relay", "--config", configFile],
-        {
-          stdio: ["ignore", "pipe", "pipe"],
-        },
+        { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment } },
       );
       let words = "";
       started.stderr.on("data", (chunk: Buffer) => {
