@@ -1,36 +1,31 @@
 /** Finds the command that was meant, and shows help. */
 import { type Command, fail, print, UsageError } from "./console.ts";
-import { devCommand } from "./dev.ts";
-import { explainCommand } from "./explain.ts";
-import { hashPasswordCommand } from "./hash-password.ts";
-import { lintCommand } from "./lint.ts";
-import { operatorCommand } from "./operator.ts";
-import { relayCommand } from "./relay.ts";
-import { sendCommand } from "./send.ts";
 import { version } from "./version.ts";
 
-const commands: readonly Command[] = [
-  devCommand,
-  relayCommand,
-  operatorCommand,
-  explainCommand,
-  lintCommand,
-  sendCommand,
-  hashPasswordCommand,
-];
+/** Each is loaded when it is meant: a relay carries no operator, and `queue` no relay. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  dev: async () => (await import("./dev.ts")).devCommand,
+  relay: async () => (await import("./relay.ts")).relayCommand,
+  operator: async () => (await import("./operator.ts")).operatorCommand,
+  explain: async () => (await import("./explain.ts")).explainCommand,
+  lint: async () => (await import("./lint.ts")).lintCommand,
+  queue: async () => (await import("./queue.ts")).queueCommand,
+  send: async () => (await import("./send.ts")).sendCommand,
+  "hash-password": async () => (await import("./hash-password.ts")).hashPasswordCommand,
+};
 
 export async function runCommand(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
-    const topic = commands.find((each) => each.name === rest[0]);
-    print(topic?.help ?? overview());
+    const topic = await commandOf(rest[0]);
+    print(topic?.help ?? (await overview()));
     return 0;
   }
   if (name === "--version" || name === "version") {
     print(`mailroute ${version}`);
     return 0;
   }
-  const command = commands.find((each) => each.name === name);
+  const command = await commandOf(name);
   if (command === undefined)
     return fail([`there is no command "${name}"; mailroute --help lists them`]);
   if (rest.includes("--help") || rest.includes("-h")) {
@@ -48,9 +43,14 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   }
 }
 
-function overview(): string {
-  const width = Math.max(...commands.map((each) => each.name.length));
-  const list = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+async function commandOf(name: string | undefined): Promise<Command | undefined> {
+  return name !== undefined && Object.hasOwn(commands, name) ? await commands[name]?.() : undefined;
+}
+
+async function overview(): Promise<string> {
+  const all = await Promise.all(Object.values(commands).map(async (load) => await load()));
+  const width = Math.max(...all.map((each) => each.name.length));
+  const list = all.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
   return `mailroute ${version}: a smart host that routes mail by MailRoute resources
 
 ${list.join("\n")}

@@ -110,6 +110,7 @@ async function metricsRows(registry: Registry): Promise<string[]> {
 
 const relayMetrics = createMetrics({
   queued: () => 0,
+  held: () => 0,
   active: () => 0,
   oldestSeconds: () => 0,
   spoolBytes: () => 0,

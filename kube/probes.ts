@@ -2,7 +2,7 @@
  * The HTTP side of a process for Kubernetes and Prometheus: /metrics, /healthz, /readyz, /revision. Adapter over
  * node:http; it answers what it is given and decides nothing.
  */
-import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export type Readiness = { readonly ready: boolean; readonly detail: readonly string[] };
@@ -14,6 +14,8 @@ export type ProbeOptions = {
   readiness(): Readiness;
   /** Which table is served: `{digest, format, activatedAt, stale}`. */
   revision(): object;
+  /** Whatever else a process answers; undefined where it is none of its. */
+  more?(request: IncomingMessage, response: ServerResponse): Promise<void> | undefined;
 };
 
 export type Probes = { readonly port: number; close(): Promise<void> };
@@ -21,7 +23,8 @@ export type Probes = { readonly port: number; close(): Promise<void> };
 /** Rejects with the listening error, as when the port is taken. */
 export function startProbes(options: ProbeOptions): Promise<Probes> {
   const server = createServer((request, response) => {
-    answer(options, request.url ?? "/", response).catch((error: unknown) => {
+    const more = options.more?.(request, response);
+    (more ?? answer(options, request.url ?? "/", response)).catch((error: unknown) => {
       send(response, 500, "text/plain", `${String(error)}\n`);
     });
   });

@@ -11,6 +11,7 @@ import type { Listener } from "./listener/server.ts";
 import type { Gauges } from "./observe/metrics.ts";
 import type { ProblemBoard } from "./observe/problem-board.ts";
 import type { RouteHealth } from "./observe/route-health.ts";
+import type { Orders } from "./queue/orders.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { Spool } from "./spool/spool.ts";
 import type { TableHolder } from "./table/holder.ts";
@@ -18,6 +19,7 @@ import type { TableHolder } from "./table/holder.ts";
 /** What changes while the relay runs. */
 export type RelayState = {
   queue: Queue | undefined;
+  orders: Orders | undefined;
   readonly listeners: Listener[];
   /** Where the listeners can be reached; known from the moment that they listen, also after that. */
   readonly own: Endpoint[];
@@ -36,6 +38,7 @@ export type Facts = {
 export function gaugesOf({ state, spool, tables }: Facts): Gauges {
   return {
     queued: () => state.queue?.size ?? 0,
+    held: () => state.queue?.held ?? 0,
     active: () => state.queue?.active ?? 0,
     oldestSeconds: () => (Date.now() - (state.queue?.oldestMs ?? Date.now())) / 1000,
     spoolBytes: () => spool.bytes,

@@ -20,9 +20,13 @@ import { createMetrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
 import { ProblemBoard } from "./observe/problem-board.ts";
 import { RouteHealth } from "./observe/route-health.ts";
+import { Orders } from "./queue/orders.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
+import { restore } from "./queue/restore.ts";
+import { openQueueSocket, queueOverHttp } from "./queue-control.ts";
 import { createIds } from "./reception/ids.ts";
+import { type Deliveries, openDeliveries } from "./spool/deliveries.ts";
 import { Spool } from "./spool/spool.ts";
 import type { Activated } from "./table/activation.ts";
 import { watchConfigMaps } from "./table/config-maps.ts";
@@ -76,6 +80,7 @@ type Site = {
   readonly tables: TableHolder;
   readonly credentials: CredentialStore;
   readonly spool: Spool;
+  readonly deliveries: Deliveries;
   readonly state: RelayState;
   readonly observed: Observed;
 };
@@ -101,8 +106,11 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     limits,
   });
   closers.defer(() => spool.close());
+  const deliveries = openDeliveries(directory);
+  closers.defer(() => deliveries.close());
   const state: RelayState = {
     queue: undefined,
+    orders: undefined,
     listeners: [],
     own: [],
     problems: new ProblemBoard(log),
@@ -116,7 +124,17 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const health = new RouteHealth((route) => generationIn(tables, route));
   const observed = observe(log, metrics, health);
   const credentials = new CredentialStore();
-  const site: Site = { options, closers, log, tables, credentials, spool, state, observed };
+  const site: Site = {
+    options,
+    closers,
+    log,
+    tables,
+    credentials,
+    spool,
+    deliveries,
+    state,
+    observed,
+  };
   const clusterApi = once(async () => await openCluster(site));
   const common = { ...site, clusterApi };
   const frontDoor = await prepareFrontDoor({
@@ -132,13 +150,15 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     metrics: async () => await metrics.registry.metrics(),
     readiness: () => readiness(site),
     revision: () => revisionOf(tables, health),
+    more: queueOverHttp({ state, tokenFile: config.admin.queueTokenFile }),
   });
   closers.defer(() => admin.close());
   await firstTable(source.first, log);
 
   const nextId = createIds({ now: clock.now, random: Math.random });
   const queue = startQueue(site, nextId);
-  const queued = await queue.restore((id) => observed.queue.corrupt(id));
+  const queued = await takeOver(site, queue);
+  await openQueueSocket({ ...site, spoolDirectory: directory });
   const addresses = await frontDoor.open({ queue, nextId });
   const shown = addresses.map(({ name, port }) => `${name}:${port}`).join(" ");
   log.started({ version: options.version, listeners: shown, admin: admin.port, queued });
@@ -153,6 +173,30 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
       await closers.disposeAsync();
     },
   };
+}
+
+/** What an earlier process has left; how many messages. */
+async function takeOver(
+  { options, spool, deliveries, observed }: Site,
+  queue: Queue,
+): Promise<number> {
+  const queued = await restore({
+    spool,
+    take: (stored) => queue.restore(stored),
+    hold: reasonToHold(spool, options.config.spool.startHeld),
+    diedAt: deliveries.left,
+    now: clock.now,
+    events: observed.queue,
+  });
+  await spool.settle();
+  return queued;
+}
+
+function reasonToHold(spool: Spool, startHeld: boolean): string | undefined {
+  if (startHeld) return "spool.startHeld: everything that was there at the start waits";
+  return spool.isPutBack()
+    ? "the spool was put back from a copy, and what is in it may have been delivered since"
+    : undefined;
 }
 
 async function startSource(
@@ -217,7 +261,7 @@ function once<T>(make: () => T): () => T {
 }
 
 function startQueue(site: Site, nextId: () => string): Queue {
-  const { options, tables, credentials, spool, observed, closers, state } = site;
+  const { options, log, tables, credentials, spool, deliveries, observed, closers, state } = site;
   const { config } = options;
   const outbound = outboundRoute(config);
   const resolver = createResolver({
@@ -253,6 +297,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
   const limits = config.queue;
   const queue = new Queue({
     spool,
+    deliveries,
     tables,
     delivery,
     reporter,
@@ -264,6 +309,15 @@ function startQueue(site: Site, nextId: () => string): Queue {
     limits,
   });
   state.queue = queue;
+  state.orders = new Orders({
+    queue,
+    spool,
+    tables,
+    outbound,
+    postmaster: postmasterOf(config),
+    now: clock.now,
+    ordered: log.ordered,
+  });
   closers.defer(() => queue.stop({ graceMs: state.graceMs }));
   return queue;
 }

@@ -99,6 +99,12 @@ export const configSchema = z.strictObject({
     .strictObject({
       directory: path,
       owner: z.string().min(1).max(253).optional().describe("Whose spool it is; default hostname."),
+      startHeld: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Hold everything that is in the spool at the start: for a volume that was put back from a snapshot. A spool that was put back file by file is noticed without it.",
+        ),
       limits: spoolLimitsSchema.prefault({}),
     })
     .describe("Where accepted mail is kept."),
@@ -154,9 +160,17 @@ export const configSchema = z.strictObject({
     .prefault({})
     .describe("For mail that no route names; a route's own `retry` counts for its mail."),
   admin: z
-    .strictObject({ host: z.string().default("127.0.0.1"), port: port.default(9090) })
+    .strictObject({
+      host: z.string().default("127.0.0.1"),
+      port: port.default(9090),
+      queueTokenFile: path
+        .optional()
+        .describe(
+          "A file with a token of at least 16 characters: whoever shows it (Authorization: Bearer) may see and change the queue at /queue. Without it only the local socket does.",
+        ),
+    })
     .prefault({})
-    .describe("Where /metrics, /healthz, /readyz and /revision answer."),
+    .describe("Where /metrics, /healthz, /readyz, /revision and /queue answer."),
   log: z
     .strictObject({ addresses: z.enum(["full", "hashed", "domain"]).default("full") })
     .prefault({}),

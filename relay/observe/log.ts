@@ -74,6 +74,7 @@ function processEvents(line: WriteLine) {
     mended: (fields: { readonly where: string }): void => line("info", "mended", fields),
     unsaved: (error: unknown): void => line("error", "unsaved", { err: errorText(error) }),
     corrupt: (id: string): void => line("error", "corrupt", { id }),
+    held: (id: string, text: string): void => line("warn", "held", { id, text }),
     hostRested: (fields: {
       readonly hop: string;
       readonly ms: number;
@@ -110,6 +111,9 @@ function processEvents(line: WriteLine) {
 /** What became of messages and of those who sent them. */
 function mailEvents(line: WriteLine, shown: (address: string) => string) {
   return {
+    /** Somebody has changed the queue. */
+    ordered: (order: string, { id }: Envelope, addresses: readonly string[]): void =>
+      line("warn", "ordered", { order, id, to: addresses.map(shown).join(" ") }),
     /** A wrong name is somebody's typing error, perhaps his password: it is not told. */
     authenticated: ({ client, credentials, verdict }: Authenticated): void => {
       const { mechanism } = credentials;

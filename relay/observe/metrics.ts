@@ -20,6 +20,7 @@ export type Metrics = ReturnType<typeof createMetrics>;
 /** Values read when Prometheus asks. */
 export type Gauges = {
   queued(): number;
+  held(): number;
   active(): number;
   oldestSeconds(): number;
   spoolBytes(): number;
@@ -179,6 +180,11 @@ function registerGauges(gauges: Gauges, registers: Registry[]): void {
     });
   };
   gauge("mailroute_queue_messages", "Messages in the queue.", gauges.queued);
+  gauge(
+    "mailroute_queue_held",
+    "Messages that are held until somebody releases them.",
+    gauges.held,
+  );
   gauge("mailroute_queue_active", "Transactions with next hops under way.", gauges.active);
   gauge(
     "mailroute_queue_oldest_seconds",

@@ -38,6 +38,7 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
         metrics.corrupt();
         log.corrupt(id);
       },
+      held: (id, why) => log.held(id, why),
     },
     reception: {
       authenticated(event) {

@@ -5,7 +5,7 @@
 import type { Route } from "../../routing/route.ts";
 import type { DsnAction } from "../delivery/dsn.ts";
 import type { DeferCause, Outcome } from "../outcome.ts";
-import type { Envelope, Pending } from "../spool/records.ts";
+import type { Envelope, Held, Pending, State, StoredRecipient } from "../spool/records.ts";
 import type { Change } from "../spool/spool.ts";
 import type { ActiveTable } from "../table/holder.ts";
 import type { Met } from "./lanes.ts";
@@ -24,11 +24,23 @@ export type Entry = {
   underWay: number;
   /** The table of this round: what it began with counts until a reload says otherwise. */
   table: ActiveTable | undefined;
+  held: Held | undefined;
+  /** Times in a row that the process died while it delivered this message. */
+  deaths: number;
+  /** What a person has ordered, to be carried out when nothing is under way. */
+  readonly orders: Order[];
   readonly round: Round;
 };
 
+export type Order = {
+  /** Changes the entry; what it has changed is then written. */
+  readonly apply: (entry: Entry) => void;
+  /** It is on disk. */
+  readonly done: () => void;
+};
+
 /** What a round has brought so far; its reports go out together at its end. */
-type Round = {
+export type Round = {
   /** Recipients that are done, and of which their sender is told. */
   ended: {
     readonly index: number;
@@ -53,8 +65,33 @@ export function freshRound(): Round {
   };
 }
 
-export function stateOf({ envelope, pending }: Entry): Change {
-  return { kind: "update", id: envelope.id, state: { recipients: [...pending] } };
+export function freshEntry(envelope: Envelope, state: State): Entry {
+  return {
+    envelope,
+    pending: [...state.recipients],
+    routes: state.recipients.map(() => undefined),
+    body: undefined,
+    paced: new Set(),
+    underWay: 0,
+    table: undefined,
+    held: state.held,
+    deaths: state.deaths ?? 0,
+    orders: [],
+    round: freshRound(),
+  };
+}
+
+export function stateOf({ envelope, pending, held, deaths }: Entry): Change {
+  const state: State = {
+    recipients: [...pending],
+    ...(held !== undefined && { held }),
+    ...(deaths > 0 && { deaths }),
+  };
+  return { kind: "update", id: envelope.id, state };
+}
+
+export function isFinished({ pending }: Entry): boolean {
+  return pending.every((each) => each === null);
 }
 
 /** Words that say that no host was there to answer. */
@@ -68,4 +105,11 @@ export function metBy(outcomes: readonly Outcome[]): Met {
 /** A reload makes new objects also for routes that did not change. */
 export function isSameRoute(a: Route | undefined, b: Route | undefined): boolean {
   return a === b || JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** The recipient under the key that admits it now. */
+export function admitted({ envelope, pending }: Entry, index: number): StoredRecipient {
+  const recipient = envelope.recipients[index] as StoredRecipient;
+  const key = pending[index]?.key;
+  return key === undefined ? recipient : { ...recipient, key };
 }

@@ -24,4 +24,6 @@ export type QueueEvents = {
   /** The spool did not take a change; it is tried again. */
   unsaved(error: unknown): void;
   corrupt(id: string): void;
+  /** Nobody tries it before it is released. */
+  held(id: string, why: string): void;
 };

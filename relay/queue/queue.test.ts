@@ -74,6 +74,7 @@ async function bench(
     unreported: (_, why) => void told.push(`unreported: ${why}`),
     unsaved: () => void told.push("unsaved"),
     corrupt: () => void told.push("corrupt"),
+    held: (_, why) => void told.push(`held: ${why}`),
   };
   const clock = {
     now: () => Date.now(),
@@ -99,6 +100,7 @@ async function bench(
   };
   const queue = new Queue({
     spool,
+    deliveries: { begin: () => () => undefined },
     tables,
     delivery,
     reporter,

@@ -5,46 +5,43 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import type { Retry, Route } from "../../routing/route.ts";
-import type { Delivery, Job } from "../delivery/delivery.ts";
-import type { DsnAction } from "../delivery/dsn.ts";
+import type { Job } from "../delivery/delivery.ts";
 import { type Group, planTransactions } from "../delivery/plan.ts";
 import { isWanted } from "../dsn-request.ts";
 import type { Outcome } from "../outcome.ts";
 import { type Envelope, freshState, type Pending, type StoredRecipient } from "../spool/records.ts";
-import type { Change, Spool } from "../spool/spool.ts";
+import type { Change, Stored } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
+import { Bodies } from "./bodies.ts";
 import { arrivalOf, dsnOf, isConfirmed } from "./confirmation.ts";
-import { type Clock, DueTimes } from "./due.ts";
-import { type Entry, freshRound, isSameRoute, metBy, stateOf } from "./entry.ts";
-import type { QueueEvents } from "./events.ts";
+import { DueTimes } from "./due.ts";
+import {
+  admitted,
+  type Entry,
+  freshEntry,
+  freshRound,
+  isFinished,
+  isSameRoute,
+  metBy,
+  type Order,
+  stateOf,
+} from "./entry.ts";
 import { Lanes, type Met } from "./lanes.ts";
+import type { QueueOptions } from "./options.ts";
 import { Pace } from "./pace.ts";
 import { redecide } from "./redecide.ts";
-import type { Message, Report, Reporter } from "./reports.ts";
+import { type Report, reportsOf } from "./reports.ts";
+import { Saver } from "./saver.ts";
 import { nextStep } from "./schedule.ts";
 import { toldOf } from "./told.ts";
 
-export type QueueOptions = {
-  readonly spool: Spool;
-  readonly tables: TableHolder;
-  readonly delivery: Delivery;
-  readonly reporter: Reporter;
-  readonly events: QueueEvents;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly outbound: Route;
-  /** As formatAddress writes it. */
-  readonly postmaster: string;
-  readonly limits: {
-    readonly activeMax: number;
-    readonly activePerDestinationMax: number;
-    readonly bodyBytesInMemoryMax: number;
-  };
-};
-
 type Settled = { readonly index: number; readonly outcome: Outcome };
 
-const saveAgainMs = 5000;
+const damaged: Outcome = {
+  kind: "deferred",
+  cause: "local",
+  reply: { code: 451, status: "4.3.0", text: "the message is damaged on disk" },
+};
 const entriesPerSlice = 500;
 /** How early recipients of one message may be tried together with one that is due. */
 const togetherMs = 1000;
@@ -52,15 +49,21 @@ const togetherMs = 1000;
 export class Queue {
   readonly #options: QueueOptions;
   readonly #entries = new Map<string, Entry>();
+  readonly #held = new Set<string>();
   readonly #due: DueTimes;
   readonly #lanes: Lanes;
+  /** For messages at which the process has died before: one at a time, so that the next death tells which it was. */
+  readonly #suspects = new Lanes({ activeMax: 1, activePerLaneMax: 1 });
   readonly #pace: Pace;
   readonly #stop = new AbortController();
-  #bodyBytes = 0;
-  #unsaved = 0;
+  readonly #bodies: Bodies;
+  readonly #saver: Saver;
 
   constructor(options: QueueOptions) {
     this.#options = options;
+    const { spool, clock, events } = options;
+    this.#bodies = new Bodies(spool, options.limits.bodyBytesInMemoryMax);
+    this.#saver = new Saver({ spool, clock, signal: this.#stop.signal, failed: events.unsaved });
     this.#due = new DueTimes(options.clock, (id) => this.#attempt(id));
     this.#pace = new Pace(options.clock, (id) => this.#attempt(id));
     this.#lanes = new Lanes({
@@ -70,39 +73,43 @@ export class Queue {
     options.tables.subscribe(() => void this.#wakeChanged());
   }
 
-  /** Takes over what an earlier process left. Call once, before anything is added. */
-  async restore(corrupt: (id: string) => void): Promise<number> {
-    let count = 0;
-    for (const { envelope, state } of this.#options.spool.list(corrupt)) {
-      this.#take(envelope, [...state.recipients], undefined);
-      count += 1;
-      if (count % entriesPerSlice === 0) await turn();
-    }
-    return count;
+  /** A message that an earlier process left. */
+  restore(stored: Stored): void {
+    this.#take(freshEntry(stored.envelope, stored.state));
   }
 
   /** A message that has just been spooled; `body` as it was written. */
   add(envelope: Envelope, body: Buffer): void {
-    const room = this.#bodyBytes + body.length <= this.#options.limits.bodyBytesInMemoryMax;
-    this.#take(envelope, [...freshState(envelope).recipients], room ? body : undefined);
+    const entry = freshEntry(envelope, freshState(envelope));
+    this.#bodies.keep(entry, body);
+    this.#take(entry);
   }
 
-  #take(envelope: Envelope, pending: (Pending | null)[], body: Buffer | undefined): void {
-    const routes = pending.map(() => undefined);
-    const round = freshRound();
-    const entry: Entry = {
-      envelope,
-      pending,
-      routes,
-      body,
-      round,
-      paced: new Set(),
-      underWay: 0,
-      table: undefined,
-    };
-    if (body !== undefined) this.#bodyBytes += body.length;
-    this.#entries.set(envelope.id, entry);
+  #take(entry: Entry): void {
+    this.#entries.set(entry.envelope.id, entry);
     this.#schedule(entry);
+  }
+
+  /** In order of arrival. */
+  entries(): IterableIterator<Entry> {
+    return this.#entries.values();
+  }
+
+  find(id: string): Entry | undefined {
+    return this.#entries.get(id);
+  }
+
+  /**
+   * Changes a message as a person says: at once, or when what is under way has ended. Resolves when that is on
+   * disk; at once where there is no such message.
+   */
+  async order(id: string, apply: Order["apply"]): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    entry.orders.push({ apply, done: resolve });
+    if (entry.underWay === 0) void this.#conclude(entry);
+    await promise;
   }
 
   get size(): number {
@@ -110,7 +117,12 @@ export class Queue {
   }
 
   get active(): number {
-    return this.#lanes.active;
+    return this.#lanes.active + this.#suspects.active;
+  }
+
+  /** Messages that are held. */
+  get held(): number {
+    return this.#held.size;
   }
 
   /** Arrival of the oldest message, epoch ms; undefined when empty. Entries stand in order of arrival. */
@@ -122,28 +134,35 @@ export class Queue {
   /** Starts nothing more, gives what runs `graceMs`, then cuts it off: all of it is on disk. */
   async stop(options: { readonly graceMs: number }): Promise<void> {
     this.#lanes.stop();
+    this.#suspects.stop();
     this.#due.stop();
     this.#pace.stop();
     const deadline = this.#options.clock.now() + options.graceMs;
-    while ((this.#lanes.active > 0 || this.#unsaved > 0) && this.#options.clock.now() < deadline) {
+    while ((this.active > 0 || this.#saver.waiting > 0) && this.#options.clock.now() < deadline) {
       await new Promise<void>((resolve) => this.#options.clock.wait(20, resolve));
     }
     this.#stop.abort();
   }
 
   #schedule(entry: Entry): void {
+    const { id } = entry.envelope;
+    if (entry.held !== undefined) {
+      this.#held.add(id);
+      return;
+    }
+    this.#held.delete(id);
     let earliest = Number.POSITIVE_INFINITY;
     for (const [index, pending] of entry.pending.entries()) {
       if (pending === null || entry.paced.has(index)) continue;
       if (pending.dueAtMs < earliest) earliest = pending.dueAtMs;
     }
-    if (earliest <= this.#options.clock.now()) this.#attempt(entry.envelope.id);
-    else if (earliest < Number.POSITIVE_INFINITY) this.#due.set(entry.envelope.id, earliest);
+    if (earliest <= this.#options.clock.now()) this.#attempt(id);
+    else if (earliest < Number.POSITIVE_INFINITY) this.#due.set(id, earliest);
   }
 
   #attempt(id: string): void {
     const entry = this.#entries.get(id);
-    if (entry === undefined || this.#stop.signal.aborted) return;
+    if (entry === undefined || entry.held !== undefined || this.#stop.signal.aborted) return;
     entry.paced.clear(); // they ask for their turn again, below or when what is under way has ended
     if (entry.underWay > 0) return;
     const table = this.#options.tables.current;
@@ -152,9 +171,9 @@ export class Queue {
     const settled: Settled[] = [];
     const sends: { index: number; address: string; domain: string; route: Route }[] = [];
     const { envelope } = entry;
-    for (const [index, recipient] of envelope.recipients.entries()) {
-      const pending = entry.pending[index];
-      if (pending === null || pending === undefined || pending.dueAtMs > dueBefore) continue;
+    for (const [index, pending] of entry.pending.entries()) {
+      if (pending === null || pending.dueAtMs > dueBefore) continue;
+      const recipient = admitted(entry, index);
       const { outbound, postmaster } = this.#options;
       const way = redecide({ ...table, envelope, recipient, outbound, postmaster });
       entry.routes[index] = way.route;
@@ -164,8 +183,9 @@ export class Queue {
     const groups = planTransactions(sends);
     entry.table = table;
     entry.underWay = groups.length + 1;
+    const lanes = entry.deaths > 0 ? this.#suspects : this.#lanes;
     for (const group of groups) {
-      this.#lanes.add(group.key, async () => await this.#send(entry, group));
+      lanes.add(group.key, async () => await this.#send(entry, group));
     }
     this.#settle(entry, settled);
   }
@@ -186,33 +206,37 @@ export class Queue {
       this.#settle(entry, []);
       return "nothing";
     }
+    const ended = this.#options.deliveries.begin(entry.envelope.id);
+    try {
+      return await this.#deliver(entry, group);
+    } finally {
+      ended();
+    }
+  }
+
+  async #deliver(entry: Entry, { recipients, route, domain }: Group): Promise<Met> {
     const { envelope } = entry;
-    const { recipients, route, domain } = group;
-    const body = entry.body ?? this.#options.spool.body(envelope);
+    const body = this.#bodies.of(entry);
     if (body === undefined) {
       this.#options.events.corrupt(envelope.id);
-      const reply = { code: 451, status: "4.3.0", text: "the message is damaged on disk" };
-      const outcome: Outcome = { kind: "deferred", cause: "local", reply };
       this.#settle(
         entry,
-        recipients.map(({ index }) => ({ index, outcome })),
+        recipients.map(({ index }) => ({ index, outcome: damaged })),
       );
       return "nothing";
     }
     const { id, sender, eightBit, smtputf8 } = envelope;
-    const addresses = recipients.map(({ address }) => address);
-    const isWanted = (): boolean => this.#isWanted(entry);
     const job: Job = {
       id,
       sender,
-      recipients: addresses,
+      recipients: recipients.map(({ address }) => address),
       body,
       eightBit,
       smtputf8,
       dsn: dsnOf(envelope),
       route,
       domain,
-      isWanted,
+      isWanted: () => this.#isWanted(entry),
     };
     const startedMs = this.#options.clock.now();
     const outcomes = await this.#options.delivery.deliver(job, this.#stop.signal);
@@ -222,6 +246,7 @@ export class Queue {
       const outcome = outcomes[place];
       if (outcome !== undefined) settled.push({ index, outcome });
     }
+    entry.deaths = 0; // whatever the process died of, it was not this
     this.#settle(entry, settled, tookMs);
     return metBy(outcomes);
   }
@@ -276,27 +301,36 @@ export class Queue {
     round.isSaveWaiting = true;
     round.saved = round.saved.then(async () => {
       round.isSaveWaiting = false;
-      if (entry.underWay > 0) await this.#commit([stateOf(entry)]);
+      if (entry.underWay > 0) await this.#saver.save([stateOf(entry)]);
     });
   }
 
   /** The end of a round: its reports and what they are about are one commit; then the entry is let go. */
   async #conclude(entry: Entry): Promise<void> {
     entry.underWay = 1; // not due again before this is on disk
-    const { round } = entry;
+    const { round, orders } = entry;
     await round.saved;
-    if (round.isDirty) await this.#save(entry);
-    Object.assign(round, freshRound());
+    for (let carriedOut: Order[] = []; ; ) {
+      if (round.isDirty) await this.#save(entry);
+      Object.assign(round, freshRound());
+      for (const { done } of carriedOut) done();
+      if (orders.length === 0) break;
+      carriedOut = orders.splice(0);
+      for (const { apply } of carriedOut) apply(entry);
+      round.isDirty = true;
+    }
     entry.underWay = 0;
-    if (entry.pending.every((pending) => pending === null)) {
+    if (isFinished(entry)) {
       this.#forget(entry);
       return;
     }
-    this.#dropBody(entry);
+    this.#bodies.drop(entry);
+    this.#due.delete(entry.envelope.id);
     const table = this.#options.tables.current;
     // A reload that came while this was under way counts for it too.
-    if (table !== undefined && table !== entry.table && this.#changed(entry, table))
-      this.#wake(entry);
+    if (entry.held === undefined) this.#held.delete(entry.envelope.id);
+    const isNew = entry.held === undefined && table !== undefined && table !== entry.table;
+    if (isNew && this.#changed(entry, table)) this.#wake(entry);
     else this.#schedule(entry);
   }
 
@@ -307,65 +341,25 @@ export class Queue {
   /** A recipient's end and the report that it causes are one transaction on disk (design, section 5). */
   async #save(entry: Entry): Promise<void> {
     const { envelope, round } = entry;
-    const { reporter, spool, tables, events } = this.#options;
-    const original = { envelope, body: () => entry.body ?? spool.body(envelope) };
-    const report = (action: DsnAction, list: readonly Report[]): Message[] => {
-      const made =
-        list.length === 0 ? undefined : reporter.report(action, original, list, tables.current);
-      return made === undefined ? [] : [made];
-    };
-    const ended = (action: DsnAction): Message[] => {
-      const those = round.ended.filter((each) => each.action === action);
-      return report(
-        action,
-        those.map((each) => each.report),
-      );
-    };
-    const reports = [
-      ...ended("failed"),
-      ...report("delayed", round.delayed),
-      ...ended("relayed"),
-      ...ended("delivered"),
-    ];
+    const { reporter, tables, events } = this.#options;
+    const original = { envelope, body: () => this.#bodies.of(entry) };
+    const reports = reportsOf(round, (action, list) =>
+      reporter.report(action, original, list, tables.current),
+    );
     for (const { index } of round.ended) entry.pending[index] = null;
-    const isFinished = entry.pending.every((pending) => pending === null);
-    const own: Change = isFinished ? { kind: "remove", envelope } : stateOf(entry);
-    await this.#commit([own, ...reports.map((each): Change => ({ kind: "accept", ...each }))]);
+    const own: Change = isFinished(entry) ? { kind: "remove", envelope } : stateOf(entry);
+    await this.#saver.save([own, ...reports.map((each): Change => ({ kind: "accept", ...each }))]);
     for (const { envelope: reported, body } of reports) {
       events.reported(reported, envelope.id);
       this.add(reported, body);
     }
   }
 
-  /** Until it is on disk: what was done cannot be undone, and must not be done again. */
-  async #commit(changes: readonly Change[]): Promise<void> {
-    this.#unsaved += 1;
-    try {
-      for (;;) {
-        try {
-          await this.#options.spool.commit(changes);
-          return;
-        } catch (error) {
-          this.#options.events.unsaved(error);
-          if (this.#stop.signal.aborted) return;
-        }
-        await new Promise<void>((resolve) => this.#options.clock.wait(saveAgainMs, resolve));
-      }
-    } finally {
-      this.#unsaved -= 1;
-    }
-  }
-
   #forget(entry: Entry): void {
-    this.#dropBody(entry);
+    this.#bodies.drop(entry);
     this.#entries.delete(entry.envelope.id);
     this.#due.delete(entry.envelope.id);
-  }
-
-  #dropBody(entry: Entry): void {
-    if (entry.body === undefined) return;
-    this.#bodyBytes -= entry.body.length;
-    entry.body = undefined;
+    this.#held.delete(entry.envelope.id);
   }
 
   /** After a reload: whoever would now go another way than at his last attempt is tried at once. */
@@ -377,15 +371,17 @@ export class Queue {
       looked += 1;
       if (looked % entriesPerSlice === 0) await turn();
       if (this.#stop.signal.aborted || this.#options.tables.current !== table) return;
-      if (entry.underWay === 0 && this.#changed(entry, table)) this.#wake(entry);
+      if (entry.underWay === 0 && entry.held === undefined && this.#changed(entry, table))
+        this.#wake(entry);
     }
   }
 
   #changed(entry: Entry, table: NonNullable<TableHolder["current"]>): boolean {
     const { envelope } = entry;
     const { outbound, postmaster } = this.#options;
-    return envelope.recipients.some((recipient, index) => {
-      if (entry.pending[index] === null) return false;
+    return entry.pending.some((pending, index) => {
+      if (pending === null) return false;
+      const recipient = admitted(entry, index);
       const { route } = redecide({ ...table, envelope, recipient, outbound, postmaster });
       return !isSameRoute(route, entry.routes[index]);
     });

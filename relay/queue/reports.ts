@@ -11,6 +11,7 @@ import type { Reply } from "../outcome.ts";
 import { outboundKey } from "../policy/admission-key.ts";
 import { checksum, type Envelope, type StoredRecipient } from "../spool/records.ts";
 import type { ActiveTable } from "../table/holder.ts";
+import type { Round } from "./entry.ts";
 
 export type Report = {
   readonly recipient: StoredRecipient;
@@ -37,6 +38,22 @@ const returnedBytesMax = 1024 * 1024;
 /** Of the original's headers in a report; whoever sent a stranger's mail may not be whom we write to. */
 function headerBytesMax({ trusted }: Envelope): number {
   return trusted ? 64 * 1024 : 4 * 1024;
+}
+
+/** All reports of a round: one for those that failed together, one for those that wait, and so on. */
+export function reportsOf(
+  { ended, delayed }: Pick<Round, "ended" | "delayed">,
+  make: (action: DsnAction, list: readonly Report[]) => Message | undefined,
+): Message[] {
+  const of = (action: DsnAction): readonly Report[] =>
+    action === "delayed"
+      ? delayed
+      : ended.filter((each) => each.action === action).map(({ report }) => report);
+  return (["failed", "delayed", "relayed", "delivered"] as const).flatMap((action) => {
+    const list = of(action);
+    const made = list.length === 0 ? undefined : make(action, list);
+    return made === undefined ? [] : [made];
+  });
 }
 
 export type ReporterOptions = {

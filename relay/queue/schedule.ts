@@ -73,6 +73,7 @@ function later(attempt: Attempt, reply: Reply): Step {
     kind: "retry",
     warn,
     pending: {
+      ...pending,
       attempts: pending.attempts + 1,
       // The last attempt is at the expiry, not after it.
       dueAtMs: Math.max(Math.min(nowMs + waitMs, recipient.expiresAtMs), nowMs + 1),

@@ -41,15 +41,30 @@ const pendingSchema = z.strictObject({
   dueAtMs: z.number(),
   warned: z.boolean(),
   last: z.string(),
+  // By a person's order: the key that admits it now, in place of the envelope's.
+  key: z.string().optional(),
 });
 
-const stateSchema = z.strictObject({ recipients: z.array(z.nullable(pendingSchema)) });
+const heldSchema = z.strictObject({ sinceMs: z.number(), why: z.string() });
+
+const stateSchema = z.strictObject({
+  recipients: z.array(z.nullable(pendingSchema)),
+  held: heldSchema.optional(),
+  // Times in a row that the process died while it delivered this message.
+  deaths: z.number().optional(),
+});
 
 export type StoredRecipient = Readonly<z.infer<typeof recipientSchema>>;
 export type Envelope = Readonly<z.infer<typeof envelopeSchema>>;
 export type Pending = Readonly<z.infer<typeof pendingSchema>>;
-/** One element for each recipient of the envelope, in its order: null is finished. */
-export type State = { readonly recipients: readonly (Pending | null)[] };
+/** Nobody tries it before it is released. */
+export type Held = Readonly<z.infer<typeof heldSchema>>;
+export type State = {
+  /** One element for each recipient of the envelope, in its order: null is finished. */
+  readonly recipients: readonly (Pending | null)[];
+  readonly held?: Held | undefined;
+  readonly deaths?: number | undefined;
+};
 
 /** The state of a message at which nobody has tried anything yet. */
 export function freshState(envelope: Envelope): State {

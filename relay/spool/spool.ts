@@ -7,6 +7,7 @@ import { mkdirSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { assertNever } from "../outcome.ts";
+import { identityOf, isOtherFile } from "./identity.ts";
 import { acquireLock, type Lock } from "./lock.ts";
 import {
   decodeEnvelope,
@@ -61,6 +62,7 @@ export class Spool {
   readonly #envelopes: Database<Buffer, string>;
   readonly #states: Database<Buffer, string>;
   readonly #options: SpoolOptions;
+  readonly #meta: Database<Buffer, string>;
   readonly #freeTimer: NodeJS.Timeout;
   #bytes = 0;
   #messages = 0;
@@ -83,6 +85,7 @@ export class Spool {
     this.#bodies = this.#root.openDB<Buffer, string>("bodies", { encoding: "binary" });
     this.#envelopes = this.#root.openDB<Buffer, string>("envelopes", { encoding: "binary" });
     this.#states = this.#root.openDB<Buffer, string>("states", { encoding: "binary" });
+    this.#meta = this.#root.openDB<Buffer, string>("meta", { encoding: "binary" });
     this.#freeTimer = setInterval(() => void this.measureFree(), freeCheckMs);
     this.#freeTimer.unref();
   }
@@ -124,7 +127,7 @@ export class Spool {
   }
 
   async #claim(): Promise<void> {
-    const meta = this.#root.openDB<Buffer, string>("meta", { encoding: "binary" });
+    const meta = this.#meta;
     const format = meta.get("format");
     if (format === undefined) {
       const writes = [
@@ -145,6 +148,22 @@ export class Spool {
         `the spool ${this.#options.directory} belongs to "${owner}", this relay is "${this.#options.owner}": give it its own, or set spool.owner to "${owner}" to take it over`,
       );
     }
+  }
+
+  /**
+   * Whether this is another file than the one that was written: a copy that was put back, of which nobody knows
+   * what has been delivered since. So until `settle`.
+   */
+  isPutBack(): boolean {
+    const mark = this.#meta.get("identity")?.toString();
+    return mark !== undefined && isOtherFile(mark, identityOf(this.#options.directory));
+  }
+
+  /** From now on the spool is this file. */
+  async settle(): Promise<void> {
+    const identity = identityOf(this.#options.directory);
+    if (this.#meta.get("identity")?.toString() === identity) return;
+    await this.#meta.put("identity", Buffer.from(identity));
   }
 
   /** Whole spool in order of arrival, which it counts: call it once. `corrupt` is called with the id of what cannot be read. */

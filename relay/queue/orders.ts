@@ -1,0 +1,245 @@
+/**
+ * What a person does with the queue: look, hold, release, retry, remove, bounce, reroute. Loop: it walks through
+ * the queue in slices, so that mail goes on, and has every change on disk before it is counted as done. Whoever
+ * may ask is not its matter.
+ */
+import { setImmediate as turn } from "node:timers/promises";
+import { parseAddress } from "../../routing/address.ts";
+import { match } from "../../routing/match.ts";
+import type { Route } from "../../routing/route.ts";
+import { headerBlock } from "../delivery/header.ts";
+import { isWanted } from "../dsn-request.ts";
+import type { Reply } from "../outcome.ts";
+import { outboundKey } from "../policy/admission-key.ts";
+import type { Envelope } from "../spool/records.ts";
+import type { Spool } from "../spool/spool.ts";
+import type { TableHolder } from "../table/holder.ts";
+import { admitted, type Entry } from "./entry.ts";
+import type { Queue } from "./queue.ts";
+import { redecide } from "./redecide.ts";
+import { isOfRecipients, picked, type Selection } from "./selection.ts";
+
+export const orderNames = ["hold", "release", "retry", "remove", "bounce", "reroute"] as const;
+export type OrderName = (typeof orderNames)[number];
+
+export type OrdersOptions = {
+  readonly queue: Queue;
+  readonly spool: Pick<Spool, "body">;
+  readonly tables: TableHolder;
+  readonly outbound: Route;
+  readonly postmaster: string;
+  readonly now: () => number;
+  /** It is on disk. */
+  readonly ordered: (order: OrderName, envelope: Envelope, addresses: readonly string[]) => void;
+};
+
+/** A message as it is shown: times are epoch ms. */
+export type Listed = {
+  readonly id: string;
+  readonly sender: string;
+  readonly client: string;
+  readonly arrivedAtMs: number;
+  readonly bytes: number;
+  readonly held?: { readonly sinceMs: number; readonly why: string };
+  /** Only those that are not finished. */
+  readonly recipients: readonly {
+    readonly address: string;
+    readonly key: string;
+    readonly route: string;
+    readonly attempts: number;
+    readonly dueAtMs: number;
+    readonly expiresAtMs: number;
+    readonly last: string;
+    readonly underWay: boolean;
+  }[];
+};
+
+export type CarriedOut = {
+  readonly messages: number;
+  readonly recipients: number;
+  /** Of the messages, those that are being delivered now: the order counts when that has ended. */
+  readonly waiting: number;
+};
+
+export type Page = { readonly after: string | undefined; readonly limit: number };
+
+const entriesPerSlice = 500;
+/** A message that is being delivered may be so for minutes: nobody waits for it longer. */
+const waitMsMax = 2000;
+const headerBytesMax = 64 * 1024;
+const whyCharsMax = 200;
+
+export class Orders {
+  readonly #options: OrdersOptions;
+
+  constructor(options: OrdersOptions) {
+    this.#options = options;
+  }
+
+  /** In order of arrival, beginning behind the id `after`. */
+  async *list(selection: Selection, { after, limit }: Page): AsyncGenerator<Listed> {
+    let count = 0;
+    for await (const [entry, places] of this.#walk(selection)) {
+      // Ids are in order of time.
+      if (after !== undefined && entry.envelope.id <= after) continue;
+      if (count === limit) return;
+      count += 1;
+      yield this.#listed(entry, isOfRecipients(selection) ? places : undefined);
+    }
+  }
+
+  /** Undefined where there is no such message. */
+  show(id: string): Listed | undefined {
+    const entry = this.#options.queue.find(id);
+    return entry === undefined ? undefined : this.#listed(entry, undefined);
+  }
+
+  /** Its header section as text; undefined where it is gone or damaged. */
+  header(id: string): string | undefined {
+    const entry = this.#options.queue.find(id);
+    const body = entry && this.#options.spool.body(entry.envelope);
+    return body && headerBlock(body, headerBytesMax).toString();
+  }
+
+  /** How many an order would reach. */
+  async count(selection: Selection): Promise<CarriedOut> {
+    const count = { messages: 0, recipients: 0, waiting: 0 };
+    for await (const [entry, places] of this.#walk(selection)) {
+      count.messages += 1;
+      count.recipients += places.length;
+      if (entry.underWay > 0) count.waiting += 1;
+    }
+    return count;
+  }
+
+  /** `why` is what the log, and at a bounce the sender, is told. */
+  async carryOut(order: OrderName, selection: Selection, why: string): Promise<CarriedOut> {
+    const count = { messages: 0, recipients: 0, waiting: 0 };
+    let slice: Promise<boolean>[] = [];
+    const flush = async (): Promise<void> => {
+      const ended = await Promise.all(slice);
+      count.waiting += ended.filter((isDone) => !isDone).length;
+      slice = [];
+    };
+    for await (const [entry, places] of this.#walk(selection)) {
+      count.messages += 1;
+      count.recipients += places.length;
+      slice.push(this.#order(order, { entry, places, why: why.slice(0, whyCharsMax) }));
+      if (slice.length === entriesPerSlice) await flush();
+    }
+    await flush();
+    return count;
+  }
+
+  async *#walk(selection: Selection): AsyncGenerator<[Entry, number[]]> {
+    const { queue, now } = this.#options;
+    const asked = { nowMs: now(), routeOf: this.#routeOf };
+    let looked = 0;
+    for (const entry of entriesOf(queue, selection)) {
+      looked += 1;
+      if (looked % entriesPerSlice === 0) await turn();
+      if (entry.envelope.arrivedAtMs > asked.nowMs) continue; // came since: reports of this very order, too
+      const places = picked(entry, selection, asked);
+      if (places.length > 0) yield [entry, places];
+    }
+  }
+
+  /** Resolves with whether it is done. */
+  async #order(
+    order: OrderName,
+    { entry, places, why }: { entry: Entry; places: readonly number[]; why: string },
+  ): Promise<boolean> {
+    const { queue, ordered, now } = this.#options;
+    const done = queue.order(entry.envelope.id, () => {
+      const left = places.filter((index) => entry.pending[index] !== null);
+      this.#apply(order, { entry, places: left, why, nowMs: now() });
+      const addresses = left.map((index) => entry.envelope.recipients[index]?.address ?? "");
+      ordered(order, entry.envelope, addresses);
+    });
+    if (entry.underWay === 0) return true;
+    const late = new Promise<boolean>((resolve) => {
+      setTimeout(() => resolve(false), waitMsMax).unref();
+    });
+    return await Promise.race([done.then(() => true), late]);
+  }
+
+  #apply(
+    order: OrderName,
+    the: { entry: Entry; places: readonly number[]; why: string; nowMs: number },
+  ): void {
+    const { entry, places, why, nowMs } = the;
+    if (order === "hold") {
+      entry.held ??= { sinceMs: nowMs, why: why === "" ? "by order" : why };
+      return;
+    }
+    if (order === "release") {
+      entry.held = undefined;
+      entry.deaths = 0;
+    }
+    for (const index of places) {
+      const pending = entry.pending[index] ?? null;
+      const recipient = entry.envelope.recipients[index];
+      if (pending === null || recipient === undefined) continue;
+      if (order === "remove") entry.pending[index] = null;
+      else if (order === "bounce" && !isWanted(recipient, "FAILURE", "told")) {
+        entry.pending[index] = null;
+      } else if (order === "bounce") {
+        const report = { recipient, reply: bounced(why), hop: undefined };
+        entry.round.ended.push({ index, action: "failed", report });
+      } else {
+        const key = order === "reroute" ? this.#keyNow(entry, recipient.address) : pending.key;
+        const dueAtMs = order === "release" ? pending.dueAtMs : nowMs;
+        entry.pending[index] = { ...pending, dueAtMs, ...(key !== undefined && { key }) };
+      }
+    }
+  }
+
+  /** The key under which mail that comes now would be admitted; a stranger's does not go out by it. */
+  #keyNow({ envelope }: Entry, address: string): string | undefined {
+    const table = this.#options.tables.current;
+    const recipient = parseAddress(address, { utf8: true });
+    if (table === undefined || recipient === undefined) return undefined;
+    const sender = parseAddress(envelope.sender, { utf8: true });
+    const found = match(table.table, { recipient, sender });
+    if (found.kind === "route") return found.key;
+    return found.kind === "outbound" && envelope.trusted ? outboundKey : undefined;
+  }
+
+  readonly #routeOf = (entry: Entry, index: number): string => {
+    const table = this.#options.tables.current;
+    if (table === undefined) return "";
+    const { outbound, postmaster } = this.#options;
+    const recipient = admitted(entry, index);
+    const { envelope } = entry;
+    return redecide({ ...table, envelope, recipient, outbound, postmaster }).route?.id ?? "";
+  };
+
+  #listed(entry: Entry, places: readonly number[] | undefined): Listed {
+    const { envelope, held } = entry;
+    const { id, sender, client, arrivedAtMs, bytes } = envelope;
+    const shown = places ?? entry.pending.keys();
+    const recipients: Listed["recipients"][number][] = [];
+    for (const index of shown) {
+      const pending = entry.pending[index] ?? null;
+      if (pending === null) continue;
+      const { address, key, expiresAtMs } = admitted(entry, index);
+      const { attempts, dueAtMs, last } = pending;
+      const route = this.#routeOf(entry, index);
+      const underWay = entry.underWay > 0;
+      recipients.push({ address, key, route, attempts, dueAtMs, expiresAtMs, last, underWay });
+    }
+    return { id, sender, client, arrivedAtMs, bytes, ...(held && { held }), recipients };
+  }
+}
+
+/** Ids are looked up: whoever names one does not walk through a million others. */
+function entriesOf(queue: Queue, { ids }: Selection): Iterable<Entry> {
+  if (ids === undefined) return queue.entries();
+  return [...ids].sort().flatMap((id) => queue.find(id) ?? []);
+}
+
+/** RFC 3463 5.7.0 would blame security: X.0.0 says nothing but that it is final. */
+function bounced(why: string): Reply {
+  const text = why === "" ? "the postmaster has stopped this message" : why;
+  return { code: 554, status: "5.0.0", text };
+}

@@ -1,0 +1,68 @@
+/**
+ * What an earlier process left, taken over by the queue. Loop: it reads the whole spool once, holds what must not
+ * go by itself (everything of a spool that was put back, and a message at which the process died three times),
+ * and has that on disk before the message is the queue's.
+ */
+import { setImmediate as turn } from "node:timers/promises";
+import type { Held } from "../spool/records.ts";
+import type { Change, Spool, Stored } from "../spool/spool.ts";
+
+export type RestoreOptions = {
+  readonly spool: Pick<Spool, "list" | "commit">;
+  readonly take: (stored: Stored) => void;
+  /** Why everything is held; undefined: it is not. */
+  readonly hold: string | undefined;
+  /** Messages at which the process before this one died. */
+  readonly diedAt: readonly string[];
+  readonly now: () => number;
+  readonly events: {
+    /** What cannot be read stays where it is. */
+    corrupt(id: string): void;
+    held(id: string, why: string): void;
+  };
+};
+
+const deathsMax = 3;
+const messagesPerSlice = 500;
+
+/** Messages that the queue has taken over. Rejects with SpoolError where what is held could not be written. */
+export async function restore(options: RestoreOptions): Promise<number> {
+  const { spool, take, events } = options;
+  const diedAt = new Set(options.diedAt);
+  let count = 0;
+  let slice: Stored[] = [];
+  let changes: Change[] = [];
+  const flush = async (): Promise<void> => {
+    if (changes.length > 0) await spool.commit(changes);
+    for (const each of slice) take(each);
+    slice = [];
+    changes = [];
+    await turn();
+  };
+  for (const stored of spool.list(events.corrupt)) {
+    const now = takenOver(stored, options, diedAt);
+    slice.push(now);
+    if (now !== stored) changes.push({ kind: "update", id: now.envelope.id, state: now.state });
+    if (now.state.held !== undefined && stored.state.held === undefined)
+      events.held(now.envelope.id, now.state.held.why);
+    count += 1;
+    if (slice.length === messagesPerSlice) await flush();
+  }
+  await flush();
+  return count;
+}
+
+function takenOver(
+  stored: Stored,
+  { hold, now }: RestoreOptions,
+  diedAt: ReadonlySet<string>,
+): Stored {
+  const { envelope, state } = stored;
+  const deaths = (state.deaths ?? 0) + (diedAt.has(envelope.id) ? 1 : 0);
+  const why =
+    deaths >= deathsMax ? `the relay died ${deaths} times while it delivered this message` : hold;
+  const held: Held | undefined =
+    state.held ?? (why === undefined ? undefined : { sinceMs: now(), why });
+  if (deaths === (state.deaths ?? 0) && held === state.held) return stored;
+  return { envelope, state: { ...state, held, deaths } };
+}
