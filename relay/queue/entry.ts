@@ -113,3 +113,8 @@ export function admitted({ envelope, pending }: Entry, index: number): StoredRec
   const key = pending[index]?.key;
   return key === undefined ? recipient : { ...recipient, key };
 }
+
+/** Whose turn it uses: a sender of a million messages under as many names is still one domain. */
+export function partyOf({ sender }: Envelope): string {
+  return sender.slice(sender.lastIndexOf("@") + 1);
+}

@@ -1,8 +1,9 @@
 /**
- * Fair turns: work waits in a lane for its destination, lanes take turns, and each has at most so many
- * running. A lane begins with two and earns more by work that met a living host, so that however many dead
+ * Fair turns: work waits in a lane for its destination, lanes take turns, within a lane its parties do, and each
+ * lane has at most so many running. A lane begins with two and earns more by work that met a living host, so that however many dead
  * or silent destinations there are, they leave room for the others. Loop: it starts work and counts it.
  */
+import { FairLine } from "./fair-line.ts";
 import { Fifo } from "./fifo.ts";
 
 export type LaneLimits = { readonly activeMax: number; readonly activePerLaneMax: number };
@@ -14,7 +15,7 @@ type Work = () => Promise<Met>;
 
 type Lane = {
   readonly key: string;
-  readonly waiting: Fifo<Work>;
+  readonly waiting: FairLine<Work>;
   active: number;
   /** How many may run now; from 1 to activePerLaneMax. */
   limit: number;
@@ -46,15 +47,15 @@ export class Lanes {
     return this.#active;
   }
 
-  /** Runs `work` when its lane's turn comes. `work` must not reject. */
-  add(key: string, work: Work): void {
+  /** Runs `work` when its lane's turn comes, and in it that of `party`. `work` must not reject. */
+  add(key: string, party: string, work: Work): void {
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
       const limit = Math.min(limitAtFirst, this.#limits.activePerLaneMax);
-      lane = { key, waiting: new Fifo(), active: 0, limit, inLine: false };
+      lane = { key, waiting: new FairLine(), active: 0, limit, inLine: false };
       this.#lanes.set(key, lane);
     }
-    lane.waiting.push(work);
+    lane.waiting.push(party, work);
     this.#queue(lane);
     this.#run();
   }

@@ -24,6 +24,7 @@ import {
   isSameRoute,
   metBy,
   type Order,
+  partyOf,
   stateOf,
 } from "./entry.ts";
 import { Lanes, type Met } from "./lanes.ts";
@@ -185,7 +186,7 @@ export class Queue {
     entry.underWay = groups.length + 1;
     const lanes = entry.deaths > 0 ? this.#suspects : this.#lanes;
     for (const group of groups) {
-      lanes.add(group.key, async () => await this.#send(entry, group));
+      lanes.add(group.key, partyOf(envelope), async () => await this.#send(entry, group));
     }
     this.#settle(entry, settled);
   }
