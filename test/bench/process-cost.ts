@@ -25,6 +25,25 @@ export function treeCost(pid: number): Cost {
   return { cpuMs: ticks * msPerTick, rssMb };
 }
 
+/** Octets that the process, its ended children and its living children have caused to be written to disk. */
+export function writtenBytes(pid: number): number {
+  const children = childrenOf();
+  const visit = (each: number): number => {
+    const own = Number(/^write_bytes: (\d+)/m.exec(readProc(each, "io"))?.[1] ?? 0);
+    return (children.get(each) ?? []).reduce((sum, child) => sum + visit(child), own);
+  };
+  return visit(pid);
+}
+
+/** Empty where the process is gone. */
+function readProc(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
 /** Samples the tree's memory until stopped; the answer is the most that was seen, in MB. */
 export function watchMemory(pid: number): { stop(): number } {
   let most = 0;
@@ -54,20 +73,12 @@ function childrenOf(): Map<number, number[]> {
 
 /** The fields after the process's name, which may hold spaces. */
 function fieldsOf(pid: number): string[] | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return undefined;
-  }
+  const stat = readProc(pid, "stat");
+  return stat === "" ? undefined : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 /** Memory with what is shared divided among its sharers. */
 function pssMb(pid: number): number {
-  try {
-    const found = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"));
-    return Number(found?.[1] ?? 0) / 1024;
-  } catch {
-    return 0;
-  }
+  const found = /^Pss:\s+(\d+) kB/m.exec(readProc(pid, "smaps_rollup"));
+  return Number(found?.[1] ?? 0) / 1024;
 }

@@ -1,0 +1,174 @@
+/**
+ * `npm run bench [-- --json] [--share N] [--rounds N] [--peers postfix,haraka,haproxy] [--load TEXT]`: what a
+ * message costs us and our peers, in turns within one run on this machine. Debian's smtp-source drives, its
+ * smtp-sink takes. Ratios count; absolute numbers are this machine's. docs/benchmarks.md says how to read it.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { parseArgs } from "node:util";
+import { startGenerator } from "../ledger/generator.ts";
+import { eventually, hostsRoute, relayProcess } from "../ledger/relay-process.ts";
+import { type Received, startSink } from "../ledger/sink.ts";
+import { ensureDebian } from "../peers/debian.ts";
+import { startHaproxy } from "./haproxy.ts";
+import { startHaraka } from "./haraka.ts";
+import { imageEnvironment } from "./image-environment.ts";
+import { type Cost, type Load, loadsOf, measure, median } from "./loads.ts";
+import { freePort, greets } from "./ports.ts";
+import { startPostfix } from "./postfix.ts";
+import type { Subject } from "./subject.ts";
+
+type Latency = { readonly p50Ms: number; readonly p99Ms: number };
+
+const { values } = parseArgs({
+  options: {
+    json: { type: "boolean", default: false },
+    share: { type: "string", default: "1" },
+    rounds: { type: "string", default: "3" },
+    peers: { type: "string", default: "postfix,haraka,haproxy" },
+    load: { type: "string", default: "" },
+  },
+});
+const latencyMessages = 500;
+const latencyPerSecond = 50;
+
+const debian = await ensureDebian("postfix", "smtp-source");
+if ("missing" in debian)
+  throw new Error(`the benchmark needs Debian's package postfix: ${debian.missing}`);
+const arrivals = new Map<number, number>();
+const sink = await startSmtpSink();
+const timed = await startSink({ received: (message) => void note(message) });
+try {
+  await throughputs();
+  await latencies();
+} finally {
+  sink.process.kill();
+  await timed.close();
+}
+
+async function throughputs(): Promise<void> {
+  const subjects = await start(sink.port);
+  try {
+    for (const load of loadsOf(Number(values.share))) {
+      if (load.name.includes(values.load)) await compare(subjects, load);
+    }
+  } finally {
+    for (const subject of subjects) await subject.close();
+  }
+}
+
+async function compare(subjects: readonly Subject[], load: Load): Promise<void> {
+  const costs = new Map<Subject, Cost[]>(subjects.map((subject) => [subject, []]));
+  for (let round = 0; round < Number(values.rounds); round += 1) {
+    for (const [subject, list] of costs) list.push(await measure(subject, load));
+  }
+  const [ours] = subjects;
+  const reference = ours && median(costs.get(ours) ?? []);
+  const rows = [...costs].map(([{ name, syncs }, list]) => {
+    const cost = median(list);
+    const times = (reference?.acceptedPerSecond ?? 0) / cost.acceptedPerSecond;
+    return { relay: name, syncs, ...cost, "ours : it": Number(times.toFixed(2)) };
+  });
+  print(`${load.name}: ${load.messages} messages, ${load.sessions} at once`, rows);
+}
+
+/** End to end at a low steady rate, open loop: from MAIL to the next hop's having it. */
+async function latencies(): Promise<void> {
+  const subjects = await start(timed.port);
+  try {
+    const rows: object[] = [];
+    for (const subject of subjects) rows.push({ relay: subject.name, ...(await latency(subject)) });
+    print(`end to end, ${latencyPerSecond} messages a second, 4 KiB`, rows);
+  } finally {
+    for (const subject of subjects) await subject.close();
+  }
+}
+
+async function latency(subject: Subject): Promise<Latency> {
+  arrivals.clear();
+  const generator = startGenerator({
+    port: () => subject.port,
+    connections: 4,
+    messagesPerSecond: latencyPerSecond,
+    bodyBytes: 4096,
+    address: () => ({ to: "b@bench.test", domain: "bench.test" }),
+  });
+  await eventually(() => generator.entries.length >= latencyMessages, {
+    msMax: 60_000,
+    what: `${latencyMessages} messages are sent`,
+  });
+  await generator.stop();
+  const answered = generator.entries.filter((entry) => entry.answered);
+  await eventually(() => answered.every(({ number }) => arrivals.has(number)), {
+    msMax: 120_000,
+    what: "all have arrived",
+  });
+  const took = answered
+    .map(({ number, sentMs }) => (arrivals.get(number) ?? 0) - sentMs)
+    .sort((a, b) => a - b);
+  const at = (share: number): number =>
+    Number((took[Math.floor(took.length * share)] ?? 0).toFixed(2));
+  return { p50Ms: at(0.5), p99Ms: at(0.99) };
+}
+
+/** Ours first, then the peers that are to be had here, each with the sink as its only next hop. */
+async function start(sinkPort: number): Promise<Subject[]> {
+  const wanted = new Set(values.peers.split(","));
+  const subjects = [await startOurs(sinkPort)];
+  if (wanted.has("postfix")) {
+    const postfix = startPostfix({ port: await freePort(), sinkPort });
+    subjects.push({ name: "Postfix", syncs: true, ...postfix });
+  }
+  if (wanted.has("haraka")) {
+    const haraka = await startHaraka({ port: await freePort(), sinkPort }).catch(String);
+    if (typeof haraka === "string") console.log(`without Haraka: ${haraka.slice(0, 200)}`);
+    else subjects.push(haraka);
+  }
+  if (wanted.has("haproxy")) {
+    const found = await ensureDebian("haproxy", "haproxy");
+    if ("missing" in found) console.log(`without HAProxy: ${found.missing}`);
+    else
+      subjects.push(await startHaproxy({ program: found.path, port: await freePort(), sinkPort }));
+  }
+  return subjects;
+}
+
+async function startOurs(sinkPort: number): Promise<Subject> {
+  const relay = relayProcess({ keepLog: false, environment: imageEnvironment() });
+  const host = { host: "127.0.0.1", port: sinkPort };
+  relay.routes("bench.yaml", [hostsRoute("bench", { suffixes: ["bench.test"] }, [host])]);
+  await relay.start();
+  return {
+    name: "Mailroute",
+    syncs: true,
+    port: relay.port() ?? 0,
+    pid: relay.pid(),
+    async queued() {
+      const text = await (await fetch(`http://127.0.0.1:${relay.adminPort()}/metrics`)).text();
+      return Number(/^mailroute_queue_messages (\d+)/m.exec(text)?.[1]);
+    },
+    close: () => relay.close(),
+  };
+}
+
+async function startSmtpSink(): Promise<{ port: number; process: ChildProcess }> {
+  const port = await freePort();
+  const process = spawn("smtp-sink", ["-u", "nobody", `127.0.0.1:${port}`, "1000"], {
+    stdio: "inherit",
+  });
+  await greets(port, "smtp-sink listens");
+  return { port, process };
+}
+
+function note({ body, atMs }: Received): void {
+  const head = body.toString("latin1", 0, 2000);
+  arrivals.set(Number(/^X-Ledger: (\d+)/m.exec(head)?.[1]), atMs);
+}
+
+function print(title: string, rows: readonly object[]): void {
+  if (values.json) {
+    console.log(JSON.stringify({ load: title, rows }));
+    return;
+  }
+  console.log(`\n${title}`);
+  console.table(rows);
+}
