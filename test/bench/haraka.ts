@@ -1,10 +1,18 @@
 /**
  * Haraka as a peer: its outbound queue on disk, to one next hop. Fetched from the npm registry into a cache outside
- * the tree; one process, as it comes.
+ * the tree; one process, with its own defaults.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { greets } from "./ports.ts";
@@ -25,10 +33,11 @@ export async function startHaraka(options: {
   readonly sinkPort: number;
 }): Promise<Subject> {
   const { port, sinkPort } = options;
-  const program = join(install(), "node_modules/Haraka/bin/haraka");
+  const home = join(install(), "node_modules/Haraka");
   const directory = mkdtempSync(join(tmpdir(), "mailroute-haraka-"));
   const queue = join(directory, "queue");
-  for (const each of ["config", "plugins", "queue"]) mkdirSync(join(directory, each));
+  for (const each of ["plugins", "queue"]) mkdirSync(join(directory, each));
+  cpSync(join(home, "config"), join(directory, "config"), { recursive: true });
   const files = {
     "config/smtp.ini": `listen=127.0.0.1:${port}\nnodes=0\n`,
     "config/plugins": "to_sink\n",
@@ -38,8 +47,15 @@ export async function startHaraka(options: {
     "plugins/to_sink.js": toSink(sinkPort),
   };
   for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
-  const child = spawn(process.execPath, [program, "-c", directory], { stdio: "ignore" });
-  await greets(port, "Haraka answers");
+  const child = spawn(process.execPath, [join(home, "bin/haraka"), "-c", directory], {
+    stdio: "ignore",
+  });
+  try {
+    await greets(port, "Haraka answers");
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
   return {
     name: "Haraka",
     syncs: true,
