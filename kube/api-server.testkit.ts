@@ -42,9 +42,11 @@ type Change = {
 const requestMsMax = 1000;
 const kinds: Readonly<Record<string, string>> = {
   configmaps: "ConfigMap",
+  events: "Event",
   leases: "Lease",
   mailgrants: "MailGrant",
   mailroutes: "MailRoute",
+  pods: "Pod",
   secrets: "Secret",
 };
 

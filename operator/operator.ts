@@ -17,7 +17,7 @@ import { createOperatorMetrics } from "./metrics.ts";
 import { Programmed, type RelayAnswer } from "./programmed.ts";
 import { Publisher } from "./publish.ts";
 import { Reconciler } from "./reconcile.ts";
-import { askRelays } from "./relays.ts";
+import { Relays } from "./relays.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { StatusWriter } from "./status-writer.ts";
 import { Store } from "./store.ts";
@@ -125,7 +125,8 @@ class Session {
   #askTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
   #askOftenUntilMs = 0;
-  #relays: readonly RelayAnswer[] = [];
+  readonly #relays: Relays;
+  #answers: readonly RelayAnswer[] = [];
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -134,6 +135,8 @@ class Session {
     const { watched, given } = this.#watches;
     this.#store = new Store([...watched, ...given.map(({ scope }) => scope)]);
     this.#publisher = this.#newPublisher();
+    const now = performance.now.bind(performance);
+    this.#relays = new Relays({ api, namespace: settings.namespace, ...settings.relays, now });
     this.#statuses = new StatusWriter({
       api,
       log,
@@ -235,7 +238,7 @@ class Session {
     if (!this.#leads || this.#stopped || !this.#store.isComplete || !this.isLeader()) return;
     try {
       const reconciler = await this.#reconcilerNow();
-      const pass = await reconciler.publish(Math.max(this.#relays.length, 1));
+      const pass = await reconciler.publish(Math.max(this.#answers.length, 1));
       this.#options.metrics.pass(pass);
       clearTimeout(this.#recheckTimer);
       if (pass.recheckAtMs !== undefined) {
@@ -260,17 +263,16 @@ class Session {
   }
 
   async #ask(): Promise<void> {
-    const { api, settings, log } = this.#options;
     try {
-      const relays = await askRelays({ api, namespace: settings.namespace, ...settings.relays });
-      const isResized = relays.length !== this.#relays.length;
-      this.#relays = relays;
+      const answers = await this.#relays.ask();
+      const isResized = answers.length !== this.#answers.length;
+      this.#answers = answers;
       if (isResized) this.#holdOff.touch(); // each relay's share of the limits is another now
-      if (this.isLeader()) this.#reconciler?.report(relays);
+      if (this.isLeader()) this.#reconciler?.report(answers);
     } catch (error) {
-      log.problem({ where: "relays", text: errorText(error) });
+      this.#options.log.problem({ where: "relays", text: errorText(error) });
     }
-    const isSettled = this.#relays.every(({ digest }) => digest === this.#publisher.digest);
+    const isSettled = this.#answers.every(({ digest }) => digest === this.#publisher.digest);
     const isOften = !isSettled && performance.now() < this.#askOftenUntilMs;
     this.#askIn(isOften ? askOftenMs : askMs);
   }
