@@ -43,6 +43,8 @@ const quietMs = 100;
 const waitMsMax = 1000;
 /** For a while after a change relays are asked often, until all serve it; else now and then. */
 const askOftenMs = 200;
+/** However many passes follow each other. */
+const askLateMsMax = 1000;
 const askOftenForMs = 10_000;
 const askMs = 2000;
 /** After a pass that failed. */
@@ -125,6 +127,9 @@ class Session {
   #askTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
   #askOftenUntilMs = 0;
+  /** Since when an ask waits for relays to have taken a table; undefined: none does. */
+  #askWaitsSinceMs: number | undefined;
+  #wasOvertaken = false;
   readonly #relays: Relays;
   #answers: readonly RelayAnswer[] = [];
 
@@ -248,7 +253,7 @@ class Session {
       this.#statuses.forget("mailroutes", this.#store.all("MailRoute").values());
       this.#statuses.forget("mailgrants", this.#store.all("MailGrant").values());
       this.#askOftenUntilMs = performance.now() + askOftenForMs;
-      this.#askIn(0);
+      this.#askAfterPass();
     } catch (error) {
       // Whatever is known of the published state may be wrong now: it is read again.
       this.#reconciler = undefined;
@@ -262,13 +267,26 @@ class Session {
     if (!this.#stopped) this.#askTimer = setTimeout(() => void this.#ask(), ms);
   }
 
+  /** Relays take a table within moments: who asks sooner writes a status that is old when it is written. */
+  #askAfterPass(): void {
+    const nowMs = performance.now();
+    this.#askWaitsSinceMs ??= nowMs;
+    const leftMs = this.#askWaitsSinceMs + askLateMsMax - nowMs;
+    this.#askIn(Math.max(Math.min(askOftenMs, leftMs), 0));
+  }
+
   async #ask(): Promise<void> {
+    this.#askWaitsSinceMs = undefined;
+    const { digest: published } = this.#publisher;
     try {
       const answers = await this.#relays.ask();
       const isResized = answers.length !== this.#answers.length;
       this.#answers = answers;
       if (isResized) this.#holdOff.touch(); // each relay's share of the limits is another now
-      if (this.isLeader()) this.#reconciler?.report(answers);
+      // Answers from before a table was published say nothing of it; they are asked for again, once.
+      const isOvertaken = published !== this.#publisher.digest && !this.#wasOvertaken;
+      this.#wasOvertaken = isOvertaken;
+      if (this.isLeader() && !isOvertaken) this.#reconciler?.report(answers);
     } catch (error) {
       this.#options.log.problem({ where: "relays", text: errorText(error) });
     }
