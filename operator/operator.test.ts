@@ -12,6 +12,7 @@ import { parseSettings } from "./settings.ts";
 
 const routes = "/apis/mailroute.dev/v1alpha1/namespaces/mail/mailroutes";
 const maps = "/api/v1/namespaces/mail/configmaps";
+const manifestPath = `${maps}/mailroute-routes`;
 const msMax = 20_000;
 /** How long the relay takes to activate a table. */
 const activateMs = 100;
@@ -123,4 +124,33 @@ test("operator: relays are asked once they had time to take the table, so a chan
     const statuses = server.requests.slice(since).filter(isStatus);
     assert.equal(statuses.length, 1, JSON.stringify(statuses.map(({ body }) => body["status"])));
   }
+});
+
+test("operator: what somebody deletes of the table is put back at once", async (context) => {
+  const { server, apply, programmed } = await world(context);
+  apply("a", 1, "a.example");
+  await until(() => programmed("a", 1) === "True Programmed", "it is programmed");
+  const before = server.paths(maps);
+  const data = server.get(manifestPath)?.["data"];
+  for (const path of before) {
+    server.remove(path);
+    await until(() => server.get(path) !== undefined, `${path} is there again`);
+  }
+  assert.deepEqual(server.paths(maps), before);
+  assert.deepEqual(server.get(manifestPath)?.["data"], data);
+});
+
+test("operator: while a table is held back the one that stands is put back", async (context) => {
+  const { server, apply, programmed } = await world(context);
+  apply("a", 1, "a.example");
+  await until(() => programmed("a", 1) === "True Programmed", "it is programmed");
+  const data = server.get(manifestPath)?.["data"];
+  server.remove(`${routes}/a`);
+  const looks = () =>
+    server.requests.filter(({ method, path }) => method === "GET" && path === manifestPath);
+  const since = looks().length;
+  await until(() => looks().length > since, "it is held back, and an approval is looked for");
+  server.remove(manifestPath);
+  await until(() => server.get(manifestPath) !== undefined, "the manifest is there again");
+  assert.deepEqual(server.get(manifestPath)?.["data"], data);
 });

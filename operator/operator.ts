@@ -20,8 +20,9 @@ import { Reconciler } from "./reconcile.ts";
 import { Relays } from "./relays.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { StatusWriter } from "./status-writer.ts";
-import { Store } from "./store.ts";
-import { type Watch, type Watches, watchesOf } from "./watches.ts";
+import { type Kind, Store } from "./store.ts";
+import { watchTable } from "./table-watch.ts";
+import { type Watches, watchesOf } from "./watches.ts";
 
 export type OperatorOptions = {
   readonly settings: OperatorSettings;
@@ -50,6 +51,7 @@ const askMs = 2000;
 /** After a pass that failed. */
 const againMs = 2000;
 const statusesAtOnceMax = 10;
+const namesShownMax = 3;
 
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
   const { settings } = options;
@@ -100,6 +102,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     },
   };
 }
+
+type WatchedKind = { readonly kind: Kind | "ConfigMap"; readonly path: string };
 
 type SessionOptions = {
   readonly api: Api;
@@ -169,15 +173,42 @@ class Session {
         }),
       );
     }
+    this.#watchTable();
   }
 
-  #watchState({ kind, path }: Watch, { ok, error }: WatchState): void {
+  /** What somebody deletes of the table is put back, and an approval counts at once. */
+  #watchTable(): void {
+    const { api, settings, log } = this.#options;
+    const { namespace, name } = settings;
+    const path = `/api/v1/namespaces/${namespace}/configmaps`;
+    const watch = { kind: "ConfigMap", path } as const;
+    const reflector = watchTable({
+      api,
+      path,
+      name,
+      standing: () => this.#publisher.standing,
+      lost: (names) => {
+        for (const each of names) this.#publisher.lost(each);
+        const text = `deleted by somebody, and put back: ${names.slice(0, namesShownMax).join(", ")}`;
+        log.problem({ where: "route table", text });
+        this.#holdOff.touch();
+      },
+      manifestWritten: () => {
+        if (this.#reconciler?.isHolding === true) this.#holdOff.touch();
+      },
+      state: (state) => this.#watchState(watch, state),
+    });
+    this.#reflectors.push(reflector);
+  }
+
+  #watchState({ kind, path }: WatchedKind, { ok, error }: WatchState): void {
     const before = this.#broken.get(path);
     if (ok) this.#broken.delete(path);
     else this.#broken.set(path, error ?? "unknown");
     const { metrics, log } = this.#options;
     const siblings = this.#watches.watched.filter((each) => each.kind === kind);
-    metrics.watch({ kind, ok: !siblings.some((each) => this.#broken.has(each.path)) });
+    const paths = [path, ...siblings.map((each) => each.path)];
+    metrics.watch({ kind, ok: !paths.some((each) => this.#broken.has(each)) });
     if (before !== this.#broken.get(path)) log.watch({ kind, path, ok, error });
   }
 
