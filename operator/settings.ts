@@ -18,7 +18,7 @@ export const settingsSchema = z.strictObject({
     .enum(["required", "off"])
     .default("required")
     .describe("off: every namespace may claim everything."),
-  deniedCIDRs: z
+  deniedNetworks: z
     .array(z.string().max(50))
     .max(64)
     .default([])
@@ -62,7 +62,7 @@ export function parseSettings(raw: unknown): ParsedSettings {
       complaints: result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`),
     };
   }
-  const { name, namespace, identity, className, delegation, deniedCIDRs, ...rest } = result.data;
+  const { name, namespace, identity, className, delegation, deniedNetworks, ...rest } = result.data;
   const { watchNamespaces, grants } = rest;
   if (watchNamespaces.length === 0 && grants.length > 0) {
     const text =
@@ -75,7 +75,7 @@ export function parseSettings(raw: unknown): ParsedSettings {
       name,
       namespace,
       identity,
-      installation: { namespace, className, delegation, deniedCIDRs },
+      installation: { namespace, className, delegation, deniedNetworks },
       watchNamespaces:
         watchNamespaces.length === 0 ? undefined : [...new Set([namespace, ...watchNamespaces])],
       grants,

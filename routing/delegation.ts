@@ -34,7 +34,7 @@ export type Installation = {
   /** "off": one team's cluster (and `mailroute dev`): every namespace may claim everything. */
   readonly delegation: "required" | "off";
   /** Networks beyond loopback and link-local that tenants' routes may not reach: API server, Services. */
-  readonly deniedCIDRs?: readonly string[];
+  readonly deniedNetworks?: readonly string[];
 };
 
 export type GrantVerdict =
@@ -142,7 +142,7 @@ function newDelegation(input: DelegationInput): Delegation {
   return {
     isUnlimited,
     verdicts,
-    denied: networkSet([...alwaysDenied, ...(installation.deniedCIDRs ?? [])]),
+    denied: networkSet([...alwaysDenied, ...(installation.deniedNetworks ?? [])]),
     permission: (namespace, key) =>
       isUnlimited(namespace)
         ? { kind: "unlimited" }
