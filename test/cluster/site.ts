@@ -10,6 +10,9 @@ import { type Sink, startSink } from "../ledger/sink.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { Cluster } from "./installation.ts";
 
+const takenMsMax = 10_000;
+const logLinesShown = 10;
+
 export type Site = {
   readonly cluster: Cluster;
   readonly relay: RelayProcess;
@@ -75,13 +78,17 @@ async function sendThrough(relay: RelayProcess, to: string): Promise<void> {
     connections: 1,
     messagesPerSecond: 5,
     bodyBytes: 100,
+    stopMsMax: takenMsMax,
     address: () => ({ to, domain: "" }),
   });
-  await eventually(() => generator.entries.some(({ answered }) => answered), {
-    msMax: 10_000,
-    what: `${to} is taken`,
-  });
-  await generator.stop();
+  const isTaken = () => generator.entries.some(({ answered }) => answered);
+  try {
+    await eventually(isTaken, { msMax: takenMsMax, what: `${to} is taken` });
+  } catch (error) {
+    throw new Error(JSON.stringify(relay.log().slice(-logLinesShown)), { cause: error });
+  } finally {
+    await generator.stop();
+  }
 }
 
 async function freePort(): Promise<number> {
