@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { startGenerator } from "./generator.ts";
 
 /** Says what it is given for each line that comes in, the first of it at once, and then nothing more. */
@@ -26,11 +27,12 @@ async function mute(context: TestContext, replies: readonly string[]) {
   return { server, sockets, port: (server.address() as AddressInfo).port };
 }
 
-for (const { title, replies } of [
-  { title: "never greets", replies: [] },
+for (const { title, replies, underWay } of [
+  { title: "never greets", replies: [], underWay: 0 },
   {
     title: "never answers a message",
     replies: ["220 a\r\n", "250 a\r\n", "250 a\r\n", "250 a\r\n", "354 a\r\n"],
+    underWay: 1,
   },
 ]) {
   test(`generator: a relay that ${title} does not hold up who stops it`, {
@@ -46,6 +48,7 @@ for (const { title, replies } of [
       address: () => ({ to: "a@a.test", domain: "" }),
     });
     await once(server, "connection");
+    while (generator.underWay() !== underWay) await sleep(2);
     await generator.stop();
     assert.ok(generator.entries.every(({ answered }) => !answered));
   });
