@@ -10,7 +10,8 @@ import { type Sink, startSink } from "../ledger/sink.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { Cluster } from "./installation.ts";
 
-const takenMsMax = 10_000;
+/** On a loaded host a sync to disk alone may take seconds. */
+const takenMsMax = 30_000;
 const logLinesShown = 10;
 
 export type Site = {
@@ -62,7 +63,7 @@ export async function createSite(plane: ControlPlane): Promise<Site> {
       await send(to);
       const there = () =>
         arrivals.some((each) => each.host === host && each.recipients.includes(to));
-      await eventually(there, { msMax: 10_000, what: `${to} at ${host}` });
+      await eventually(there, { msMax: takenMsMax, what: `${to} at ${host}` });
     },
     async close() {
       await relay.close();
