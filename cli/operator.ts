@@ -32,7 +32,7 @@ of the pod, or of KUBECONFIG.
                            rights on the cluster; MailGrants then come from --grants, with
                            namespaces by name
   --grants FILE            MailGrants as YAML documents, with --watch-namespace
-  --denied-cidr CIDR       a network that tenants' routes may not reach; repeat it
+  --denied-network CIDR    a network that tenants' routes may not reach; repeat it
   --admin-host, --admin-port   where /metrics, /healthz, /readyz and /revision answer (::, 9090)`,
   async run(args) {
     const text = { type: "string" } as const;
@@ -44,7 +44,7 @@ of the pod, or of KUBECONFIG.
         identity: text,
         class: text,
         delegation: text,
-        "denied-cidr": { type: "string", multiple: true },
+        "denied-network": { type: "string", multiple: true },
         "watch-namespace": { type: "string", multiple: true },
         grants: text,
         "relay-selector": text,
@@ -61,7 +61,7 @@ of the pod, or of KUBECONFIG.
       identity: values.identity,
       className: values.class,
       delegation: values.delegation,
-      deniedCIDRs: values["denied-cidr"],
+      deniedNetworks: values["denied-network"],
       watchNamespaces: values["watch-namespace"],
       grants,
       relaySelector: values["relay-selector"],

@@ -42,9 +42,11 @@ type Change = {
 const requestMsMax = 1000;
 const kinds: Readonly<Record<string, string>> = {
   configmaps: "ConfigMap",
+  events: "Event",
   leases: "Lease",
   mailgrants: "MailGrant",
   mailroutes: "MailRoute",
+  pods: "Pod",
   secrets: "Secret",
 };
 
@@ -199,7 +201,7 @@ export class ApiServer {
       resourceVersion: String(at),
       ...(end < all.length && { continue: `${end}:${at}` }),
     };
-    return { status: 200, body: { kind, apiVersion: "test/v1", metadata, items } };
+    return { status: 200, body: { kind, apiVersion: versionOf(path), metadata, items } };
   }
 
   #watch(asked: Asked, response: ServerResponse): void {
@@ -273,6 +275,12 @@ function isSelected(object: KubeObject, query: Readonly<Record<string, string>>)
   const [key = "", value] = query["labelSelector"].split("=");
   const labels = (object.metadata?.["labels"] ?? {}) as Record<string, string>;
   return labels[key] !== undefined && (value === undefined || labels[key] === value);
+}
+
+/** As "mailroute.dev/v1alpha1", or "v1". */
+function versionOf(path: string): string {
+  const [, root, first = "", second = ""] = path.split("/");
+  return root === "api" ? first : `${first}/${second}`;
 }
 
 /** PartialObjectMetadata is an object without the rest. */

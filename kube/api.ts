@@ -24,6 +24,8 @@ export type ApiRequest = {
   readonly contentType?: ContentType;
   /** The media type wanted, where it is not plain JSON of the object. */
   readonly accept?: string;
+  /** Of the answer; 256 MiB where it is not said. */
+  readonly answerBytesMax?: number;
   readonly signal?: AbortSignal;
 };
 
@@ -56,6 +58,7 @@ export type ApiOptions = {
 };
 
 export type Api = {
+  /** Throws AnswerTooLarge before it has read more than answerBytesMax. */
   request(options: ApiRequest): Promise<ApiAnswer>;
   /** Bytes of a response as they come: for watches. Throws ApiError for other answers than 200. */
   stream(options: ApiRequest & { readonly signal: AbortSignal }): Promise<AsyncIterable<Buffer>>;
@@ -73,9 +76,14 @@ export class ApiError extends Error {
   }
 }
 
+/** There is more of it than was asked for: whoever lists asks for fewer. */
+export class AnswerTooLarge extends Error {
+  override readonly name = "AnswerTooLarge";
+}
+
 const credentialsMsDefault = 30_000;
 const keepAliveMs = 60_000;
-const answerBytesMax = 256 * 1024 * 1024;
+const answerBytesMaxDefault = 256 * 1024 * 1024;
 
 export function createApi(config: KubeConfig, options: ApiOptions): Api {
   const server = config.getCurrentCluster()?.server;
@@ -105,7 +113,7 @@ export function createApi(config: KubeConfig, options: ApiOptions): Api {
       const signal =
         asked.signal === undefined ? timeout : AbortSignal.any([asked.signal, timeout]);
       const response = await send(asked, signal);
-      const text = await readText(response.body);
+      const text = await readText(response.body, asked.answerBytesMax);
       const { statusCode: status } = response;
       options.observe?.({ method: asked.method ?? "GET", status, bytes: text.length });
       return { status, body: parsed(text) };
@@ -178,13 +186,15 @@ class Access {
   }
 }
 
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
+async function readText(
+  body: AsyncIterable<Buffer>,
+  bytesMax = answerBytesMaxDefault,
+): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.length;
-    if (bytes > answerBytesMax)
-      throw new ApiError(0, `an answer of more than ${answerBytesMax} bytes`);
+    if (bytes > bytesMax) throw new AnswerTooLarge(`an answer of more than ${bytesMax} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();

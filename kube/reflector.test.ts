@@ -96,6 +96,26 @@ test("reflector: lists page by page, and tells of the whole at once", async () =
   assert.equal(watchings()[0]?.query["resourceVersion"], server.version);
 });
 
+test("reflector: asks for fewer objects where a page of them is too large, and misses none", async () => {
+  const names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+  for (const name of names) put(name, { text: "x".repeat(1500) });
+  start({ limits: { ...quick, pageSize: 8, pageBytesMax: 4096 } });
+  await openWatch();
+  assert.deepEqual(told(), [`listed ${names.join(" ")}`]);
+  assert.deepEqual(
+    listings().map(({ query }) => query["limit"]),
+    ["8", "2", "2", "2", "2", "2"],
+  );
+  assert.ok(states.every(({ ok }) => ok));
+});
+
+test("reflector: an object that is larger than a page may be is listed all the same", async () => {
+  for (const name of ["a", "b", "c"]) put(name, { text: "x".repeat(5000) });
+  start({ limits: { ...quick, pageSize: 2, pageBytesMax: 4096 } });
+  await openWatch();
+  assert.deepEqual(told(), ["listed a b c"]);
+});
+
 test("reflector: tells of what is made, changed and deleted after the list", async () => {
   put("a");
   start();

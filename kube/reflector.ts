@@ -4,7 +4,7 @@
  * state after a list, and each change after that, as lean objects. It never ends by itself, whatever the API
  * server does.
  */
-import { type Api, ApiError, type KubeObject } from "./api.ts";
+import { AnswerTooLarge, type Api, type ApiAnswer, ApiError, type KubeObject } from "./api.ts";
 import { errorText } from "./error-text.ts";
 import { lean } from "./lean.ts";
 import { lines } from "./lines.ts";
@@ -31,7 +31,10 @@ export type ReflectorOptions = {
 };
 
 export type ReflectorLimits = {
+  /** Objects; fewer where those are large. */
   readonly pageSize: number;
+  /** A page in arrival takes about four times as much memory. A single object may be larger. */
+  readonly pageBytesMax: number;
   /** The server ends a watch after 1 to 2 times this. */
   readonly watchMsMin: number;
   /** Bookmarks come about once a minute: silence beyond this is a dead connection. */
@@ -42,6 +45,7 @@ export type ReflectorLimits = {
 
 const defaults: ReflectorLimits = {
   pageSize: 500,
+  pageBytesMax: 8 * 1024 * 1024,
   watchMsMin: 300_000,
   silenceMsMax: 150_000,
   backOffMsMin: 500,
@@ -115,33 +119,59 @@ async function list(
 ): Promise<string> {
   const objects: KubeObject[] = [];
   let next = "";
+  let { pageSize } = limits;
   for (;;) {
-    const query = {
-      ...options.query,
-      limit: limits.pageSize,
-      ...(next !== "" && { continue: next }),
-    };
-    const { status, body } = await options.api.request({
-      path: options.path,
-      query,
-      signal,
-      ...(options.metadataOnly && { accept: metadataList }),
-    });
-    if (status !== 200) throw new ApiError(status, body.message ?? `list answered ${status}`);
-    // Items of a list carry neither kind nor apiVersion; those of a watch do.
-    const kind = body.kind?.replace(/List$/, "");
-    for (const item of (body["items"] ?? []) as KubeObject[]) {
-      objects.push({
-        ...lean(item),
-        ...(kind !== undefined && { kind }),
-        ...(body.apiVersion !== undefined && { apiVersion: body.apiVersion }),
-      });
+    const answer = await page(options, { limits, signal, pageSize, next });
+    if (answer === undefined) {
+      pageSize = Math.max(1, Math.floor(pageSize / 4));
+      continue;
     }
+    const { status, body } = answer;
+    if (status !== 200) throw new ApiError(status, body.message ?? `list answered ${status}`);
+    for (const item of itemsOf(body)) objects.push(item);
     next = String(body.metadata?.["continue"] ?? "");
     if (next !== "") continue;
     options.changed({ type: "listed", objects });
     return body.metadata?.resourceVersion ?? "";
   }
+}
+
+type Page = {
+  readonly limits: ReflectorLimits;
+  readonly signal: AbortSignal;
+  readonly pageSize: number;
+  /** Where the page before ended. */
+  readonly next: string;
+};
+
+/** Undefined where it is too large: fewer objects are to be asked for. */
+async function page(
+  { api, path, query, metadataOnly }: ReflectorOptions,
+  { limits, signal, pageSize, next }: Page,
+): Promise<ApiAnswer | undefined> {
+  const isSmallest = pageSize === 1;
+  try {
+    return await api.request({
+      path,
+      query: { ...query, limit: pageSize, ...(next !== "" && { continue: next }) },
+      signal,
+      ...(!isSmallest && { answerBytesMax: limits.pageBytesMax }),
+      ...(metadataOnly && { accept: metadataList }),
+    });
+  } catch (error) {
+    if (error instanceof AnswerTooLarge && !isSmallest) return undefined;
+    throw error;
+  }
+}
+
+/** Items of a list carry neither kind nor apiVersion; those of a watch do. */
+function itemsOf(body: KubeObject): readonly KubeObject[] {
+  const kind = body.kind?.replace(/List$/, "");
+  return ((body["items"] ?? []) as KubeObject[]).map((item) => ({
+    ...lean(item),
+    ...(kind !== undefined && { kind }),
+    ...(body.apiVersion !== undefined && { apiVersion: body.apiVersion }),
+  }));
 }
 
 type Watching = {

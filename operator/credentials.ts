@@ -11,6 +11,8 @@ import { hostsOf, type SecretContents } from "./snapshot.ts";
 
 type Held = {
   readonly resourceVersion: string;
+  /** Whom the version that was read may be shown to: the watch may know of another. */
+  readonly hosts: readonly string[];
   readonly version: string;
   /** JSON of the values, keys in order. */
   readonly content: string;
@@ -36,15 +38,19 @@ export class LentSecrets {
     return this.#held;
   }
 
-  /** What an earlier leader handed out keeps its version while its content is the same. */
+  /** What an earlier leader handed out keeps its version while its content is the same; until that is read it is not lent. */
   restore(lent: readonly LentCredential[]): void {
     for (const { secret, version, values } of lent) {
       const content = contentOf(values);
-      this.#held.set(secret, { resourceVersion: "", version, content, keys: Object.keys(values) });
+      const keys = Object.keys(values);
+      this.#held.set(secret, { resourceVersion: "", hosts: [], version, content, keys });
     }
   }
 
-  /** Reads every lent Secret that is new or has changed; what cannot be read keeps its last content. */
+  /**
+   * Reads every lent Secret that is new or has changed; what may not be read keeps its last content. Throws where
+   * the API server fails to answer.
+   */
   async refresh(secrets: ReadonlyMap<string, KubeObject>): Promise<void> {
     for (const id of this.#held.keys()) if (!secrets.has(id)) this.#held.delete(id);
     const due = [...secrets].filter(([id, { metadata }]) => {
@@ -73,6 +79,8 @@ export class LentSecrets {
       path: `/api/v1/namespaces/${namespace}/secrets/${name}`,
     });
     if (status === 404) this.#held.delete(id);
+    if (status >= 500 || status === 429)
+      throw new Error(`reading Secret ${id} answered ${status}: ${body.message ?? ""}`);
     if (status !== 200) return;
     const all = valuesOf(body);
     const used = Object.entries(all).filter(([key]) => usedKeys.includes(key));
@@ -81,6 +89,7 @@ export class LentSecrets {
     const isTooLarge = Buffer.byteLength(content) > contentBytesMax;
     this.#held.set(id, {
       resourceVersion: body.metadata?.resourceVersion ?? "",
+      hosts: hostsOf(body.metadata),
       version: known?.content === content ? known.version : randomBytes(9).toString("hex"),
       content,
       keys: Object.keys(all),

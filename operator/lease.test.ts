@@ -71,6 +71,30 @@ test("lease: is made where there is none, and renewed", async () => {
   assert.deepEqual(told, ["a leads"]);
 });
 
+test("lease: who holds it renews it with one write and reads nothing", async () => {
+  const lease = hold("a");
+  await until(() => lease.isLeader, "a leads");
+  const since = server.requests.length;
+  await until(() => server.requests.length >= since + 4, "it is renewed");
+  assert.deepEqual(
+    new Set(server.requests.slice(since).map(({ method }) => method)),
+    new Set(["PUT"]),
+  );
+  assert.deepEqual(told, ["a leads"]);
+});
+
+test("lease: a note that somebody makes on it, or its deletion, costs the holder nothing", async () => {
+  const lease = hold("a");
+  await until(() => lease.isLeader, "a leads");
+  server.set(path, { kind: "Lease", metadata: { labels: { seen: "yes" } }, spec: spec() });
+  const noted = server.version;
+  await until(() => Number(server.get(path)?.metadata?.resourceVersion) > Number(noted), "renewed");
+  server.remove(path);
+  await until(() => spec()["holderIdentity"] === "a", "it is made again");
+  assert.equal(lease.isLeader, true);
+  assert.deepEqual(told, ["a leads"]);
+});
+
 test("lease: of two only one leads", async () => {
   const a = hold("a");
   await until(() => a.isLeader, "a leads");

@@ -41,11 +41,20 @@ export function holdLease(options: LeaseOptions): Lease {
 }
 
 type Spec = Readonly<Record<string, unknown>>;
+/** Or another has written it since it was read, or deleted it. */
+type Put = "written" | "overtaken" | "gone";
+
+function isOurs(put: Put): boolean {
+  if (put === "gone") throw new Error("the lease was deleted while it was taken");
+  return put === "written";
+}
 
 class Holder implements Lease {
   readonly #options: LeaseOptions;
   readonly #times: LeaseTimes;
   readonly #path: string;
+  /** The lease as we have written it last: the next renewal is upon that. */
+  #ours: KubeObject | undefined;
   /** The lease as last seen, and since when by our own clock. */
   #seen: { readonly version: string; readonly atMs: number } | undefined;
   #renewedMs = 0;
@@ -106,9 +115,15 @@ class Holder implements Lease {
 
   /** True: ours for another while; false: another's. Throws where the API server did not say. */
   async #attempt(): Promise<boolean> {
+    // Who holds it need not read it: a write upon what he has written fails where anybody else has been at it.
+    if (this.#ours !== undefined && (await this.#put(this.#ours)) === "written") return true;
+    return await this.#readAndWrite();
+  }
+
+  async #readAndWrite(): Promise<boolean> {
     const { api, name, identity } = this.#options;
     const { status, body } = await api.request({ path: `${this.#path}/${name}` });
-    if (status === 404) return await this.#write(undefined);
+    if (status === 404) return isOurs(await this.#put(undefined));
     if (status !== 200) {
       throw new Error(`reading the lease answered ${status} ${body.message ?? ""}`);
     }
@@ -119,10 +134,11 @@ class Holder implements Lease {
     const heldMs = Number(spec["leaseDurationSeconds"] ?? 0) * 1000;
     const isHeld = holder !== "" && performance.now() - this.#seen.atMs < heldMs;
     if (isHeld && holder !== identity) return false;
-    return await this.#write(body);
+    return isOurs(await this.#put(body));
   }
 
-  async #write(before: KubeObject | undefined): Promise<boolean> {
+  async #put(before: KubeObject | undefined): Promise<Put> {
+    this.#ours = undefined;
     const { api, namespace, name } = this.#options;
     const resourceVersion = before?.metadata?.resourceVersion;
     const { status, body } = await api.request({
@@ -135,11 +151,13 @@ class Holder implements Lease {
         spec: this.#nextSpec((before?.["spec"] ?? {}) as Spec),
       },
     });
-    if (status === 409) return false; // another was first
+    if (status === 409) return "overtaken";
+    if (status === 404) return "gone";
     if (status >= 300)
       throw new Error(`writing the lease answered ${status} ${body.message ?? ""}`);
     this.#seen = { version: body.metadata?.resourceVersion ?? "", atMs: performance.now() };
-    return true;
+    this.#ours = body;
+    return "written";
   }
 
   #nextSpec(before: Spec): Spec {

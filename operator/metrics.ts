@@ -55,7 +55,7 @@ export function createOperatorMetrics() {
       requests.inc({ method, status: `${Math.floor(status / 100)}xx` });
       bytes.inc(received);
     },
-    watch: ({ kind, ok }: { readonly kind: Kind; readonly ok: boolean }): void =>
+    watch: ({ kind, ok }: { readonly kind: Kind | "ConfigMap"; readonly ok: boolean }): void =>
       watches.set({ kind }, ok ? 1 : 0),
     pass(pass: Pass): void {
       keys.set(pass.keys);

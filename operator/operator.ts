@@ -17,11 +17,12 @@ import { createOperatorMetrics } from "./metrics.ts";
 import { Programmed, type RelayAnswer } from "./programmed.ts";
 import { Publisher } from "./publish.ts";
 import { Reconciler } from "./reconcile.ts";
-import { askRelays } from "./relays.ts";
+import { Relays } from "./relays.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { StatusWriter } from "./status-writer.ts";
-import { Store } from "./store.ts";
-import { type Watch, type Watches, watchesOf } from "./watches.ts";
+import { type Kind, Store } from "./store.ts";
+import { watchTable } from "./table-watch.ts";
+import { type Watches, watchesOf } from "./watches.ts";
 
 export type OperatorOptions = {
   readonly settings: OperatorSettings;
@@ -43,11 +44,14 @@ const quietMs = 100;
 const waitMsMax = 1000;
 /** For a while after a change relays are asked often, until all serve it; else now and then. */
 const askOftenMs = 200;
+/** However many passes follow each other. */
+const askLateMsMax = 1000;
 const askOftenForMs = 10_000;
 const askMs = 2000;
 /** After a pass that failed. */
 const againMs = 2000;
 const statusesAtOnceMax = 10;
+const namesShownMax = 3;
 
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
   const { settings } = options;
@@ -99,6 +103,8 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   };
 }
 
+type WatchedKind = { readonly kind: Kind | "ConfigMap"; readonly path: string };
+
 type SessionOptions = {
   readonly api: Api;
   readonly settings: OperatorSettings;
@@ -125,7 +131,11 @@ class Session {
   #askTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
   #askOftenUntilMs = 0;
-  #relays: readonly RelayAnswer[] = [];
+  /** Since when an ask waits for relays to have taken a table; undefined: none does. */
+  #askWaitsSinceMs: number | undefined;
+  #wasOvertaken = false;
+  readonly #relays: Relays;
+  #answers: readonly RelayAnswer[] = [];
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -134,6 +144,8 @@ class Session {
     const { watched, given } = this.#watches;
     this.#store = new Store([...watched, ...given.map(({ scope }) => scope)]);
     this.#publisher = this.#newPublisher();
+    const now = performance.now.bind(performance);
+    this.#relays = new Relays({ api, namespace: settings.namespace, ...settings.relays, now });
     this.#statuses = new StatusWriter({
       api,
       log,
@@ -161,15 +173,42 @@ class Session {
         }),
       );
     }
+    this.#watchTable();
   }
 
-  #watchState({ kind, path }: Watch, { ok, error }: WatchState): void {
+  /** What somebody deletes of the table is put back, and an approval counts at once. */
+  #watchTable(): void {
+    const { api, settings, log } = this.#options;
+    const { namespace, name } = settings;
+    const path = `/api/v1/namespaces/${namespace}/configmaps`;
+    const watch = { kind: "ConfigMap", path } as const;
+    const reflector = watchTable({
+      api,
+      path,
+      name,
+      standing: () => this.#publisher.standing,
+      lost: (names) => {
+        for (const each of names) this.#publisher.lost(each);
+        const text = `deleted by somebody, and put back: ${names.slice(0, namesShownMax).join(", ")}`;
+        log.problem({ where: "route table", text });
+        this.#holdOff.touch();
+      },
+      manifestWritten: () => {
+        if (this.#reconciler?.isHolding === true) this.#holdOff.touch();
+      },
+      state: (state) => this.#watchState(watch, state),
+    });
+    this.#reflectors.push(reflector);
+  }
+
+  #watchState({ kind, path }: WatchedKind, { ok, error }: WatchState): void {
     const before = this.#broken.get(path);
     if (ok) this.#broken.delete(path);
     else this.#broken.set(path, error ?? "unknown");
     const { metrics, log } = this.#options;
     const siblings = this.#watches.watched.filter((each) => each.kind === kind);
-    metrics.watch({ kind, ok: !siblings.some((each) => this.#broken.has(each.path)) });
+    const paths = [path, ...siblings.map((each) => each.path)];
+    metrics.watch({ kind, ok: !paths.some((each) => this.#broken.has(each)) });
     if (before !== this.#broken.get(path)) log.watch({ kind, path, ok, error });
   }
 
@@ -235,7 +274,7 @@ class Session {
     if (!this.#leads || this.#stopped || !this.#store.isComplete || !this.isLeader()) return;
     try {
       const reconciler = await this.#reconcilerNow();
-      const pass = await reconciler.publish(Math.max(this.#relays.length, 1));
+      const pass = await reconciler.publish(Math.max(this.#answers.length, 1));
       this.#options.metrics.pass(pass);
       clearTimeout(this.#recheckTimer);
       if (pass.recheckAtMs !== undefined) {
@@ -245,7 +284,7 @@ class Session {
       this.#statuses.forget("mailroutes", this.#store.all("MailRoute").values());
       this.#statuses.forget("mailgrants", this.#store.all("MailGrant").values());
       this.#askOftenUntilMs = performance.now() + askOftenForMs;
-      this.#askIn(0);
+      this.#askAfterPass();
     } catch (error) {
       // Whatever is known of the published state may be wrong now: it is read again.
       this.#reconciler = undefined;
@@ -259,18 +298,30 @@ class Session {
     if (!this.#stopped) this.#askTimer = setTimeout(() => void this.#ask(), ms);
   }
 
+  /** Relays take a table within moments: who asks sooner writes a status that is old when it is written. */
+  #askAfterPass(): void {
+    const nowMs = performance.now();
+    this.#askWaitsSinceMs ??= nowMs;
+    const leftMs = this.#askWaitsSinceMs + askLateMsMax - nowMs;
+    this.#askIn(Math.max(Math.min(askOftenMs, leftMs), 0));
+  }
+
   async #ask(): Promise<void> {
-    const { api, settings, log } = this.#options;
+    this.#askWaitsSinceMs = undefined;
+    const { digest: published } = this.#publisher;
     try {
-      const relays = await askRelays({ api, namespace: settings.namespace, ...settings.relays });
-      const isResized = relays.length !== this.#relays.length;
-      this.#relays = relays;
+      const answers = await this.#relays.ask();
+      const isResized = answers.length !== this.#answers.length;
+      this.#answers = answers;
       if (isResized) this.#holdOff.touch(); // each relay's share of the limits is another now
-      if (this.isLeader()) this.#reconciler?.report(relays);
+      // Answers from before a table was published say nothing of it; they are asked for again, once.
+      const isOvertaken = published !== this.#publisher.digest && !this.#wasOvertaken;
+      this.#wasOvertaken = isOvertaken;
+      if (this.isLeader() && !isOvertaken) this.#reconciler?.report(answers);
     } catch (error) {
-      log.problem({ where: "relays", text: errorText(error) });
+      this.#options.log.problem({ where: "relays", text: errorText(error) });
     }
-    const isSettled = this.#relays.every(({ digest }) => digest === this.#publisher.digest);
+    const isSettled = this.#answers.every(({ digest }) => digest === this.#publisher.digest);
     const isOften = !isSettled && performance.now() < this.#askOftenUntilMs;
     this.#askIn(isOften ? askOftenMs : askMs);
   }

@@ -293,3 +293,33 @@ test("publish: a shard with another content is replaced, and other objects are l
   }
   assert.equal(problems.length, 3);
 });
+
+test("publish: what somebody deletes of the table is put back as it was", async () => {
+  const publisher = await leader();
+  const table = tableOf(["a.test"]);
+  await publisher.publish(table, 1);
+  const before = manifest();
+  assert.deepEqual(
+    publisher.standing.map((name) => `${path}/${name}`),
+    [manifestPath, ...shards()],
+  );
+  for (const name of publisher.standing) {
+    server.remove(`${path}/${name}`);
+    publisher.lost(name);
+    assert.equal(publisher.isIncomplete, true);
+  }
+  assert.equal(await publisher.publish(table, 1), true);
+  assert.equal(publisher.isIncomplete, false);
+  assert.deepEqual(manifest(), before);
+  assert.deepEqual(keysOf(await newPublisher().restore()), keysOf(table));
+  assert.equal(await publisher.publish(table, 1), false);
+});
+
+test("publish: a manifest whose deletion is not known yet is made again with the next table", async () => {
+  const publisher = await leader();
+  await publisher.publish(tableOf(["a.test"]), 1);
+  server.remove(manifestPath);
+  await publisher.publish(tableOf(["a.test", "b.test"]), 1);
+  assert.equal(manifest().digest, publisher.digest);
+  assert.equal(manifest().parents.length, 1);
+});

@@ -36,7 +36,7 @@ export class Overtaken extends Error {
 }
 
 /** No label of Helm's or a GitOps tool's: nobody but the operator may prune these. */
-const tableLabel = "mailroute.dev/table";
+export const tableLabel = "mailroute.dev/table";
 const approvalAnnotation = "mailroute.dev/approve";
 const tablesKept = 3;
 const shardsAtOnceMax = 8;
@@ -53,6 +53,8 @@ export class Publisher {
   #there = new Set<string>();
   /** Shards of the published table that somebody has deleted or put something else in place of. */
   readonly #damaged = new Set<string>();
+  /** Something of the published table is gone since. */
+  #isIncomplete = false;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -91,6 +93,25 @@ export class Publisher {
     return remains(manifest, shards);
   }
 
+  /** Whether something of the published table is known to be gone: the next publish puts it back. */
+  get isIncomplete(): boolean {
+    return this.#isIncomplete;
+  }
+
+  /** Names of the ConfigMaps that the published table is in, the manifest first. */
+  get standing(): readonly string[] {
+    const shards = this.#manifest?.shards.filter(({ name }) => !this.#damaged.has(name));
+    if (shards === undefined) return [];
+    return [this.#manifestName, ...shards.map(({ name }) => this.#shardName(name))];
+  }
+
+  /** One of `standing` has been deleted by somebody. */
+  lost(name: string): void {
+    this.#isIncomplete = true;
+    if (name === this.#manifestName) this.#version = undefined;
+    else this.#there.delete(name.slice(this.#shardName("").length));
+  }
+
   /** How a person says that a table may be published although the guard holds it back. */
   approveCommand(digest: string): string {
     const { namespace } = this.#options;
@@ -123,7 +144,8 @@ export class Publisher {
       relays,
     });
     const isSame = before?.digest === encoded.manifest.digest && before.relays === relays;
-    if (isSame && this.#damaged.size === 0) return false;
+    if (isSame && this.#damaged.size === 0 && !this.#isIncomplete) return false;
+    this.#isIncomplete = false; // what is deleted from now on is for the next time
     const missing = [...encoded.shards].filter(
       ([name]) => !this.#there.has(name) || this.#damaged.has(name),
     );
@@ -175,6 +197,12 @@ export class Publisher {
         ? { method: "POST", path: this.#path(), body }
         : { method: "PUT", path: this.#path(this.#manifestName), body },
     );
+    if (status === 404 && version !== undefined) {
+      // Deleted, and we have not heard of it yet. Should another have made it again, this is 409.
+      this.#version = undefined;
+      await this.#writeManifest(manifest, history);
+      return;
+    }
     if (status === 409)
       throw new Overtaken("the manifest was written by another: this process is not the leader");
     if (status >= 300)

@@ -95,7 +95,8 @@ export class Reconciler {
     const facts = { keys, compileMs, heldBack: why };
     if (why !== undefined) {
       this.#judged = { compiled, specs };
-      // An approval is an annotation of ours, which nobody watches.
+      await this.#putBack(relays);
+      // The watch of our ConfigMaps brings an approval; should it not run, this finds it.
       return { ...facts, recheckAtMs: now() + approvalMs };
     }
     const lent = await this.#lend(compiled.table);
@@ -116,6 +117,17 @@ export class Reconciler {
     }
     const recheckAtMs = earliest(compiled.recheckAtMs, lent.recheckAtMs);
     return { ...facts, recheckAtMs };
+  }
+
+  get isHolding(): boolean {
+    return this.#heldBack !== undefined;
+  }
+
+  /** The table that stands while another is held back, where somebody has deleted some of it. */
+  async #putBack(relays: number): Promise<void> {
+    const { publisher } = this.#options;
+    if (publisher.isIncomplete && this.#table.digest === publisher.digest)
+      await publisher.publish(this.#table, relays);
   }
 
   /** Why the table waits for a person; undefined: it may be published. */

@@ -1,4 +1,8 @@
-/** The relays of this installation: which pods are ready, and which table each serves. Adapter. */
+/**
+ * The relays of this installation: which pods are ready, and which table each serves. Adapter, and its memory: a
+ * process that has answered serves that table or a later one as long as it lives, so one ask that fails is no news
+ * of it.
+ */
 import type { Api, KubeObject } from "../kube/api.ts";
 import type { RelayAnswer } from "./programmed.ts";
 
@@ -8,37 +12,107 @@ export type RelaysOptions = {
   /** Label selector of the relay pods. */
   readonly selector: string;
   readonly adminPort: number;
+  /** Milliseconds, of a clock that never goes back. */
+  readonly now: () => number;
 };
 
+type Known = { readonly process: string; readonly atMs: number; readonly answer: RelayAnswer };
+
 const askMsMax = 2000;
+const keptMs = 5000;
 const whyCharsMax = 300;
 
-/** Asks all ready relays at once. Throws where the pods cannot be listed. */
-export async function askRelays(options: RelaysOptions): Promise<readonly RelayAnswer[]> {
-  const { status, body } = await options.api.request({
-    path: `/api/v1/namespaces/${options.namespace}/pods`,
-    query: { labelSelector: options.selector },
-  });
-  if (status !== 200)
-    throw new Error(`listing the relay pods answered ${status}: ${body.message ?? ""}`);
-  const ready = ((body["items"] ?? []) as KubeObject[]).filter(isReady);
-  return await Promise.all(ready.map(async (pod) => await ask(pod, options.adminPort)));
+export class Relays {
+  readonly #options: RelaysOptions;
+  /** By pod. */
+  #known: ReadonlyMap<string, Known> = new Map();
+
+  constructor(options: RelaysOptions) {
+    this.#options = options;
+  }
+
+  /** Asks all ready relays at once. Throws where the pods cannot be listed. */
+  async ask(): Promise<readonly RelayAnswer[]> {
+    const { api, namespace, selector } = this.#options;
+    const { status, body } = await api.request({
+      path: `/api/v1/namespaces/${namespace}/pods`,
+      query: { labelSelector: selector },
+    });
+    if (status !== 200)
+      throw new Error(`listing the relay pods answered ${status}: ${body.message ?? ""}`);
+    const ready = ((body["items"] ?? []) as KubeObject[]).filter(isReady);
+    const asked = await Promise.all(ready.map(async (pod) => await this.#askOne(pod)));
+    this.#known = new Map(asked.flatMap(({ known }) => (known ? [[known.answer.pod, known]] : [])));
+    return asked.map(({ answer }) => answer);
+  }
+
+  async #askOne(
+    pod: KubeObject,
+  ): Promise<{ readonly answer: RelayAnswer; readonly known?: Known | undefined }> {
+    const name = String(pod.metadata?.["name"]);
+    const process = processOf(pod);
+    const said = await revisionOf(pod, this.#options.adminPort);
+    if (typeof said !== "string") {
+      const answer = { pod: name, ...said };
+      const known =
+        process === undefined ? undefined : { process, atMs: this.#options.now(), answer };
+      return { answer, known };
+    }
+    const before = this.#known.get(name);
+    const isKept =
+      said === "unanswered" &&
+      before?.process === process &&
+      before !== undefined &&
+      this.#options.now() - before.atMs < keptMs;
+    if (isKept) return { answer: before.answer, known: before };
+    return { answer: { pod: name, digest: undefined, failing: new Map() } };
+  }
 }
 
-async function ask(pod: KubeObject, port: number): Promise<RelayAnswer> {
-  const name = String(pod.metadata?.["name"]);
+type Revision = Omit<RelayAnswer, "pod">;
+
+/** "down": nobody listens, so the process that answered before is gone. */
+async function revisionOf(
+  pod: KubeObject,
+  port: number,
+): Promise<Revision | "unanswered" | "down"> {
   const address = String((pod["status"] as Record<string, unknown>)["podIP"]);
   const host = address.includes(":") ? `[${address}]` : address;
-  try {
-    const answer = await fetch(`http://${host}:${port}/revision`, {
-      signal: AbortSignal.timeout(askMsMax),
-    });
+  const signal = AbortSignal.timeout(askMsMax);
+  const ask = async (): Promise<Revision> => {
+    const answer = await fetch(`http://${host}:${port}/revision`, { signal });
     const { digest, failing } = (await answer.json()) as Record<string, unknown>;
-    const known = typeof digest === "string" ? digest : undefined;
-    return { pod: name, digest: known, failing: failingIn(failing) };
-  } catch {
-    return { pod: name, digest: undefined, failing: new Map() };
+    return { digest: typeof digest === "string" ? digest : undefined, failing: failingIn(failing) };
+  };
+  try {
+    return await ask();
+  } catch (error) {
+    if (!resets.has(codeOf(error))) return codeOf(error) === refused ? "down" : "unanswered";
   }
+  // A kept connection that the relay has just closed: a new one says more.
+  return await ask().catch((error: unknown) => (codeOf(error) === refused ? "down" : "unanswered"));
+}
+
+const refused = "ECONNREFUSED";
+const resets: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
+
+function codeOf(error: unknown): string {
+  const { cause } = error as { cause?: { code?: unknown } };
+  return String(cause?.code ?? "");
+}
+
+/** Another text for another process in the pod; undefined where the pod does not say. */
+function processOf(pod: KubeObject): string | undefined {
+  const { containerStatuses = [] } = (pod["status"] ?? {}) as {
+    containerStatuses?: { name?: string; containerID?: string; restartCount?: number }[];
+  };
+  if (containerStatuses.length === 0) return undefined;
+  const ids = containerStatuses.map(({ name, containerID, restartCount }) => [
+    name,
+    containerID,
+    restartCount,
+  ]);
+  return JSON.stringify([pod.metadata?.["uid"], ids]);
 }
 
 /** An older relay says nothing of it. */

@@ -2,10 +2,15 @@
 import { z } from "zod";
 import type { KubeObject } from "../kube/api.ts";
 import type { Installation } from "../routing/delegation.ts";
+import { parseBlock } from "../routing/network.ts";
 
 const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$/, {
   error: "must be lower-case letters, digits and hyphens, at most 50",
 });
+
+const notNetwork = {
+  error: "is not an address or network: write it like 192.0.2.0/24 or 2001:db8::/32",
+};
 
 export const settingsSchema = z.strictObject({
   name: label.describe("The installation's name: those of all its objects begin with it."),
@@ -18,8 +23,8 @@ export const settingsSchema = z.strictObject({
     .enum(["required", "off"])
     .default("required")
     .describe("off: every namespace may claim everything."),
-  deniedCIDRs: z
-    .array(z.string().max(50))
+  deniedNetworks: z
+    .array(z.string().refine((text) => parseBlock(text) !== undefined, notNetwork))
     .max(64)
     .default([])
     .describe("Networks that tenants' routes may not reach: API server, Services."),
@@ -62,7 +67,7 @@ export function parseSettings(raw: unknown): ParsedSettings {
       complaints: result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`),
     };
   }
-  const { name, namespace, identity, className, delegation, deniedCIDRs, ...rest } = result.data;
+  const { name, namespace, identity, className, delegation, deniedNetworks, ...rest } = result.data;
   const { watchNamespaces, grants } = rest;
   if (watchNamespaces.length === 0 && grants.length > 0) {
     const text =
@@ -75,7 +80,7 @@ export function parseSettings(raw: unknown): ParsedSettings {
       name,
       namespace,
       identity,
-      installation: { namespace, className, delegation, deniedCIDRs },
+      installation: { namespace, className, delegation, deniedNetworks },
       watchNamespaces:
         watchNamespaces.length === 0 ? undefined : [...new Set([namespace, ...watchNamespaces])],
       grants,

@@ -55,7 +55,8 @@ test("snapshot: labels of namespaces, and of Secrets whom they may be shown to a
   const lent = { metadata: { namespace: "mail", name: "lent", annotations } };
   const kept = { metadata: { namespace: "mail", name: "kept" } };
   store.apply(secrets, { type: "listed", objects: [lent, kept] });
-  const contents = new Map([["mail/lent", { version: "v", keys: ["password"] }]]);
+  const hosts = ["mx.test:25", "mx2.test:25"];
+  const contents = new Map([["mail/lent", { version: "v", keys: ["password"], hosts }]]);
   const { references } = snapshotOf(store, contents);
   assert.deepEqual(references.namespaces, new Map([["mail", new Map([["team", "x"]])]]));
   assert.deepEqual(

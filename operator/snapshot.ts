@@ -5,8 +5,8 @@ import { hostsAnnotation, hostsIn, type SecretFacts } from "../routing/reference
 import type { RouteId } from "../routing/route.ts";
 import type { Store } from "./store.ts";
 
-/** The facts of those Secrets that are lent to anybody; by "namespace/name". */
-export type SecretContents = ReadonlyMap<string, Pick<SecretFacts, "version" | "keys" | "problem">>;
+/** The facts of those Secrets that are lent to anybody, all of one version of each; by "namespace/name". */
+export type SecretContents = ReadonlyMap<string, SecretFacts>;
 
 export type Snapshot = Pick<CompileInput, "routes" | "grants" | "references">;
 
@@ -31,7 +31,10 @@ export function snapshotOf(store: Store, contents: SecretContents): Snapshot {
     const content = contents.get(id);
     // Not lent, or not read yet: it is there, and shown to nobody.
     const { version = "", keys = [], problem } = content ?? {};
-    const hosts = hostsOf(metadata);
+    const watched = hostsOf(metadata);
+    // What was read may be newer than what is watched, or older: it is shown to nobody whom either does not name.
+    const hosts =
+      content === undefined ? watched : watched.filter((host) => content.hosts.includes(host));
     secrets.set(id, { version, keys, hosts, ...(problem !== undefined && { problem }) });
   }
   return { routes, grants, references: { secrets, namespaces } };

@@ -172,7 +172,7 @@ function receptionOf(
       neverTrusted,
       trustedListeners,
     },
-    deniedNetworks: networkSet(config.denyNetworks),
+    deniedNetworks: networkSet(config.deniedNetworks),
     hideAuthenticated: config.authentication.hideInReceived,
     outboundRetry: config.retry,
     limits: config.limits,

@@ -231,7 +231,7 @@ async function startSource(
             namespace: config.namespace,
             className: config.className,
             delegation,
-            deniedCIDRs: deniedNetworks,
+            deniedNetworks,
           },
         })
       : watchConfigMaps({
@@ -275,7 +275,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
     ...(config.inbound !== undefined && { inbound: config.inbound }),
     resolver,
     outboundPort: config.outbound.port,
-    denyNetworks: config.outbound.denyNetworks,
+    mxDeniedNetworks: config.outbound.deniedNetworks,
     deniedNetworks: config.routes.deniedNetworks,
     ownAddresses: () => state.own,
     credentials,

@@ -12,6 +12,7 @@ import { conflictHoldMsDefault, limits } from "./limits.ts";
 import { memoized } from "./memoized.ts";
 import type { Secrets } from "./references.ts";
 import type { Route, RouteId } from "./route.ts";
+import { withDoubts } from "./submitters.ts";
 import {
   emptyTable,
   type Rights,
@@ -85,7 +86,7 @@ export function compile(input: CompileInput): Compiled {
     nowMs: now,
     conflictHoldMs: input.conflictHoldMs ?? conflictHoldMsDefault,
   });
-  const { submitters } = delegation;
+  const submitters = withDoubts(delegation, { namespaces: references.namespaces, previous });
   const table = tableOf({ decided, candidates: list, submitters, previous });
   const recheckAtMs = earliestHold(decided);
   return {

@@ -165,7 +165,7 @@ test("delegation: loopback, link-local and denied networks are for admins, unles
     namespace: "mail",
     className: "default",
     delegation: "required",
-    deniedCIDRs: ["10.96.0.0/12"],
+    deniedNetworks: ["10.96.0.0/12"],
   } as const;
   const any = mailGrant("any", {
     namespaces: { names: ["corp"] },

@@ -12,8 +12,9 @@ import {
   type NamespaceLabels,
   parseMailGrant,
   type RawGrant,
+  type UnreadableRights,
 } from "./grants.ts";
-import { everyDomain, keyDomain, type RecipientKey, suffixKey } from "./key.ts";
+import { keyDomain, type RecipientKey } from "./key.ts";
 import { suffixesOf } from "./match.ts";
 import { memoized } from "./memoized.ts";
 import {
@@ -24,6 +25,7 @@ import {
   networkSet,
   parseBlock,
 } from "./network.ts";
+import { rightsByNamespace } from "./submitters.ts";
 import type { Rights } from "./table.ts";
 
 export type Installation = {
@@ -32,7 +34,7 @@ export type Installation = {
   /** "off": one team's cluster (and `mailroute dev`): every namespace may claim everything. */
   readonly delegation: "required" | "off";
   /** Networks beyond loopback and link-local that tenants' routes may not reach: API server, Services. */
-  readonly deniedCIDRs?: readonly string[];
+  readonly deniedNetworks?: readonly string[];
 };
 
 export type GrantVerdict =
@@ -56,6 +58,8 @@ export type Delegation = {
   readonly denied: NetworkSet;
   /** What each namespace's workloads may when they authenticate, of those that a grant gives anything. */
   readonly submitters: ReadonlyMap<string, Rights>;
+  /** What grants that do not parse may give beside that. */
+  readonly unreadable: readonly UnreadableRights[];
 };
 
 const parseGrantOnce = memoized(parseMailGrant);
@@ -111,6 +115,7 @@ function newDelegation(input: DelegationInput): Delegation {
   const covers = new Map<string, Cover>();
   const verdicts = new Map<string, GrantVerdict>();
   const accepted: Grant[] = [];
+  const unreadable: UnreadableRights[] = [];
   const cover = (suffix: string): Cover => {
     const known = covers.get(suffix) ?? { grants: [], frozen: undefined };
     covers.set(suffix, known);
@@ -127,6 +132,7 @@ function newDelegation(input: DelegationInput): Delegation {
       for (const suffix of parsed.grant.suffixes) cover(suffix).grants.push(parsed.grant);
     } else {
       verdicts.set(name, { kind: "invalid", issues: parsed.issues });
+      unreadable.push(parsed.rights);
       for (const suffix of parsed.suffixes) cover(suffix).frozen ??= name;
     }
   }
@@ -136,7 +142,7 @@ function newDelegation(input: DelegationInput): Delegation {
   return {
     isUnlimited,
     verdicts,
-    denied: networkSet([...alwaysDenied, ...(installation.deniedCIDRs ?? [])]),
+    denied: networkSet([...alwaysDenied, ...(installation.deniedNetworks ?? [])]),
     permission: (namespace, key) =>
       isUnlimited(namespace)
         ? { kind: "unlimited" }
@@ -147,43 +153,8 @@ function newDelegation(input: DelegationInput): Delegation {
       isAllowed,
       isUnlimited,
     }),
+    unreadable,
   };
-}
-
-/** Under the suffix "." is everybody: whoever may claim anything may send as anybody. */
-const everyRight: Rights = { senders: [suffixKey(everyDomain)] };
-
-function rightsByNamespace(input: {
-  readonly grants: readonly Grant[];
-  readonly namespaces: Iterable<string>;
-  readonly isAllowed: (grant: Grant, namespace: string) => boolean;
-  readonly isUnlimited: (namespace: string) => boolean;
-}): ReadonlyMap<string, Rights> {
-  const giving = input.grants.filter(({ senderKeys }) => senderKeys.length > 0);
-  const rights = new Map<string, Rights>();
-  /** By the grants: thousands of namespaces share a few. */
-  const known = new Map<string, Rights>();
-  for (const namespace of input.namespaces) {
-    if (input.isUnlimited(namespace)) {
-      rights.set(namespace, everyRight);
-      continue;
-    }
-    const allowed = giving.filter((grant) => input.isAllowed(grant, namespace));
-    if (allowed.length === 0) continue;
-    const names = allowed.map(({ name }) => name).join(" ");
-    const found = known.get(names) ?? rightsUnder(allowed);
-    known.set(names, found);
-    rights.set(namespace, found);
-  }
-  return rights;
-}
-
-function rightsUnder(grants: readonly Grant[]): Rights {
-  const keys = new Set(grants.flatMap(({ senderKeys }) => senderKeys));
-  // Of several limits the largest: a grant that sets none takes none away.
-  const limits = grants.flatMap(({ spec }) => spec.limits.messagesPerHour ?? []);
-  const messagesPerHour = limits.length === 0 ? {} : { messagesPerHour: Math.max(...limits) };
-  return { senders: [...keys].sort(), ...messagesPerHour };
 }
 
 function namedOnce(labels: NamespaceLabels): (grant: Grant, namespace: string) => boolean {
@@ -191,7 +162,7 @@ function namedOnce(labels: NamespaceLabels): (grant: Grant, namespace: string) =
   return (grant, namespace) => {
     const byNamespace = known.get(grant) ?? new Map<string, boolean>();
     known.set(grant, byNamespace);
-    const answer = byNamespace.get(namespace) ?? isNamed(grant, namespace, labels);
+    const answer = byNamespace.get(namespace) ?? isNamed(grant.spec.namespaces, namespace, labels);
     byNamespace.set(namespace, answer);
     return answer;
   };

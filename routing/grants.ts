@@ -5,8 +5,9 @@
  */
 import { FieldReader, type Issue, parseSuffixKey, schemaIssues } from "./field-reader.ts";
 import { keyParts, type SenderKey } from "./key.ts";
-import { type MailGrant, mailGrantSchema } from "./mail-grant.ts";
+import { grantNamespaces, type MailGrant, mailGrantSchema } from "./mail-grant.ts";
 import { parseBlock } from "./network.ts";
+import { senders } from "./schema.ts";
 
 export type RawGrant = { readonly name: string; readonly resource: unknown };
 
@@ -34,7 +35,16 @@ export type ParsedMailGrant =
       /** What it would have covered, as far as that can be read. */
       readonly suffixes: readonly string[];
       readonly className: string | undefined;
+      readonly rights: UnreadableRights;
     };
+
+/** What can still be read of a grant that does not parse: whom it names, and as whom they may send. */
+export type UnreadableRights = {
+  /** Undefined: it may be anybody. */
+  readonly namespaces: MailGrant["spec"]["namespaces"] | undefined;
+  /** Undefined: it may be anything. */
+  readonly senderKeys: readonly SenderKey[] | undefined;
+};
 
 /** Total: anything at all may come in. */
 export function parseMailGrant(raw: unknown): ParsedMailGrant {
@@ -68,7 +78,21 @@ function failed(raw: unknown, issues: readonly Issue[]): ParsedMailGrant {
     issues,
     suffixes: keys.filter((name) => name !== undefined),
     className: typeof className === "string" ? className : undefined,
+    rights: {
+      namespaces: grantNamespaces.safeParse(property(spec, "namespaces")).data,
+      senderKeys: readableSenders(property(spec, "senders")),
+    },
   };
+}
+
+/** None where it names none: it gives nobody anything. */
+function readableSenders(raw: unknown): readonly SenderKey[] | undefined {
+  if (raw === undefined) return [];
+  const result = senders.safeParse(raw);
+  if (!result.success) return undefined;
+  const read = new FieldReader();
+  const keys = read.keys(result.data, "spec.senders");
+  return read.issues.length === 0 ? keys : undefined;
 }
 
 function suffixName(text: unknown): string | undefined {
@@ -80,8 +104,11 @@ export function property(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
 
-export function isNamed(grant: Grant, namespace: string, labels: NamespaceLabels): boolean {
-  const { names, selector } = grant.spec.namespaces;
+export function isNamed(
+  { names, selector }: MailGrant["spec"]["namespaces"],
+  namespace: string,
+  labels: NamespaceLabels,
+): boolean {
   if (names?.includes(namespace) === true) return true;
   const own = labels.get(namespace);
   // A namespace that is not known has no labels that could be trusted, not even their absence.

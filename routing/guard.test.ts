@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { compiled, mailGrant, mailRoute } from "./compile.testkit.ts";
 import { compile } from "./compile.ts";
 import { judge } from "./guard.ts";
 import type { RouteId } from "./route.ts";
@@ -58,4 +59,47 @@ test("guard: once it holds, it does so until every key has come back", () => {
   assert.deepEqual(judged(99), { publish: false, why: "1 of 100 keys are still missing" });
   assert.equal(judged(100).publish, true);
   assert.equal(judged(101).publish, true);
+});
+
+/** Of so many namespaces each may send as its own domain, by a grant that names it. */
+function tableOfSubmitters(count: number): RouteTable {
+  const names = Array.from({ length: count }, (_, index) => `app-${index}`);
+  const grants = names.map((name) =>
+    mailGrant(name, {
+      namespaces: { selector: { matchLabels: { team: name } } },
+      suffixes: [`${name}.example`],
+      senders: { domains: [`${name}.example`] },
+    }),
+  );
+  const labels = names.map((name) => [name, new Map([["team", name]])] as const);
+  const references = { secrets: new Map(), namespaces: new Map(labels) };
+  const own = mailRoute("mail/a", { suffixes: ["a.example"] });
+  return compiled([own], { grants, references }).table;
+}
+
+const rightsCases: readonly { before: number; after: number; why: string | undefined }[] = [
+  { before: 0, after: 5, why: undefined },
+  { before: 12, after: 2, why: undefined },
+  { before: 12, after: 1, why: "11 of 12 namespaces' rights to send would go" },
+  { before: 100, after: 70, why: undefined },
+  { before: 100, after: 69, why: "31 of 100 namespaces' rights to send would go" },
+  { before: 3, after: 0, why: "every namespace's right to send would go: all 3" },
+];
+
+for (const { before, after, why } of rightsCases) {
+  test(`guard: from ${before} namespaces that may send to ${after} is ${why === undefined ? "published" : "held back"}`, () => {
+    const judged = judge({ previous: tableOfSubmitters(before), next: tableOfSubmitters(after) });
+    assert.deepEqual(judged, why === undefined ? { publish: true } : { publish: false, why });
+  });
+}
+
+test("guard: once it holds, it does so until every namespace's right to send has come back", () => {
+  const previous = tableOfSubmitters(20);
+  const judged = (count: number) =>
+    judge({ previous, next: tableOfSubmitters(count), isHolding: true });
+  assert.deepEqual(judged(19), {
+    publish: false,
+    why: "1 of 20 namespaces' rights to send are still missing",
+  });
+  assert.deepEqual(judged(20), { publish: true });
 });

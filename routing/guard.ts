@@ -2,38 +2,89 @@
  * Whether a new table may replace the one in force. A deleted CRD, an unmounted volume or a broken list
  * must never send internal mail to the Internet: a compile that loses too much waits for a person.
  */
-import { holderOf, keyCount, type RouteTable, routeOf, shardEntries } from "./table.ts";
+import { everyDomain, suffixKey } from "./key.ts";
+import {
+  holderOf,
+  keyCount,
+  type Rights,
+  type RouteTable,
+  rightsOf,
+  routeOf,
+  shardEntries,
+  submitterEntries,
+} from "./table.ts";
 
 export type Judgement =
   | { readonly publish: true }
   | { readonly publish: false; readonly why: string };
 
 const lostShareMax = 0.3;
-const lostKeysMin = 10;
+const lostMin = 10;
 
-/**
- * Refuses a table that loses more than 30 % of the keys (and more than 10), or all of them. Once it has, what was
- * lost is coming back piece by piece: then it refuses every table that still loses any.
- */
-export function judge(options: {
+type Tables = {
   /** The one in force. */
   readonly previous: RouteTable;
   readonly next: RouteTable;
-  /** The table judged before this one was refused. */
-  readonly isHolding?: boolean;
-}): Judgement {
-  const before = keyCount(options.previous);
-  if (before === 0) return { publish: true };
-  const after = keyCount(options.next);
-  if (after === 0) return { publish: false, why: `every key would go: all ${before}` };
-  const lost = lostKeys(options.previous, options.next);
-  if (options.isHolding === true && lost > 0) {
-    return { publish: false, why: `${lost} of ${before} keys are still missing` };
-  }
-  if (lost > lostKeysMin && lost > before * lostShareMax) {
-    return { publish: false, why: `${lost} of ${before} keys would go` };
-  }
-  return { publish: true };
+};
+
+/** What goes: of keys, or of namespaces whose workloads may send as somebody. */
+type Loss = { readonly before: number; readonly after: number; readonly lost: number };
+
+/**
+ * Refuses a table that loses more than 30 % of the keys (and more than 10), or all of them, or so many namespaces'
+ * rights to send. Once it has, what was lost is coming back piece by piece: then it refuses every table that still
+ * loses any.
+ */
+export function judge(
+  options: Tables & {
+    /** The table judged before this one was refused. */
+    readonly isHolding?: boolean;
+  },
+): Judgement {
+  const { isHolding = false } = options;
+  const why =
+    refusal(keyLoss(options), { what: "key", isHolding }) ??
+    refusal(rightsLoss(options), { what: "namespace's right to send", isHolding });
+  return why === undefined ? { publish: true } : { publish: false, why };
+}
+
+function refusal(
+  { before, after, lost }: Loss,
+  { what, isHolding }: { readonly what: string; readonly isHolding: boolean },
+): string | undefined {
+  if (before === 0 || lost === 0) return undefined;
+  const many = what === "key" ? "keys" : "namespaces' rights to send";
+  if (after === 0) return `every ${what} would go: all ${before}`;
+  if (isHolding) return `${lost} of ${before} ${many} are still missing`;
+  const isTooMuch = lost > lostMin && lost > before * lostShareMax;
+  return isTooMuch ? `${lost} of ${before} ${many} would go` : undefined;
+}
+
+function keyLoss({ previous, next }: Tables): Loss {
+  const after = keyCount(next);
+  const before = keyCount(previous);
+  return { before, after, lost: after === 0 ? before : lostKeys(previous, next) };
+}
+
+const everybody = suffixKey(everyDomain);
+
+/** A right in doubt is deferred, so it is not lost. Who may send as anybody before and after is not counted at all. */
+function rightsLoss({ previous, next }: Tables): Loss {
+  const isAnybody = (table: RouteTable, namespace: string): boolean =>
+    rightsOf(table, namespace).senders.includes(everybody);
+  const counted = (table: RouteTable): readonly (readonly [string, Rights])[] =>
+    [...submitterEntries(table)].filter(
+      ([namespace, { senders, inDoubt }]) =>
+        (senders.length > 0 || inDoubt === true) &&
+        !(isAnybody(previous, namespace) && isAnybody(next, namespace)),
+    );
+  const before = counted(previous);
+  const lost = before.filter(([namespace, { senders }]) => {
+    const now = rightsOf(next, namespace);
+    if (now.inDoubt === true || now.senders.includes(everybody)) return false;
+    return !senders.every((sender) => now.senders.includes(sender));
+  });
+  return { before: before.length, after: counted(next).length, lost: lost.length };
 }
 
 /** Consecutive tables share the shards that are the same: nothing is lost in those. */

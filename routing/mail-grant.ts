@@ -43,7 +43,7 @@ const selector = z
   })
   .describe("As in Kubernetes: all terms must hold; {} is every namespace.");
 
-const namespaces = withRules(
+export const grantNamespaces = withRules(
   z.strictObject({
     names: setOf(namespaceName, limits.grantNamespacesMax).optional(),
     selector: selector.optional(),
@@ -68,7 +68,7 @@ const targetHost = z.strictObject({
 
 const plainSpec = z.strictObject({
   className: className.default("default").describe("The installation that it is for."),
-  namespaces,
+  namespaces: grantNamespaces,
   suffixes: z
     .array(suffix)
     .min(1)

@@ -30,7 +30,13 @@ function run(
   return compile({
     routes: list,
     grants: given,
-    references: { secrets: new Map(), namespaces: new Map() },
+    references: {
+      secrets: new Map(),
+      namespaces: new Map([
+        ["x", new Map([["team", "a"]])],
+        ["y", new Map()],
+      ]),
+    },
     previous,
     now: 1000,
     installation: { namespace: "mail", className: "default", delegation: mode },

@@ -107,10 +107,10 @@ test("recompile: what a broken grant freezes is judged by the table before, each
 function copied(table: RouteTable | undefined): RouteTable | undefined {
   if (table === undefined) return undefined;
   const routesIn = table.shards.flatMap(({ routes: each }) => [...each.values()]);
-  const content = {
+  const content: TableContent = {
     entries: [...tableEntries(table)],
     routes: structuredClone(routesIn),
-    senders: structuredClone([...submitterEntries(table)]),
+    submitters: structuredClone([...submitterEntries(table)]),
   };
   return { ...buildTable(content, { shardCount: table.shards.length }), digest: table.digest };
 }

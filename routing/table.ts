@@ -35,6 +35,8 @@ export type Rights = {
   readonly senders: readonly SenderKey[];
   /** Messages of the whole namespace in an hour; undefined: no limit. */
   readonly messagesPerHour?: number;
+  /** A grant that does not parse may give more: what these do not allow is deferred, not refused. */
+  readonly inDoubt?: true;
 };
 
 /** No plain objects: "constructor" is a legal label. Everything in a shard hashes to its place. */

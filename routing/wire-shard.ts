@@ -42,7 +42,10 @@ export function shardBytes(table: RouteTable, index: number): Uint8Array {
   return encoder.encode(JSON.stringify(wire));
 }
 
-/** Rights are those of many namespaces: each stands once, [sender keys, messages per hour (0: no limit)]. */
+/**
+ * Rights are those of many namespaces: each stands once, [sender keys, messages per hour (0: no limit)], and a 1
+ * where they are in doubt.
+ */
 function wireSubmitters({ submitters }: Shard): { rights: unknown[]; submitters: unknown[] } {
   const numbers = new Map<Rights, number>();
   const rows = [...submitters].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -55,9 +58,10 @@ function wireSubmitters({ submitters }: Shard): { rights: unknown[]; submitters:
     }
     return [namespace, numbers.get(known)];
   });
-  const rights = [...numbers.keys()].map(({ senders, messagesPerHour = 0 }) => [
+  const rights = [...numbers.keys()].map(({ senders, messagesPerHour = 0, inDoubt }) => [
     senders,
     messagesPerHour,
+    ...(inDoubt === true ? [1] : []),
   ]);
   return { rights, submitters: list };
 }
@@ -190,12 +194,14 @@ class ShardReader {
   }
 
   #rights(row: unknown): Rights {
-    const [keys, perHour] = Array.isArray(row) ? (row as unknown[]) : [];
+    const [keys, perHour, doubt] = Array.isArray(row) ? (row as unknown[]) : [];
     const parsed = Array.isArray(keys) ? keys.map((key) => parseKey(String(key))) : [undefined];
     const senders = parsed.filter((key) => key !== undefined);
     const isCount = typeof perHour === "number" && Number.isSafeInteger(perHour) && perHour >= 0;
-    if (senders.length < parsed.length || !isCount) throw this.#error("rights", row);
-    return { senders, ...(perHour > 0 && { messagesPerHour: perHour }) };
+    const isMark = doubt === undefined || doubt === 1;
+    if (senders.length < parsed.length || !isCount || !isMark) throw this.#error("rights", row);
+    const limit = perHour > 0 && { messagesPerHour: perHour };
+    return { senders, ...limit, ...(doubt === 1 && { inDoubt: true }) };
   }
 
   #submitters(rows: readonly unknown[], all: readonly Rights[]): ReadonlyMap<string, Rights> {

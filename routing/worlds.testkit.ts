@@ -54,9 +54,12 @@ const grant = fc
       { names: [7] },
       { selector: { matchLabels: { team: "a" } } },
     ),
-    fc.constantFrom({}, {}, { keys: 2 }),
+    fc.constantFrom({}, {}, { keys: 2 }, { messagesPerHour: 5 }),
+    fc.constantFrom({}, { senders: { domains: ["a"] } }, { senders: { domains: ["b", "a"] } }),
   )
-  .map(([id, suffixes, namespaces, limits]) => mailGrant(id, { namespaces, suffixes, limits }));
+  .map(([id, suffixes, namespaces, limits, senders]) =>
+    mailGrant(id, { namespaces, suffixes, limits, ...senders }),
+  );
 export const grants = fc.uniqueArray(grant, { maxLength: 3, selector: ({ name: id }) => id });
 const delegation = fc.constantFrom("required" as const, "off" as const);
 export const world = fc.record({ routes, grants, delegation });

@@ -39,7 +39,7 @@ const nextHost = z.strictObject({
 const outbound = z.strictObject({
   port: port.default(25).describe("Port of mail exchangers; 25 except in tests."),
   tls: z.enum(["Disabled", "Opportunistic", "Required"]).default("Opportunistic"),
-  denyNetworks: z
+  deniedNetworks: z
     .array(network)
     .max(256)
     .default([...hostlessNetworks])
@@ -129,7 +129,7 @@ export const configSchema = z.strictObject({
     .describe(
       "Addresses behind which source NAT may hide anybody: nodes, gateways, balancers. Nobody is trusted by such an address, even within trustedNetworks. The machine's own addresses, its default gateways and every proxyProtocol balancer count without being listed.",
     ),
-  denyNetworks: z.array(network).max(1024).default([]).describe("Clients refused at connect."),
+  deniedNetworks: z.array(network).max(1024).default([]).describe("Clients refused at connect."),
   inbound: z
     .strictObject({
       hosts: z.array(nextHost).min(1).max(16),

@@ -25,7 +25,7 @@ const proxyProtocol = z
       ),
   })
   .describe(
-    "A twin of this listener on a port of its own, for balancers that speak the PROXY protocol (version 1 or 2): limits, denyNetworks and trustedNetworks then see the clients behind them.",
+    "A twin of this listener on a port of its own, for balancers that speak the PROXY protocol (version 1 or 2): limits, deniedNetworks and trustedNetworks then see the clients behind them.",
   );
 
 export const listenerSchema = z.strictObject({

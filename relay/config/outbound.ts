@@ -15,7 +15,7 @@ export function outboundRoute(config: Pick<Config, "outbound" | "retry">): Route
     tls: { mode: config.outbound.tls },
     delivery: {},
     retry: config.retry,
-    // What an MX must not lead to, `outbound.denyNetworks` says.
+    // What an MX must not lead to, `outbound.deniedNetworks` says.
     reach: "anywhere",
   };
 }

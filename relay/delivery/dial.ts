@@ -30,7 +30,7 @@ export function createDial(
   const { limits, now } = settings;
   const { random = Math.random, events = {} } = options;
   const secrets = new Secrets(options.credentials);
-  const noExchangers = networkSet(options.denyNetworks ?? hostlessNetworks);
+  const noExchangers = networkSet(options.mxDeniedNetworks ?? hostlessNetworks);
   const denied = networkSet([...alwaysDenied, ...(options.deniedNetworks ?? [])]);
 
   async function addressesOf(hop: Hop): Promise<Addresses> {

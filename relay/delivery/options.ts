@@ -98,7 +98,7 @@ export type DeliveryOptions = {
   /** The port for MX hosts: 25. */
   readonly outboundPort?: number;
   /** CIDR networks that an MX host may not be in; [] turns it off. */
-  readonly denyNetworks?: readonly string[];
+  readonly mxDeniedNetworks?: readonly string[];
   /** CIDR networks, beyond loopback and link-local, that only a route whose `reach` says so may reach. */
   readonly deniedNetworks?: readonly string[];
   /** Our own listeners: a host that turns out to be one of them is a loop (5.4.6). */

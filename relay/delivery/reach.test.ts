@@ -108,7 +108,7 @@ test("reach: a host that is only out of reach is not rested", async (context) =>
 
 test("reach: a tenant's MX leads no further than his hosts", async (context) => {
   const { next, delivery } = await bench(context);
-  const open = deliveryFor({ resolver, denyNetworks: [], outboundPort: next.port });
+  const open = deliveryFor({ resolver, mxDeniedNetworks: [], outboundPort: next.port });
   const route = routeTo([], { target: { kind: "mx" } });
   const { reach: _, ...tenants } = route;
   const job = (each: Route) => jobTo(each, ["a@inside.test"], { domain: "inside.test" });

@@ -215,7 +215,7 @@ test("delivery: by MX, the mail goes to a host that DNS names, never to one on t
   const resolver = createResolver({ servers: [dns.server], timeoutMs: 150, tries: 1 });
   const route = routeTo([], { target: { kind: "mx" } });
   const denied = deliveryFor({ resolver, outboundPort: next.port });
-  const allowed = deliveryFor({ resolver, outboundPort: next.port, denyNetworks: [] });
+  const allowed = deliveryFor({ resolver, outboundPort: next.port, mxDeniedNetworks: [] });
   const job = (domain: string) => jobTo(route, [`a@${domain}`], { domain });
   const brief = async (delivery: typeof denied, domain: string): Promise<string> => {
     const [outcome] = await delivery.deliver(job(domain), never);

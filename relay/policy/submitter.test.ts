@@ -69,3 +69,19 @@ test("submitter: a user without senders sends as nobody, whatever the table says
   const submitter = submitterOf(user, { table, stale: true });
   assert.equal(envelopeRefusal(submitter, parseAddress("a@shop.example"))?.code, 550);
 });
+
+test("submitter: what an unreadable grant may give is deferred, and what it gave is let through", () => {
+  const broken = mailGrant("shop", {
+    namespaces: { names: ["shop"] },
+    suffixes: ["shop..example"],
+    senders: { suffixes: ["shop.example", "new.example"] },
+  });
+  const references = { secrets: new Map(), namespaces };
+  const next = compiled([], { grants: [broken], references, previous: table }).table;
+  const code = (who: string, from: string) =>
+    envelopeRefusal(submitterOf(account(who), { table: next, stale: false }), parseAddress(from))
+      ?.code;
+  assert.equal(code("shop", "a@shop.example"), undefined);
+  assert.equal(code("shop", "a@new.example"), 450);
+  assert.equal(code("team", "a@shop.example"), 550);
+});

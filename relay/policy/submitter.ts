@@ -16,7 +16,7 @@ export type Submitter = {
   readonly keys: readonly SenderKey[];
   /** Whose messages are counted together, and how many there may be in an hour; undefined: any number. */
   readonly hourly: { readonly key: string; readonly max: number } | undefined;
-  /** The table may be old: what it does not give may have been given meanwhile. */
+  /** The table may be old, or a grant unreadable: what is not given here may be given all the same. */
   readonly stale: boolean;
 };
 
@@ -34,7 +34,7 @@ export function submitterOf(
   const rights = rightsOf(table, namespace);
   const max = rights.messagesPerHour;
   const hourly = max === undefined ? undefined : { key: `namespace ${namespace}`, max };
-  return { name, keys: rights.senders, hourly, stale };
+  return { name, keys: rights.senders, hourly, stale: stale || rights.inDoubt === true };
 }
 
 /** Undefined: it may. `sender` undefined is the null sender, which reports use and nobody owns. */

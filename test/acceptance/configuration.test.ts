@@ -87,8 +87,8 @@ describe("bad configuration", () => {
     ],
     [
       "a denied network that is a name",
-      { ...good, denyNetworks: ["localhost"] },
-      /: denyNetworks\.0: is not an address or network/,
+      { ...good, deniedNetworks: ["localhost"] },
+      /: deniedNetworks\.0: is not an address or network/,
     ],
     [
       "a postmaster without domain",

@@ -35,7 +35,7 @@ describe("front door", () => {
     },
     trustedNetworks: ["127.0.0.0/8", "192.0.2.0/24"],
     neverTrustedNetworks: ["127.0.0.66", "192.0.2.1"],
-    denyNetworks: ["203.0.113.0/24"],
+    deniedNetworks: ["203.0.113.0/24"],
   });
   before(async () => {
     relay.routes("hole.yaml", hole);

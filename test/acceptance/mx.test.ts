@@ -88,7 +88,7 @@ describe("MX", { skip: skipReason(program), timeout: 120_000 }, () => {
     });
     relay = relayProcess({
       dns: { servers: [dns.address], timeoutMsMax: 500 },
-      outbound: { port, denyNetworks: [] },
+      outbound: { port, deniedNetworks: [] },
       retry: { initialMs: 200, maxMs: 500 },
       delivery: { idleMsMax: 100 },
     });
@@ -262,7 +262,7 @@ describe("MX", { skip: skipReason(program), timeout: 120_000 }, () => {
     const looping = relayProcess({
       listeners,
       dns: { servers: [dns.address] },
-      outbound: { port: listeners[0]?.port, denyNetworks: [] },
+      outbound: { port: listeners[0]?.port, deniedNetworks: [] },
     });
     context.after(() => looping.close());
     looping.routes("home.yaml", [

@@ -23,7 +23,7 @@ describe("who may send", { timeout: 120_000 }, () => {
     relay = relayProcess({
       postmaster: "postmaster@trusted.test",
       trustedNetworks: ["127.0.0.1/32"],
-      denyNetworks: ["127.0.0.66", "127.0.66.0/24"],
+      deniedNetworks: ["127.0.0.66", "127.0.66.0/24"],
       dns: { servers: [dns.address] },
     });
     relay.routes("all.yaml", [
@@ -253,7 +253,7 @@ test("mapped addresses: an IPv4 client of an IPv6 listener is who he is by IPv4"
   const relay = relayProcess({
     listeners: [{ name: "smtp", host: "::", port: 0 }],
     trustedNetworks: ["127.0.0.1/32", "::ffff:127.0.7.0/120"],
-    denyNetworks: ["127.0.0.66/32", "::ffff:127.0.0.67"],
+    deniedNetworks: ["127.0.0.66/32", "::ffff:127.0.0.67"],
   });
   context.after(async () => {
     await relay.close();

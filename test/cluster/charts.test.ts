@@ -176,7 +176,7 @@ test("charts: the relays' configuration is one that the relay takes", { skip }, 
   assert.equal(parsed.config.spool.limits.bytesMax, 107_374_182_400);
   assert.deepEqual(parsed.config.routes.deniedNetworks, ["10.96.0.0/12"]);
   const operator = objects.find(({ kind }) => kind === "Deployment");
-  assert.match(JSON.stringify(operator), /--denied-cidr=10\.96\.0\.0\/12/);
+  assert.match(JSON.stringify(operator), /--denied-network=10\.96\.0\.0\/12/);
 });
 
 test("charts: every listener has its Service, and the relay takes them all", { skip }, () => {

@@ -174,12 +174,12 @@ test("cluster: with nothing changed the operator writes nothing but its lease", 
 
 test("cluster: a leader who was paused cannot put the old table back", {
   skip,
-  timeout: 90_000,
+  timeout: 240_000,
 }, async () => {
   const second = cluster.operator("op-1", relay.adminPort());
   operator.signal("SIGSTOP");
   await eventually(() => second.events.some(({ event }) => event === "leading"), {
-    msMax: 40_000,
+    msMax: 90_000,
     what: "the second leads",
   });
   await cluster.route("a", site.specTo("one", "a.test"));

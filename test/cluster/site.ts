@@ -10,6 +10,10 @@ import { type Sink, startSink } from "../ledger/sink.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { Cluster } from "./installation.ts";
 
+/** On a loaded host a sync to disk alone may take seconds. */
+const takenMsMax = 30_000;
+const logLinesShown = 10;
+
 export type Site = {
   readonly cluster: Cluster;
   readonly relay: RelayProcess;
@@ -59,7 +63,7 @@ export async function createSite(plane: ControlPlane): Promise<Site> {
       await send(to);
       const there = () =>
         arrivals.some((each) => each.host === host && each.recipients.includes(to));
-      await eventually(there, { msMax: 10_000, what: `${to} at ${host}` });
+      await eventually(there, { msMax: takenMsMax, what: `${to} at ${host}` });
     },
     async close() {
       await relay.close();
@@ -75,13 +79,17 @@ async function sendThrough(relay: RelayProcess, to: string): Promise<void> {
     connections: 1,
     messagesPerSecond: 5,
     bodyBytes: 100,
+    stopMsMax: takenMsMax,
     address: () => ({ to, domain: "" }),
   });
-  await eventually(() => generator.entries.some(({ answered }) => answered), {
-    msMax: 10_000,
-    what: `${to} is taken`,
-  });
-  await generator.stop();
+  const isTaken = () => generator.entries.some(({ answered }) => answered);
+  try {
+    await eventually(isTaken, { msMax: takenMsMax, what: `${to} is taken` });
+  } catch (error) {
+    throw new Error(JSON.stringify(relay.log().slice(-logLinesShown)), { cause: error });
+  } finally {
+    await generator.stop();
+  }
 }
 
 async function freePort(): Promise<number> {

@@ -17,6 +17,7 @@ export type GeneratorOptions = {
   readonly address: (number: number) => { readonly to: string; readonly domain: string };
   /** Then another connection, so that new ones are shared out anew; unlimited by default. */
   readonly messagesPerConnectionMax?: number;
+  readonly stopMsMax?: number;
   /** Called when a message has been answered, or its connection has gone. */
   readonly ended?: (entry: Entry) => void;
 };
@@ -25,10 +26,12 @@ export type Generator = {
   readonly entries: readonly Entry[];
   /** Messages sent and not yet answered. */
   underWay(): number;
+  /** Waits for what is under way, at most `stopMsMax`: a relay that never answers holds nobody up. */
   stop(): Promise<void>;
 };
 
 const reconnectMs = 20;
+const stopMsMaxDefault = 30_000;
 const sender = "ledger@sender.test";
 
 export function startGenerator(options: GeneratorOptions): Generator {
@@ -49,10 +52,12 @@ export function startGenerator(options: GeneratorOptions): Generator {
     }
   };
   let underWay = 0;
+  const sockets = new Set<Socket>();
   const worker = async (): Promise<void> => {
     while (running) {
       const port = options.port();
-      const client = port === undefined ? undefined : await open(options.host ?? "127.0.0.1", port);
+      const { host = "127.0.0.1" } = options;
+      const client = port === undefined ? undefined : await open({ host, port, sockets });
       if (client === undefined) {
         await sleep(reconnectMs);
         continue;
@@ -82,15 +87,29 @@ export function startGenerator(options: GeneratorOptions): Generator {
     underWay: () => underWay,
     async stop() {
       running = false;
+      const late = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, options.stopMsMax ?? stopMsMaxDefault);
       await Promise.all(workers);
+      clearTimeout(late);
     },
   };
 }
 
 type Client = { alive(): boolean; send(to: string, body: string): Promise<boolean>; end(): void };
 
-async function open(host: string, port: number): Promise<Client | undefined> {
+async function open({
+  host,
+  port,
+  sockets,
+}: {
+  readonly host: string;
+  readonly port: number;
+  readonly sockets: Set<Socket>;
+}): Promise<Client | undefined> {
   const socket = connect({ port, host, noDelay: true });
+  sockets.add(socket);
+  socket.once("close", () => sockets.delete(socket));
   const replies = replyReader(socket);
   const banner = await replies();
   if (banner !== "220") {

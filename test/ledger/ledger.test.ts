@@ -40,7 +40,7 @@ test("ledger: mail whose route is deleted waits, asks no DNS, bounces nothing, a
   const dns = await countingDns();
   const ledger = await openLedger({
     hosts: ["one", "reports"],
-    relay: { dns: { servers: [dns.address] }, outbound: { denyNetworks: [] } },
+    relay: { dns: { servers: [dns.address] }, outbound: { deniedNetworks: [] } },
     retry: { initial: "1s", max: "1s" },
   });
   context.after(async () => {
