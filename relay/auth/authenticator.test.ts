@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Authenticator, createAuthenticator } from "./authenticator.ts";
-import type { AuthVerdict, Mechanism } from "./identity.ts";
+import type { Identity, Mechanism } from "./identity.ts";
 import { hashPassword } from "./password-hash.ts";
 import { watchUsers } from "./user-file.ts";
 import { parseUsers, type User } from "./users.ts";
@@ -18,12 +18,16 @@ before(async () => {
   text = `users:\n  - {name: joe, password: "${hash}", senders: {domains: [A.example]}}\n`;
 });
 
-const token = [{ alg: "none" }, { exp: 1 }, {}]
-  .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
-  .join(".");
-const reviewed: AuthVerdict = {
-  kind: "authenticated",
-  identity: { kind: "serviceAccount", name: "shop/orders", namespace: "shop", senders: undefined },
+const tokenOf = (claims: object): string =>
+  [{ alg: "none" }, claims, {}]
+    .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
+    .join(".");
+const token = tokenOf({ exp: 1 });
+const orders: Identity = {
+  kind: "serviceAccount",
+  name: "shop/orders",
+  namespace: "shop",
+  senders: undefined,
 };
 
 function site() {
@@ -31,16 +35,17 @@ function site() {
   assert.ok(parsed.ok);
   let users: ReadonlyMap<string, User> = parsed.users;
   const slept: number[] = [];
+  const clock = { nowMs: 0 };
   const asked: string[] = [];
   const authenticator = createAuthenticator({
     users: () => users,
     tokens: {
       async check(shown) {
         asked.push(shown);
-        return reviewed;
+        return { kind: "authenticated", identity: orders };
       },
     },
-    now: () => 0,
+    now: () => clock.nowMs,
     async sleep(ms) {
       slept.push(ms);
     },
@@ -48,7 +53,7 @@ function site() {
   const replace = (next: ReadonlyMap<string, User>): void => {
     users = next;
   };
-  return { authenticator, slept, asked, replace };
+  return { authenticator, slept, asked, replace, clock };
 }
 
 const check = async (
@@ -62,8 +67,8 @@ test("authenticator: a right password is its user, with whom he may send as", as
   const { authenticator, slept } = site();
   const verdict = await check(authenticator, "joe", "secret");
   assert.equal(verdict.kind, "authenticated");
-  assert.equal(verdict.identity.name, "joe");
-  assert.deepEqual(verdict.identity.senders, ["domain:a.example"]);
+  assert.equal(verdict.login.identity.name, "joe");
+  assert.deepEqual(verdict.login.identity.senders, ["domain:a.example"]);
   assert.deepEqual(slept, []);
 });
 
@@ -98,6 +103,23 @@ test("authenticator: a token goes to the API server by any mechanism, a password
   await check(authenticator, "joe", "secret");
   assert.equal((await check(authenticator, "joe", "secret", "XOAUTH2")).kind, "invalid");
   assert.equal(asked.length, 4);
+});
+
+test("authenticator: logins are looked at again: a user's in the users of now, a token's at the API server and by its end", async () => {
+  const { authenticator, asked, replace, clock } = site();
+  const user = await check(authenticator, "joe", "secret");
+  assert.ok(user.kind === "authenticated");
+  assert.equal((await user.login.standing()).kind, "holds");
+  replace(new Map());
+  assert.equal((await user.login.standing()).kind, "over");
+
+  const ending = await check(authenticator, "", tokenOf({ exp: 600 }));
+  assert.ok(ending.kind === "authenticated");
+  clock.nowMs = 599_000;
+  assert.equal((await ending.login.standing()).kind, "holds");
+  assert.equal(asked.length, 2);
+  clock.nowMs = 600_000;
+  assert.equal((await ending.login.standing()).kind, "over");
 });
 
 for (const [name, broken, words] of [

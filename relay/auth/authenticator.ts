@@ -6,8 +6,9 @@ import { createHmac, randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { Failures } from "./failures.ts";
 import type { AuthVerdict, Credentials } from "./identity.ts";
+import { tokenLogin, userLogin } from "./login.ts";
 import { isPasswordOf, type PasswordHash, parsePasswordHash } from "./password-hash.ts";
-import { isToken, type Tokens } from "./tokens.ts";
+import { expiryMs, isToken, type Tokens } from "./tokens.ts";
 import { Turns } from "./turns.ts";
 import type { User } from "./users.ts";
 
@@ -34,7 +35,7 @@ const waitingPerNetworkMax = 20;
 /** A password that was right is right again for so long without the work of its hash. */
 const rightKeptMs = 60_000;
 const rightKeptMax = 1000;
-const invalid: AuthVerdict = { kind: "invalid" };
+const invalid = { kind: "invalid" } as const;
 
 /** Takes as long as a user's: who is not there is not told by the time. */
 const nobody = parsePasswordHash(
@@ -47,27 +48,42 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const failures = new Failures();
   const right = new RightPasswords(now);
 
-  const checkPassword = async ({ user, secret }: Credentials, network: string) => {
-    const known = users?.().get(user);
-    if (known !== undefined && right.has(known, secret)) return authenticated(known);
+  const checkToken = async (token: string): Promise<AuthVerdict> => {
+    const verdict = await tokens?.check(token);
+    if (verdict?.kind !== "authenticated") return verdict ?? invalid;
+    const review = async () => (await tokens?.check(token)) ?? invalid;
+    const { identity } = verdict;
+    return {
+      kind: "authenticated",
+      login: tokenLogin({ identity, endsMs: expiryMs(token), review, now }),
+    };
+  };
+
+  const checkPassword = async (
+    { user, secret }: Credentials,
+    network: string,
+  ): Promise<AuthVerdict> => {
+    if (users === undefined) return invalid;
+    const known = users().get(user);
+    if (known !== undefined && right.has(known, secret)) return authenticated(known, users);
     const isRight = await turns.take(network, async () => {
       return await isPasswordOf(known?.hash ?? nobody, secret);
     });
     if (isRight === undefined) {
       await sleep(fullMs);
-      return { kind: "unavailable", why: "too many passwords are being checked" } as const;
+      return { kind: "unavailable", why: "too many passwords are being checked" };
     }
     if (!isRight || known === undefined) return invalid;
     right.add(known, secret);
-    return authenticated(known);
+    return authenticated(known, users);
   };
 
   return {
     async check(credentials, network) {
       const isForTokens = tokens !== undefined && isToken(credentials.secret);
       const mayBeUser = users !== undefined && !credentials.mechanism.includes("OAUTH");
-      let verdict = invalid;
-      if (isForTokens) verdict = await tokens.check(credentials.secret);
+      let verdict: AuthVerdict = invalid;
+      if (isForTokens) verdict = await checkToken(credentials.secret);
       else if (mayBeUser) verdict = await checkPassword(credentials, network);
       if (verdict.kind === "invalid") await sleep(failures.add(network, now()));
       return verdict;
@@ -75,9 +91,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   };
 }
 
-function authenticated({ name, senders, messagesPerHour }: User): AuthVerdict {
-  const identity = { kind: "user", name, namespace: "", senders, messagesPerHour } as const;
-  return { kind: "authenticated", identity };
+function authenticated(user: User, users: () => ReadonlyMap<string, User>): AuthVerdict {
+  return { kind: "authenticated", login: userLogin(user, users) };
 }
 
 /** Keyed digests of passwords that were right a moment ago; gone with the process, and with the user's hash. */

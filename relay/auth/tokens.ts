@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { Api } from "../../kube/api.ts";
 import { errorText } from "../../kube/error-text.ts";
-import type { AuthVerdict } from "./identity.ts";
+import type { Identity, Verdict } from "./identity.ts";
 
 export type TokenOptions = {
   readonly api: Api;
@@ -15,9 +15,11 @@ export type TokenOptions = {
   readonly reviewMsMax?: number;
 };
 
-export type Tokens = { check(token: string): Promise<AuthVerdict> };
+type TokenVerdict = Verdict<{ readonly identity: Identity }>;
 
-type Kept = { readonly verdict: AuthVerdict; readonly untilMs: number };
+export type Tokens = { check(token: string): Promise<TokenVerdict> };
+
+type Kept = { readonly verdict: TokenVerdict; readonly untilMs: number };
 
 const keptMs = 60_000;
 /** Of wrong ones, so that who tries one again and again does not ask the API server as often. */
@@ -36,8 +38,8 @@ export function isToken(secret: string): boolean {
 
 export function createTokens(options: TokenOptions): Tokens {
   const kept = new Map<string, Kept>();
-  const asked = new Map<string, Promise<AuthVerdict>>();
-  const remember = (key: string, token: string, verdict: AuthVerdict): void => {
+  const asked = new Map<string, Promise<TokenVerdict>>();
+  const remember = (key: string, token: string, verdict: TokenVerdict): void => {
     if (verdict.kind === "unavailable") return;
     const nowMs = options.now();
     const untilMs =
@@ -75,7 +77,7 @@ type Reviewed = {
   readonly error?: string;
 };
 
-async function review(options: TokenOptions, token: string): Promise<AuthVerdict> {
+async function review(options: TokenOptions, token: string): Promise<TokenVerdict> {
   const { api, audience, reviewMsMax = reviewMsMaxDefault } = options;
   try {
     const { status, body } = await api.request({
@@ -96,7 +98,7 @@ async function review(options: TokenOptions, token: string): Promise<AuthVerdict
   }
 }
 
-function verdictOf({ authenticated, user, audiences }: Reviewed, audience: string): AuthVerdict {
+function verdictOf({ authenticated, user, audiences }: Reviewed, audience: string): TokenVerdict {
   const [, namespace, name] = serviceAccount.exec(user?.username ?? "") ?? [];
   // An API server that knows no audiences would take every token of the cluster for ours.
   const isOurs = authenticated === true && audiences?.includes(audience) === true;
@@ -117,7 +119,8 @@ function claimsOf(token: string): Readonly<Record<string, unknown>> | undefined 
   }
 }
 
-function expiryMs(token: string): number | undefined {
+/** Epoch milliseconds; undefined where the token says nothing. Only who has reviewed it may believe it. */
+export function expiryMs(token: string): number | undefined {
   const exp = claimsOf(token)?.["exp"];
   return typeof exp === "number" ? exp * 1000 : undefined;
 }

@@ -8,6 +8,7 @@ import { type Address, formatAddress, parseAddress } from "../../routing/address
 import type { NetworkSet } from "../../routing/network.ts";
 import type { Retry } from "../../routing/route.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
+import type { Identity, Standing } from "../auth/identity.ts";
 import { headerBlock } from "../delivery/header.ts";
 import type { RecipientDsn } from "../dsn-request.ts";
 import { networkOf } from "../listener/limits.ts";
@@ -105,6 +106,17 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.authenticated({ client, credentials, verdict });
         return verdict;
       }),
+    identify(client, login) {
+      const answer = (standing: Standing): Identity | Reply => {
+        if (standing.kind === "holds") return standing.identity;
+        const text = `your login is over, as ${standing.why}: log in again`;
+        const reply: Reply = { code: 421, status: "4.7.0", text };
+        options.events.refused({ client, reason: "login", reply });
+        return reply;
+      };
+      const standing = login.standing();
+      return standing instanceof Promise ? standing.then(answer) : answer(standing);
+    },
     connect(client) {
       if (options.deniedNetworks.has(client.address)) {
         options.events.refused({ client, reason: "denied-network", reply: denied });
