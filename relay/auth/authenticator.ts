@@ -28,8 +28,8 @@ export type Authenticator = {
 
 /** Two at once, and never all processors: mail goes on meanwhile. */
 const checksAtOnceMax = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** Who finds the line full asks again no sooner. */
-const fullMs = 1000;
+/** Who finds the line full, or nobody to ask, asks again no sooner. */
+const unavailableMs = 1000;
 const waitingMax = 200;
 const waitingPerNetworkMax = 20;
 /** A password that was right is right again for so long without the work of its hash. */
@@ -48,10 +48,10 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const failures = new Failures();
   const right = new RightPasswords(now);
 
-  const checkToken = async (token: string): Promise<AuthVerdict> => {
-    const verdict = await tokens?.check(token);
-    if (verdict?.kind !== "authenticated") return verdict ?? invalid;
-    const review = async () => (await tokens?.check(token)) ?? invalid;
+  const checkToken = async (token: string, network: string): Promise<AuthVerdict> => {
+    const review = async () => (await tokens?.check(token, network)) ?? invalid;
+    const verdict = await review();
+    if (verdict.kind !== "authenticated") return verdict;
     const { identity } = verdict;
     return {
       kind: "authenticated",
@@ -69,10 +69,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     const isRight = await turns.take(network, async () => {
       return await isPasswordOf(known?.hash ?? nobody, secret);
     });
-    if (isRight === undefined) {
-      await sleep(fullMs);
+    if (isRight === undefined)
       return { kind: "unavailable", why: "too many passwords are being checked" };
-    }
     if (!isRight || known === undefined) return invalid;
     right.add(known, secret);
     return authenticated(known, users);
@@ -83,8 +81,9 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       const isForTokens = tokens !== undefined && isToken(credentials.secret);
       const mayBeUser = users !== undefined && !credentials.mechanism.includes("OAUTH");
       let verdict: AuthVerdict = invalid;
-      if (isForTokens) verdict = await checkToken(credentials.secret);
+      if (isForTokens) verdict = await checkToken(credentials.secret, network);
       else if (mayBeUser) verdict = await checkPassword(credentials, network);
+      if (verdict.kind === "unavailable") await sleep(unavailableMs);
       if (verdict.kind === "invalid") await sleep(failures.add(network, now()));
       return verdict;
     },
