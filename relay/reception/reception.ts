@@ -36,8 +36,9 @@ import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
 import { type Spool, SpoolError } from "../spool/spool.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
+import { type BodyFault, faultOf, headFirst } from "./body.ts";
 import type { ReceptionEvents } from "./events.ts";
-import { dateTime, normaliseLines, receivedLine, traceOf } from "./header.ts";
+import { dateTime, receivedLine, traceOf } from "./header.ts";
 import { type Mending, mendHeader } from "./mend-header.ts";
 
 export type ReceptionLimits = {
@@ -239,14 +240,10 @@ class MailTransaction implements Transaction {
   async message(received: Body): Promise<Reply> {
     const options = this.#options;
     const faulty = faultOf(received);
-    if (faulty !== undefined && !options.trusted) {
-      const text = `${faulty} in the message: lines end with CRLF and nothing else (RFC 5321 2.3.8)`;
-      return this.#refused("line-endings", { code: 550, status: "5.6.0", text });
-    }
+    if (faulty !== undefined && !options.trusted)
+      return this.#refused(faulty === "leading space" ? "header" : "line-endings", unfit(faulty));
     if (faulty !== undefined) options.events.normalised({ client: options.client, fault: faulty });
-    const [head = empty, ...rest] = headFirst(
-      faulty === undefined ? received.chunks : [normaliseLines(Buffer.concat(received.chunks))],
-    );
+    const [head = empty, ...rest] = headFirst(received, faulty);
     const bytes = rest.reduce((sum, chunk) => sum + chunk.length, head.length);
     if (bytes > options.limits.messageBytesMax) {
       const text = "Message too big with its line endings mended";
@@ -374,19 +371,13 @@ function securityOf({ tls, identity }: Greeting): "" | "S" | "A" | "SA" {
 }
 
 const empty = Buffer.alloc(0);
-const headerEnd = Buffer.from("\r\n\r\n");
-
-/** The same bytes, with the whole header section in the first chunk: mostly as they are. */
-function headFirst(chunks: readonly Buffer[]): readonly Buffer[] {
-  const [first = empty] = chunks;
-  const isWhole = chunks.length < 2 || first.includes(headerEnd);
-  return isWhole ? chunks : [Buffer.concat(chunks)];
-}
-
-function faultOf({ faults }: Body): "bare LF" | "bare CR" | "NUL" | undefined {
-  if (faults.bareLf > 0) return "bare LF";
-  if (faults.bareCr > 0) return "bare CR";
-  return faults.nul > 0 ? "NUL" : undefined;
+/** Whatever two programs might read differently is not taken from strangers. */
+function unfit(fault: BodyFault): Reply {
+  const text =
+    fault === "leading space"
+      ? "the message begins with a space or tab, as if its first line continued another (RFC 5322 2.2.3)"
+      : `${fault} in the message: lines end with CRLF and nothing else (RFC 5321 2.3.8)`;
+  return { code: 550, status: "5.6.0", text };
 }
 
 /** MDB_MAP_FULL and ENOSPC both read "full" or "space" in LMDB's words. */
