@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Authenticator, createAuthenticator } from "./authenticator.ts";
 import type { Identity, Mechanism } from "./identity.ts";
-import { hashPassword } from "./password-hash.ts";
+import { hashPassword, isPasswordOf, type PasswordHash } from "./password-hash.ts";
 import { watchUsers } from "./user-file.ts";
 import { parseUsers, type User } from "./users.ts";
 
@@ -35,6 +35,7 @@ function site() {
   assert.ok(parsed.ok);
   let users: ReadonlyMap<string, User> = parsed.users;
   const slept: number[] = [];
+  const compared: PasswordHash[] = [];
   const clock = { nowMs: 0 };
   const asked: string[] = [];
   const authenticator = createAuthenticator({
@@ -45,6 +46,10 @@ function site() {
         return { kind: "authenticated", identity: orders };
       },
     },
+    compare(known, password) {
+      compared.push(known);
+      return isPasswordOf(known, password);
+    },
     now: () => clock.nowMs,
     async sleep(ms) {
       slept.push(ms);
@@ -53,7 +58,7 @@ function site() {
   const replace = (next: ReadonlyMap<string, User>): void => {
     users = next;
   };
-  return { authenticator, slept, asked, replace, clock };
+  return { authenticator, slept, asked, replace, clock, compared };
 }
 
 const check = async (
@@ -80,6 +85,22 @@ test("authenticator: wrong passwords and users are invalid and answered slowly, 
   assert.deepEqual(slept, [100, 200, 400]);
   assert.equal((await check(authenticator, "joe", "secret")).kind, "authenticated");
   assert.equal(slept.length, 3);
+});
+
+test("authenticator: a password of somebody who is not there costs what a user's does", async () => {
+  const { authenticator, replace, compared } = site();
+  const scrypted = text.replace(
+    /"\$.*"/,
+    `"$scrypt$ln=10,r=8,p=1$${"A".repeat(22)}$${"A".repeat(43)}"`,
+  );
+  const users = parseUsers(scrypted);
+  assert.ok(users.ok);
+  replace(users.users);
+  assert.equal((await check(authenticator, "joe", "wrong")).kind, "invalid");
+  assert.equal((await check(authenticator, "jim", "wrong")).kind, "invalid");
+  const costs = compared.map(({ salt, hash, ...rest }) => [rest, salt.length, hash.length]);
+  assert.equal(costs.length, 2);
+  assert.deepEqual(costs[1], costs[0]);
 });
 
 test("authenticator: a password that has changed is not right any more, although it was a moment ago", async () => {

@@ -4,10 +4,11 @@
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { decoyOf } from "./decoy.ts";
 import { Failures } from "./failures.ts";
 import type { AuthVerdict, Credentials } from "./identity.ts";
 import { tokenLogin, userLogin } from "./login.ts";
-import { isPasswordOf, type PasswordHash, parsePasswordHash } from "./password-hash.ts";
+import { isPasswordOf, type PasswordHash } from "./password-hash.ts";
 import { expiryMs, isToken, type Tokens } from "./tokens.ts";
 import { Turns } from "./turns.ts";
 import type { User } from "./users.ts";
@@ -17,6 +18,8 @@ export type AuthenticatorOptions = {
   readonly users: (() => ReadonlyMap<string, User>) | undefined;
   /** Undefined: no tokens are served. */
   readonly tokens: Tokens | undefined;
+  /** The work of hashing. */
+  readonly compare?: (known: PasswordHash, password: string) => Promise<boolean>;
   readonly now: () => number;
   readonly sleep: (ms: number) => Promise<void>;
 };
@@ -37,13 +40,8 @@ const rightKeptMs = 60_000;
 const rightKeptMax = 1000;
 const invalid = { kind: "invalid" } as const;
 
-/** Takes as long as a user's: who is not there is not told by the time. */
-const nobody = parsePasswordHash(
-  "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5MTIzNA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-) as PasswordHash;
-
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { users, tokens, now, sleep } = options;
+  const { users, tokens, compare = isPasswordOf, now, sleep } = options;
   const turns = new Turns({ atOnceMax: checksAtOnceMax, waitingMax, waitingPerNetworkMax });
   const failures = new Failures();
   const right = new RightPasswords(now);
@@ -64,10 +62,12 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     network: string,
   ): Promise<AuthVerdict> => {
     if (users === undefined) return invalid;
-    const known = users().get(user);
+    const all = users();
+    const known = all.get(user);
     if (known !== undefined && right.has(known, secret)) return authenticated(known, users);
     const isRight = await turns.take(network, async () => {
-      return await isPasswordOf(known?.hash ?? nobody, secret);
+      // Who is not there takes as long as who is.
+      return await compare(known?.hash ?? decoyOf(all), secret);
     });
     if (isRight === undefined)
       return { kind: "unavailable", why: "too many passwords are being checked" };
