@@ -15,6 +15,15 @@ test("rates: exactly so many at once, and one more when a part of the window has
   }
 });
 
+test("rates: less than one in a window is one in several", () => {
+  const some = rates();
+  assert.equal(some.take("a", 0.25, 0), 0);
+  assert.equal(some.take("a", 0.25, 0), 4 * minute);
+  assert.equal(some.take("a", 0.25, 3 * minute), minute);
+  assert.equal(some.take("a", 0.25, 4 * minute), 0);
+  assert.notEqual(some.take("a", 0.25, 5 * minute), 0);
+});
+
 test("rates: who keeps to the rate is never refused, and a refusal costs nothing", () => {
   const some = rates();
   for (let count = 0; count < 600; count += 1) assert.equal(some.take("a", 10, count * 6000), 0);

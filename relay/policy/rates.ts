@@ -27,11 +27,15 @@ export class Rates {
     return this.#dueMs.size;
   }
 
-  /** 0: counted. Else in how many ms there is room for one more; it was not counted. */
+  /**
+   * 0: counted. Else in how many ms there is room for one more; it was not counted. Of a `max` below 1 one is let
+   * through in so many windows as make it 1.
+   */
   take(key: string, max: number, nowMs: number): number {
     const { windowMs } = this.#options;
-    const dueMs = Math.max(this.#dueMs.get(key) ?? 0, nowMs) + windowMs / max;
-    const earlyMs = dueMs - nowMs - windowMs;
+    const eachMs = windowMs / max;
+    const dueMs = Math.max(this.#dueMs.get(key) ?? 0, nowMs) + eachMs;
+    const earlyMs = dueMs - nowMs - Math.max(windowMs, eachMs);
     // Of a thousand sums of a thousandth: not refused for what floating point adds.
     if (earlyMs > 1e-6 * windowMs) return Math.ceil(earlyMs);
     this.#dueMs.delete(key);

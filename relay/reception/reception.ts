@@ -24,7 +24,6 @@ import type {
 } from "../listener/reception.ts";
 import type { Reply } from "../outcome.ts";
 import { type Admission, admit, type RefusalReason } from "../policy/admit.ts";
-import { Rates } from "../policy/rates.ts";
 import {
   authorsRefusal,
   envelopeRefusal,
@@ -40,6 +39,7 @@ import { type BodyFault, faultOf, headFirst } from "./body.ts";
 import type { ReceptionEvents } from "./events.ts";
 import { dateTime, receivedLine, traceOf } from "./header.ts";
 import { type Mending, mendHeader } from "./mend-header.ts";
+import { messageRates } from "./message-rates.ts";
 
 export type ReceptionLimits = {
   readonly receivedLinesMax: number;
@@ -84,7 +84,7 @@ const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not s
 
 export function createReception(options: ReceptionOptions): Reception {
   const { authenticator } = options;
-  const tooMany = ratesOf(options);
+  const tooMany = messageRates(options);
   const known = new WeakSet<Client>();
   // Decided once for all messages after one EHLO or AUTH.
   const trust = new WeakMap<Greeting, boolean>();
@@ -160,36 +160,6 @@ export function createReception(options: ReceptionOptions): Reception {
       return new MailTransaction(common);
     },
     closed() {},
-  };
-}
-
-const minuteMs = 60_000;
-const hourMs = 60 * minuteMs;
-const ratedMax = 100_000;
-
-type Rated = {
-  readonly client: Client;
-  readonly trusted: boolean;
-  readonly submitter: Submitter | undefined;
-  /** Those that share what a whole namespace may. */
-  readonly relays: number;
-};
-
-/** Why a message is one too many for now; undefined: it is counted. */
-function ratesOf({ limits, now }: ReceptionOptions): (rated: Rated) => Reply | undefined {
-  const strangers = new Rates({ windowMs: minuteMs, keysMax: ratedMax });
-  const submitters = new Rates({ windowMs: hourMs, keysMax: ratedMax });
-  return ({ client, trusted, submitter, relays }) => {
-    const hourly = submitter?.hourly;
-    let waitMs = 0;
-    if (hourly !== undefined)
-      waitMs = submitters.take(hourly.key, Math.max(1, hourly.max / relays), now());
-    else if (!trusted)
-      waitMs = strangers.take(networkOf(client.address), limits.messagesPerClientMinuteMax, now());
-    if (waitMs === 0) return undefined;
-    const seconds = Math.ceil(waitMs / 1000);
-    const text = `too many messages, come again in ${seconds} s`;
-    return { code: hourly === undefined ? 450 : 451, status: "4.7.1", text };
   };
 }
 
