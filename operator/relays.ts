@@ -33,9 +33,9 @@ async function ask(pod: KubeObject, port: number): Promise<RelayAnswer> {
     const answer = await fetch(`http://${host}:${port}/revision`, {
       signal: AbortSignal.timeout(askMsMax),
     });
-    const { digest, failing } = (await answer.json()) as Record<string, unknown>;
+    const { digest, failing, untold } = (await answer.json()) as Record<string, unknown>;
     const known = typeof digest === "string" ? digest : undefined;
-    return { pod: name, digest: known, failing: failingIn(failing) };
+    return { pod: name, digest: known, failing: failingIn(failing), untold: namesIn(untold) };
   } catch {
     return { pod: name, digest: undefined, failing: new Map() };
   }
@@ -49,6 +49,10 @@ function failingIn(list: unknown): ReadonlyMap<string, string> {
     return [String(route), String(why).slice(0, whyCharsMax)] as const;
   });
   return new Map(pairs);
+}
+
+function namesIn(list: unknown): ReadonlySet<string> {
+  return new Set(Array.isArray(list) ? (list as unknown[]).map(String) : []);
 }
 
 /** Ready, and not on its way out. */
