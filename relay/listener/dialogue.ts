@@ -34,7 +34,7 @@ export type DialogueOptions = {
   readonly hostname: string;
   /** STARTTLS can be offered. */
   readonly startTls: boolean;
-  /** MAIL is for authenticated clients only, and nobody authenticates in clear. */
+  /** MAIL is for clients with a login or a listed certificate only, and nobody authenticates in clear. */
   readonly authentication: "Required" | undefined;
   /** Resolves after so many ms: answers to who only talks come slowly. */
   readonly pause: (ms: number) => Promise<void>;
@@ -233,7 +233,9 @@ export class Dialogue {
     const { client, reception, limits, authentication } = this.#options;
     if (this.#greeting === undefined) return S.C503Hello;
     const { login } = this.#authentication;
-    if (authentication === "Required" && login === undefined) {
+    // A listed certificate says who the client is as well (the EXTERNAL of RFC 4422, without asking for it).
+    const isKnown = login !== undefined || this.#tls?.clientName !== undefined;
+    if (authentication === "Required" && !isKnown) {
       return this.#tls === undefined ? S.C530StartTls : S.C530Authentication;
     }
     if (this.#open !== undefined) return S.C503Nested;
