@@ -64,13 +64,17 @@ export class Recorder implements Reception, ListenerEvents {
     };
   }
 
-  /** "once" and "slow-once" for one MAIL, others always; "slow" ones a little later, "later" at `release`; "defect" throws. */
+  /**
+   * "once" and "slow-once" for one MAIL, others always; "slow" ones a little later, "later" at `release`;
+   * "changing" is another each time; "defect" throws.
+   */
   identify(_client: Client, { identity }: Login): Identity | Reply | Promise<Identity | Reply> {
     const { name } = identity;
     this.log.push(`identify ${name}`);
     if (name === "defect") throw new Error("identify threw");
     if (name === "late-defect") return Promise.reject(new Error("identify rejected"));
     const times = this.log.filter((line) => line === `identify ${name}`).length;
+    if (name === "changing") return { ...identity, name: `${name} ${times}` };
     const isOver = name.endsWith("once") && times > 1;
     const answer = isOver ? { code: 421, status: "4.7.0", text: "log in again" } : identity;
     if (name === "later") return this.#held().then(() => answer);
