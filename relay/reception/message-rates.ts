@@ -1,6 +1,6 @@
 /**
  * How many messages are taken of whom: strangers by network and minute, identities by the hour, their number
- * shared out among the relays. State over a clock that is given; it refuses and never waits.
+ * shared out among the relays. Pure state, over a clock that is given; it refuses and never waits.
  */
 import { networkOf } from "../listener/limits.ts";
 import type { Client } from "../listener/reception.ts";
