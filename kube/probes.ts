@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { listenOn } from "./dual-stack.ts";
 
 export type Readiness = { readonly ready: boolean; readonly detail: readonly string[] };
 
@@ -20,8 +21,8 @@ export type ProbeOptions = {
 
 export type Probes = { readonly port: number; close(): Promise<void> };
 
-/** Rejects with the listening error, as when the port is taken. */
-export function startProbes(options: ProbeOptions): Promise<Probes> {
+/** On "::" where there is no IPv6 they are on IPv4. Rejects with the listening error, as when the port is taken. */
+export async function startProbes(options: ProbeOptions): Promise<Probes> {
   const server = createServer((request, response) => {
     const more = options.more?.(request, response);
     (more ?? answer(options, request.url ?? "/", response)).catch((error: unknown) => {
@@ -30,13 +31,11 @@ export function startProbes(options: ProbeOptions): Promise<Probes> {
   });
   server.requestTimeout = 10_000;
   server.maxConnections = 256;
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, options.host, () => {
-      const { port } = server.address() as AddressInfo;
-      resolve({ port, close: () => closeServer(server) });
-    });
-  });
+  await listenOn(server, options);
+  // A connection that cannot be accepted, as without file descriptors, is asked for again by who probes.
+  server.on("error", () => undefined);
+  const { port } = server.address() as AddressInfo;
+  return { port, close: () => closeServer(server) };
 }
 
 async function answer(options: ProbeOptions, url: string, response: ServerResponse): Promise<void> {

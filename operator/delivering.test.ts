@@ -16,6 +16,16 @@ test("delivering: True while no relay has trouble, Unknown where there is none t
   assert.equal(deliveringOf("mail/a", []).status, "Unknown");
 });
 
+test("delivering: Unknown where a relay does not know all that fail of the namespace, and False where one does", () => {
+  const crowded = { ...relay("r1", { "shop/b": "x" }), untold: new Set(["shop"]) };
+  assert.deepEqual(
+    ["shop/a", "shop/b", "mail/a"].map(
+      (route) => deliveringOf(route, [relay("r0"), crowded]).status,
+    ),
+    ["Unknown", "False", "True"],
+  );
+});
+
 test("delivering: False with the reasons of all relays, each once and in an order that stays", () => {
   const away = "mx1.test:25 cannot be connected to";
   const slow = "mx2.test:25 does not answer in time";

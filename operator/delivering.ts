@@ -17,9 +17,18 @@ const delivering: Served = {
   message: "no relay has mail that its hosts do not take",
 };
 
+const uncounted: Served = {
+  status: "Unknown",
+  reason: "TooManyFailing",
+  message: "a relay has more failing routes of this namespace than it keeps apart",
+};
+
 export function deliveringOf(route: string, relays: readonly RelayAnswer[]): Served {
   if (relays.length === 0) return noRelays;
-  if (!relays.some(({ failing }) => failing.has(route))) return delivering;
+  if (!relays.some(({ failing }) => failing.has(route))) {
+    const namespace = route.slice(0, route.indexOf("/"));
+    return relays.some(({ untold }) => untold?.has(namespace)) ? uncounted : delivering;
+  }
   const whys = new Set(relays.flatMap(({ failing }) => failing.get(route) ?? []));
   const shown = [...whys].sort().slice(0, shownMax).join("; ");
   return { status: "False", reason: "HostsFailing", message: `${shown}; mail for it waits` };

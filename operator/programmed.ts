@@ -11,6 +11,8 @@ export type RelayAnswer = {
   readonly digest: string | undefined;
   /** Routes whose hosts take no mail from it, each with the reason. */
   readonly failing: ReadonlyMap<string, string>;
+  /** Namespaces of whose routes it knows not all that are failing. */
+  readonly untold?: ReadonlySet<string>;
 };
 
 const noRelays: Served = {

@@ -211,7 +211,9 @@ export class Reconciler {
 
 /** What statuses say depends on nothing else of the relays. */
 function textOf(relays: readonly RelayAnswer[]): string {
-  return JSON.stringify(relays.map(({ pod, digest, failing }) => [pod, digest, [...failing]]));
+  return JSON.stringify(
+    relays.map(({ pod, digest, failing, untold = [] }) => [pod, digest, [...failing], [...untold]]),
+  );
 }
 
 function generationsOf(table: RouteTable): ReadonlyMap<RouteId, number> {

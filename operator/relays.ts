@@ -81,8 +81,9 @@ async function revisionOf(
   const signal = AbortSignal.timeout(askMsMax);
   const ask = async (): Promise<Revision> => {
     const answer = await fetch(`http://${host}:${port}/revision`, { signal });
-    const { digest, failing } = (await answer.json()) as Record<string, unknown>;
-    return { digest: typeof digest === "string" ? digest : undefined, failing: failingIn(failing) };
+    const { digest, failing, untold } = (await answer.json()) as Record<string, unknown>;
+    const known = typeof digest === "string" ? digest : undefined;
+    return { digest: known, failing: failingIn(failing), untold: namesIn(untold) };
   };
   try {
     return await ask();
@@ -123,6 +124,10 @@ function failingIn(list: unknown): ReadonlyMap<string, string> {
     return [String(route), String(why).slice(0, whyCharsMax)] as const;
   });
   return new Map(pairs);
+}
+
+function namesIn(list: unknown): ReadonlySet<string> {
+  return new Set(Array.isArray(list) ? (list as unknown[]).map(String) : []);
 }
 
 /** Ready, and not on its way out. */

@@ -67,7 +67,8 @@ export function revisionOf(tables: TableHolder, health: RouteHealth): object {
   if (table === undefined) return { digest: null, stale: true };
   const { digest, activatedAtMs, stale } = table;
   const activatedAt = new Date(activatedAtMs).toISOString();
-  return { digest, format, activatedAt, stale, failing: health.failing(Date.now()) };
+  const [failing, untold] = [health.failing(Date.now()), health.untold(Date.now())];
+  return { digest, format, activatedAt, stale, failing, untold };
 }
 
 /** Of a route with hosts of its own, for `RouteHealth`: of the Internet's hosts no route is to blame. */

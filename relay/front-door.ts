@@ -4,6 +4,7 @@
  */
 import { networkInterfaces } from "node:os";
 import type { Api } from "../kube/api.ts";
+import { hostWithoutIpv6 } from "../kube/dual-stack.ts";
 import { formatAddress, parseAddress } from "../routing/address.ts";
 import { networkSet } from "../routing/network.ts";
 import type { Authenticator } from "./auth/authenticator.ts";
@@ -13,7 +14,6 @@ import { endpointsOf, type ListenerEndpoint } from "./config/listeners.ts";
 import type { Endpoint } from "./delivery/own.ts";
 import type { RelayState } from "./facts.ts";
 import { nameList } from "./listener/certificate-names.ts";
-import { hostWithoutIpv6 } from "./listener/dual-stack.ts";
 import { ReceivingBytes } from "./listener/limits.ts";
 import type { Reception } from "./listener/reception.ts";
 import { createListener, type Listener, type ListenerOptions } from "./listener/server.ts";

@@ -121,7 +121,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   closers.defer(() => log.stopped({ queued: state.queue?.size ?? 0 }));
   const tables = new TableHolder();
   const metrics = createMetrics(gaugesOf({ state, spool, tables }));
-  const health = new RouteHealth((route) => generationIn(tables, route));
+  const health = new RouteHealth({ generationOf: (route) => generationIn(tables, route) });
   const observed = observe(log, metrics, health);
   const credentials = new CredentialStore();
   const site: Site = {

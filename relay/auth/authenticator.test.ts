@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Authenticator, createAuthenticator } from "./authenticator.ts";
-import type { AuthVerdict, Mechanism } from "./identity.ts";
-import { hashPassword } from "./password-hash.ts";
+import type { Identity, Mechanism } from "./identity.ts";
+import { hashPassword, isPasswordOf, type PasswordHash } from "./password-hash.ts";
 import { watchUsers } from "./user-file.ts";
 import { parseUsers, type User } from "./users.ts";
 
@@ -18,12 +18,16 @@ before(async () => {
   text = `users:\n  - {name: joe, password: "${hash}", senders: {domains: [A.example]}}\n`;
 });
 
-const token = [{ alg: "none" }, { exp: 1 }, {}]
-  .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
-  .join(".");
-const reviewed: AuthVerdict = {
-  kind: "authenticated",
-  identity: { kind: "serviceAccount", name: "shop/orders", namespace: "shop", senders: undefined },
+const tokenOf = (claims: object): string =>
+  [{ alg: "none" }, claims, {}]
+    .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
+    .join(".");
+const token = tokenOf({ exp: 1 });
+const orders: Identity = {
+  kind: "serviceAccount",
+  name: "shop/orders",
+  namespace: "shop",
+  senders: undefined,
 };
 
 function site() {
@@ -31,16 +35,22 @@ function site() {
   assert.ok(parsed.ok);
   let users: ReadonlyMap<string, User> = parsed.users;
   const slept: number[] = [];
+  const compared: PasswordHash[] = [];
+  const clock = { nowMs: 0 };
   const asked: string[] = [];
   const authenticator = createAuthenticator({
     users: () => users,
     tokens: {
       async check(shown) {
         asked.push(shown);
-        return reviewed;
+        return { kind: "authenticated", identity: orders };
       },
     },
-    now: () => 0,
+    compare(known, password) {
+      compared.push(known);
+      return isPasswordOf(known, password);
+    },
+    now: () => clock.nowMs,
     async sleep(ms) {
       slept.push(ms);
     },
@@ -48,7 +58,7 @@ function site() {
   const replace = (next: ReadonlyMap<string, User>): void => {
     users = next;
   };
-  return { authenticator, slept, asked, replace };
+  return { authenticator, slept, asked, replace, clock, compared };
 }
 
 const check = async (
@@ -62,8 +72,8 @@ test("authenticator: a right password is its user, with whom he may send as", as
   const { authenticator, slept } = site();
   const verdict = await check(authenticator, "joe", "secret");
   assert.equal(verdict.kind, "authenticated");
-  assert.equal(verdict.identity.name, "joe");
-  assert.deepEqual(verdict.identity.senders, ["domain:a.example"]);
+  assert.equal(verdict.login.identity.name, "joe");
+  assert.deepEqual(verdict.login.identity.senders, ["domain:a.example"]);
   assert.deepEqual(slept, []);
 });
 
@@ -75,6 +85,22 @@ test("authenticator: wrong passwords and users are invalid and answered slowly, 
   assert.deepEqual(slept, [100, 200, 400]);
   assert.equal((await check(authenticator, "joe", "secret")).kind, "authenticated");
   assert.equal(slept.length, 3);
+});
+
+test("authenticator: a password of somebody who is not there costs what a user's does", async () => {
+  const { authenticator, replace, compared } = site();
+  const scrypted = text.replace(
+    /"\$.*"/,
+    `"$scrypt$ln=10,r=8,p=1$${"A".repeat(22)}$${"A".repeat(43)}"`,
+  );
+  const users = parseUsers(scrypted);
+  assert.ok(users.ok);
+  replace(users.users);
+  assert.equal((await check(authenticator, "joe", "wrong")).kind, "invalid");
+  assert.equal((await check(authenticator, "jim", "wrong")).kind, "invalid");
+  const costs = compared.map(({ salt, hash, ...rest }) => [rest, salt.length, hash.length]);
+  assert.equal(costs.length, 2);
+  assert.deepEqual(costs[1], costs[0]);
 });
 
 test("authenticator: a password that has changed is not right any more, although it was a moment ago", async () => {
@@ -98,6 +124,23 @@ test("authenticator: a token goes to the API server by any mechanism, a password
   await check(authenticator, "joe", "secret");
   assert.equal((await check(authenticator, "joe", "secret", "XOAUTH2")).kind, "invalid");
   assert.equal(asked.length, 4);
+});
+
+test("authenticator: logins are looked at again: a user's in the users of now, a token's at the API server and by its end", async () => {
+  const { authenticator, asked, replace, clock } = site();
+  const user = await check(authenticator, "joe", "secret");
+  assert.ok(user.kind === "authenticated");
+  assert.equal((await user.login.standing()).kind, "holds");
+  replace(new Map());
+  assert.equal((await user.login.standing()).kind, "over");
+
+  const ending = await check(authenticator, "", tokenOf({ exp: 600 }));
+  assert.ok(ending.kind === "authenticated");
+  clock.nowMs = 599_000;
+  assert.equal((await ending.login.standing()).kind, "holds");
+  assert.equal(asked.length, 2);
+  clock.nowMs = 600_000;
+  assert.equal((await ending.login.standing()).kind, "over");
 });
 
 for (const [name, broken, words] of [

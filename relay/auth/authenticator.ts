@@ -4,10 +4,12 @@
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { decoyOf } from "./decoy.ts";
 import { Failures } from "./failures.ts";
 import type { AuthVerdict, Credentials } from "./identity.ts";
-import { isPasswordOf, type PasswordHash, parsePasswordHash } from "./password-hash.ts";
-import { isToken, type Tokens } from "./tokens.ts";
+import { tokenLogin, userLogin } from "./login.ts";
+import { isPasswordOf, type PasswordHash } from "./password-hash.ts";
+import { expiryMs, isToken, type Tokens } from "./tokens.ts";
 import { Turns } from "./turns.ts";
 import type { User } from "./users.ts";
 
@@ -16,6 +18,8 @@ export type AuthenticatorOptions = {
   readonly users: (() => ReadonlyMap<string, User>) | undefined;
   /** Undefined: no tokens are served. */
   readonly tokens: Tokens | undefined;
+  /** The work of hashing. */
+  readonly compare?: (known: PasswordHash, password: string) => Promise<boolean>;
   readonly now: () => number;
   readonly sleep: (ms: number) => Promise<void>;
 };
@@ -27,57 +31,67 @@ export type Authenticator = {
 
 /** Two at once, and never all processors: mail goes on meanwhile. */
 const checksAtOnceMax = Math.max(1, Math.min(2, availableParallelism() - 1));
-/** Who finds the line full asks again no sooner. */
-const fullMs = 1000;
+/** Who finds the line full, or nobody to ask, asks again no sooner. */
+const unavailableMs = 1000;
 const waitingMax = 200;
 const waitingPerNetworkMax = 20;
 /** A password that was right is right again for so long without the work of its hash. */
 const rightKeptMs = 60_000;
 const rightKeptMax = 1000;
-const invalid: AuthVerdict = { kind: "invalid" };
-
-/** Takes as long as a user's: who is not there is not told by the time. */
-const nobody = parsePasswordHash(
-  "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5MTIzNA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-) as PasswordHash;
+const invalid = { kind: "invalid" } as const;
 
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { users, tokens, now, sleep } = options;
+  const { users, tokens, compare = isPasswordOf, now, sleep } = options;
   const turns = new Turns({ atOnceMax: checksAtOnceMax, waitingMax, waitingPerNetworkMax });
   const failures = new Failures();
   const right = new RightPasswords(now);
 
-  const checkPassword = async ({ user, secret }: Credentials, network: string) => {
-    const known = users?.().get(user);
-    if (known !== undefined && right.has(known, secret)) return authenticated(known);
+  const checkToken = async (token: string, network: string): Promise<AuthVerdict> => {
+    const review = async () => (await tokens?.check(token, network)) ?? invalid;
+    const verdict = await review();
+    if (verdict.kind !== "authenticated") return verdict;
+    const { identity } = verdict;
+    return {
+      kind: "authenticated",
+      login: tokenLogin({ identity, endsMs: expiryMs(token), review, now }),
+    };
+  };
+
+  const checkPassword = async (
+    { user, secret }: Credentials,
+    network: string,
+  ): Promise<AuthVerdict> => {
+    if (users === undefined) return invalid;
+    const all = users();
+    const known = all.get(user);
+    if (known !== undefined && right.has(known, secret)) return authenticated(known, users);
     const isRight = await turns.take(network, async () => {
-      return await isPasswordOf(known?.hash ?? nobody, secret);
+      // Who is not there takes as long as who is.
+      return await compare(known?.hash ?? decoyOf(all), secret);
     });
-    if (isRight === undefined) {
-      await sleep(fullMs);
-      return { kind: "unavailable", why: "too many passwords are being checked" } as const;
-    }
+    if (isRight === undefined)
+      return { kind: "unavailable", why: "too many passwords are being checked" };
     if (!isRight || known === undefined) return invalid;
     right.add(known, secret);
-    return authenticated(known);
+    return authenticated(known, users);
   };
 
   return {
     async check(credentials, network) {
       const isForTokens = tokens !== undefined && isToken(credentials.secret);
       const mayBeUser = users !== undefined && !credentials.mechanism.includes("OAUTH");
-      let verdict = invalid;
-      if (isForTokens) verdict = await tokens.check(credentials.secret);
+      let verdict: AuthVerdict = invalid;
+      if (isForTokens) verdict = await checkToken(credentials.secret, network);
       else if (mayBeUser) verdict = await checkPassword(credentials, network);
+      if (verdict.kind === "unavailable") await sleep(unavailableMs);
       if (verdict.kind === "invalid") await sleep(failures.add(network, now()));
       return verdict;
     },
   };
 }
 
-function authenticated({ name, senders, messagesPerHour }: User): AuthVerdict {
-  const identity = { kind: "user", name, namespace: "", senders, messagesPerHour } as const;
-  return { kind: "authenticated", identity };
+function authenticated(user: User, users: () => ReadonlyMap<string, User>): AuthVerdict {
+  return { kind: "authenticated", login: userLogin(user, users) };
 }
 
 /** Keyed digests of passwords that were right a moment ago; gone with the process, and with the user's hash. */

@@ -1,4 +1,4 @@
-/** Who an authenticated client is, and whom it may send as. Values only. */
+/** Who an authenticated client is, whom it may send as, and whether that still holds. Types only, but for one list. */
 import type { SenderKey } from "../../routing/key.ts";
 
 export type Identity = {
@@ -25,8 +25,25 @@ export type Credentials = {
 export const mechanisms = ["PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"] as const;
 export type Mechanism = (typeof mechanisms)[number];
 
-export type AuthVerdict =
-  | { readonly kind: "authenticated"; readonly identity: Identity }
+/** What credentials come to: whose they are is a `Known`. */
+export type Verdict<Known> =
+  | (Known & { readonly kind: "authenticated" })
   | { readonly kind: "invalid" }
   /** Nobody could be asked: never the client's fault (454). `why` is for the log. */
   | { readonly kind: "unavailable"; readonly why: string };
+
+export type AuthVerdict = Verdict<{ readonly login: Login }>;
+
+/** Somebody who has authenticated, for one session. */
+export type Login = {
+  /** Who it was then. */
+  readonly identity: Identity;
+  /** Who it is now, with the rights of now; at once where nobody has to be asked. Never rejects. */
+  standing(): Standing | Promise<Standing>;
+};
+
+export type Standing =
+  /** The same object for as long as nothing has changed. */
+  | { readonly kind: "holds"; readonly identity: Identity }
+  /** In words for the client. */
+  | { readonly kind: "over"; readonly why: string };

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { ListenerEndpoint } from "./listeners.ts";
 import { path } from "./spellings.ts";
+import type { TlsConfig } from "./tls.ts";
 
 export const authenticationSchema = z.strictObject({
   usersFile: path
@@ -32,14 +33,16 @@ type Settings = z.infer<typeof authenticationSchema>;
 
 export function authenticationContradictions(
   authentication: Settings | undefined,
+  tls: TlsConfig | undefined,
   endpoints: readonly Pick<ListenerEndpoint, "name" | "kind">[],
 ): string[] {
   const { usersFile, serviceAccounts } = authentication ?? {};
-  if (usersFile !== undefined || serviceAccounts !== undefined) return [];
+  const ways = [usersFile, serviceAccounts, tls?.clientCertificates];
+  if (ways.some((way) => way !== undefined)) return [];
   return endpoints
     .filter(({ kind }) => kind !== "smtp")
     .map(
       ({ name }) =>
-        `listeners: ${name} is for authenticated clients, and nobody can authenticate; set authentication.usersFile or authentication.serviceAccounts`,
+        `listeners: ${name} is for authenticated clients, and nobody can authenticate; set authentication.usersFile, authentication.serviceAccounts or tls.clientCertificates`,
     );
 }

@@ -227,7 +227,11 @@ function complaint(issue: z.core.$ZodIssue): string {
 function contradictions(config: Config): string[] {
   const found = [
     ...listenerContradictions(config.listeners, config.tls),
-    ...authenticationContradictions(config.authentication, endpointsOf(config.listeners)),
+    ...authenticationContradictions(
+      config.authentication,
+      config.tls,
+      endpointsOf(config.listeners),
+    ),
     ...deadTrust(config),
   ];
   const { directory, installation } = config.routes;

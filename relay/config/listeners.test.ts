@@ -147,16 +147,30 @@ test("networks: one is within another of its own kind that is as wide or wider",
   }
 });
 
-test("listeners: a submission listener without anybody who could authenticate is refused", () => {
-  const config = parseConfig(`
+const parsedWith = (tls: string, more = "") =>
+  parseConfig(`
 hostname: relay.test
 routes: {directory: /routes}
 spool: {directory: /spool}
-tls: {certificates: [{certificateFile: a.pem, keyFile: a.key}]}
-listeners: [{name: smtp}, {name: submission, kind: submission}]`);
+tls: {certificates: [{certificateFile: a.pem, keyFile: a.key}]${tls}}
+listeners: [{name: smtp}, {name: submission, kind: submission}]
+${more}`);
+
+test("listeners: a submission listener without anybody who could authenticate is refused", () => {
+  const config = parsedWith("");
   assert.equal(config.ok, false);
   assert.match(
     config.complaints.join(),
-    /^listeners: submission is for authenticated clients.*set authentication\.usersFile or/,
+    /^listeners: submission is for authenticated clients.*set authentication\.usersFile, .* or tls\.clientCertificates/,
   );
+  for (const way of [
+    "authentication: {usersFile: /users.yaml}",
+    "authentication: {serviceAccounts: {}}",
+  ])
+    assert.equal(parsedWith("", way).ok, true, way);
+});
+
+test("listeners: clients with a listed certificate are enough for a submission listener", () => {
+  const config = parsedWith(", clientCertificates: {caFile: ca.pem, names: [a.test]}");
+  assert.equal(config.ok, true);
 });

@@ -43,7 +43,7 @@ export const listenerSchema = z.strictObject({
     .enum(["smtp", "submission", "submissions"])
     .default("smtp")
     .describe(
-      "smtp takes mail from whoever may send it. Submission listeners ask everybody to authenticate, submission over STARTTLS (RFC 6409), submissions over TLS from the first byte (RFC 8314); both need `tls`.",
+      "smtp takes mail from whoever may send it. Submission listeners ask everybody but clients with a listed certificate to authenticate, submission over STARTTLS (RFC 6409), submissions over TLS from the first byte (RFC 8314); both need `tls`.",
     ),
   port: port
     .optional()

@@ -3,7 +3,7 @@
  * have failed. Pure but for the question whether credentials are right, which is the reception's. Whether AUTH
  * may come now is dialogue.ts's matter.
  */
-import { type Identity, type Mechanism, mechanisms } from "../auth/identity.ts";
+import { type Login, type Mechanism, mechanisms } from "../auth/identity.ts";
 import {
   type Exchange,
   failureChallenge,
@@ -33,7 +33,7 @@ type Open =
   | { readonly kind: "dismissal" };
 
 export class Authentication {
-  identity: Identity | undefined;
+  login: Login | undefined;
   readonly #options: AuthenticationOptions;
   #open: Open | undefined;
   #failures = 0;
@@ -108,7 +108,7 @@ export class Authentication {
   #judged(verdict: Awaited<ReturnType<NonNullable<Reception["authenticate"]>>>, by: Mechanism) {
     switch (verdict.kind) {
       case "authenticated":
-        this.identity = verdict.identity;
+        this.login = verdict.login;
         return S.C235Authenticated;
       case "unavailable":
         return S.C454Authentication;

@@ -126,6 +126,30 @@ for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
     }, true));
 }
 
+for (const [who, name, answer] of [
+  ["a listed certificate", "printer", "250 2.1.0"],
+  ["an unlisted one", "unlisted", "530 5.7.0"],
+  ["another CA's", "stranger", "530 5.7.0"],
+  ["none", undefined, "530 5.7.0"],
+] as const) {
+  test(`client certificates: at a submission listener MAIL with ${who} is ${answer}`, async () => {
+    const options = { tls: { context: () => context }, clientNames, implicitTls: true } as const;
+    const bench = await startBench({ ...options, authentication: "Required" });
+    const certificate = name === undefined ? {} : pemOf(name);
+    const socket = tlsConnect({ port: bench.port, rejectUnauthorized: false, ...certificate });
+    const client = new TestClient(bench.port, socket);
+    try {
+      client.send("EHLO a.test\r\nMAIL FROM:<a@x.test>\r\n");
+      await client.reply();
+      await client.reply();
+      assert.equal((await client.reply()).slice(0, 9), answer);
+    } finally {
+      socket.destroy();
+      await bench.listener.stop({ graceMs: 0 });
+    }
+  });
+}
+
 test("client certificates: after STARTTLS they count as well", () =>
   withBench(async ({ port, recorder }) => {
     const client = new TestClient(port);

@@ -222,7 +222,7 @@ export class Connection extends SMTPConnection implements ParserOwner {
     if (this._closed) return;
     super._onClose();
     this.#intake.release();
-    this.#dialogue.abort();
+    this.#dialogue.end();
     if (this.#admitted) {
       const ms = this.#meter.ageMs(performance.now());
       this.#told();

@@ -3,6 +3,7 @@
  * (RFC 5321 sections 3 and 4). Knows no sockets, timers or buffers: takes command lines and whole
  * bodies, gives steps. Decides nothing about who may send what; that is the reception's.
  */
+import type { Identity } from "../auth/identity.ts";
 import type { Reply } from "../outcome.ts";
 import { Authentication } from "./authentication.ts";
 import { parseChunkSize } from "./chunk-reader.ts";
@@ -10,7 +11,15 @@ import { parseMail, parseRcpt } from "./command.ts";
 import type { LineFault } from "./command-line.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { Pace } from "./pace.ts";
-import type { Body, Client, ClientInput, Greeting, Reception, Transaction } from "./reception.ts";
+import type {
+  Body,
+  Client,
+  ClientInput,
+  Greeting,
+  MailCommand,
+  Reception,
+  Transaction,
+} from "./reception.ts";
 import * as S from "./step.ts";
 
 type Step = S.Step;
@@ -25,7 +34,7 @@ export type DialogueOptions = {
   readonly hostname: string;
   /** STARTTLS can be offered. */
   readonly startTls: boolean;
-  /** MAIL is for authenticated clients only, and nobody authenticates in clear. */
+  /** MAIL is for clients with a login or a listed certificate only, and nobody authenticates in clear. */
   readonly authentication: "Required" | undefined;
   /** Resolves after so many ms: answers to who only talks come slowly. */
   readonly pause: (ms: number) => Promise<void>;
@@ -54,6 +63,7 @@ export class Dialogue {
   #hasFailed = false;
   readonly #authentication: Authentication;
   readonly #pace = new Pace();
+  #ended = false;
 
   constructor(options: DialogueOptions) {
     this.#options = options;
@@ -76,6 +86,12 @@ export class Dialogue {
     this.#authentication.abandon();
     this.#greeting = undefined;
     this.#tls = tls;
+  }
+
+  /** The connection is gone: nothing begins any more. */
+  end(): void {
+    this.#ended = true;
+    this.abort();
   }
 
   /** Ends the open transaction, if there is one. */
@@ -208,26 +224,51 @@ export class Dialogue {
     if (this.#authentication.offer === undefined) return S.C502Unsupported;
     if (this.#greeting?.esmtp !== true) return S.C503Hello;
     if (this.#open !== undefined) return S.C503Nested;
-    if (this.#authentication.identity !== undefined) return S.C503Authenticated;
+    if (this.#authentication.login !== undefined) return S.C503Authenticated;
     if (this.#tls === undefined) return S.C538Encryption;
     return this.#authentication.begin(argument);
   }
 
-  #mail(argument: string): Step {
+  #mail(argument: string): Answer {
     const { client, reception, limits, authentication } = this.#options;
     if (this.#greeting === undefined) return S.C503Hello;
-    const { identity } = this.#authentication;
-    if (authentication === "Required" && identity === undefined) {
+    const { login } = this.#authentication;
+    // A listed certificate says who the client is as well (the EXTERNAL of RFC 4422, without asking for it).
+    const isKnown = login !== undefined || this.#tls?.clientName !== undefined;
+    if (authentication === "Required" && !isKnown) {
       return this.#tls === undefined ? S.C530StartTls : S.C530Authentication;
     }
     if (this.#open !== undefined) return S.C503Nested;
     const command = parseMail(argument, limits);
     if ("reply" in command) return command;
+    if (login === undefined) return this.#transaction(command, this.#greeting);
     try {
-      // The same object for all messages after one EHLO or AUTH.
-      if (identity !== undefined && this.#greeting.identity === undefined)
-        this.#greeting = { ...this.#greeting, identity };
-      const answer = reception.mail(client, this.#greeting, command);
+      const now = reception.identify?.(client, login) ?? login.identity;
+      if (!(now instanceof Promise)) return this.#mailOf(now, command);
+      return now.then(
+        (identity) => this.#mailOf(identity, command),
+        (error: unknown) => this.#failure(error),
+      );
+    } catch (error) {
+      return this.#failure(error);
+    }
+  }
+
+  /** MAIL of who has authenticated; a reply is what he is answered instead. */
+  #mailOf(now: Identity | Reply, command: MailCommand): Step {
+    if ("code" in now) return { reply: now };
+    const greeting = this.#greeting;
+    if (greeting === undefined || this.#ended) return S.C451Local;
+    // The same object for all messages of one EHLO and identity.
+    const known = greeting.identity === now ? greeting : { ...greeting, identity: now };
+    this.#greeting = known;
+    return this.#transaction(command, known);
+  }
+
+  #transaction(command: MailCommand, greeting: Greeting): Step {
+    const { client, reception } = this.#options;
+    try {
+      const answer = reception.mail(client, greeting, command);
       if ("code" in answer) return { reply: answer };
       const { smtputf8 } = command;
       this.#open = { transaction: answer, smtputf8, accepted: 0, asked: 0, inChunks: false };

@@ -5,8 +5,8 @@ import { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { connect as tlsConnect } from "node:tls";
+import { hostWithoutIpv6 } from "../../kube/dual-stack.ts";
 import { startBench, TestClient } from "./dialog.testkit.ts";
-import { hostWithoutIpv6 } from "./dual-stack.ts";
 
 const hasIpv6 = networkInterfaces()["lo"]?.some(({ address }) => address === "::1") === true;
 const skip = hasIpv6 ? false : "this machine has no IPv6";

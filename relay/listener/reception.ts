@@ -3,7 +3,7 @@
  * `Reception` decides who may send, where a recipient goes, and keeps the message. Nothing here
  * knows sockets, policy, routes or the spool.
  */
-import type { AuthVerdict, Credentials, Identity } from "../auth/identity.ts";
+import type { AuthVerdict, Credentials, Identity, Login } from "../auth/identity.ts";
 import type { MessageDsn, RecipientDsn } from "../dsn-request.ts";
 import type { Reply } from "../outcome.ts";
 
@@ -37,7 +37,7 @@ export type Greeting = {
     /** The listed name in a client certificate that verifies. */
     readonly clientName?: string;
   };
-  /** Who authenticated, where anybody did. */
+  /** Who authenticated, where anybody did, as of the last MAIL. */
   readonly identity?: Identity;
 };
 
@@ -95,6 +95,11 @@ export interface Reception {
   readonly authenticate?:
     | ((client: Client, credentials: Credentials) => Promise<AuthVerdict>)
     | undefined;
+  /**
+   * Who a login is now: asked before each MAIL of who has authenticated, and never within a transaction. A reply
+   * (421) says that it holds no more, and ends the session. Left out: it holds. A rejection is answered 451 4.3.0.
+   */
+  identify?(client: Client, login: Login): Identity | Reply | Promise<Identity | Reply>;
   /** Begins a transaction, or refuses the sender with a reply. A throw is answered 451 4.3.0. */
   mail(client: Client, greeting: Greeting, command: MailCommand): Transaction | Reply;
   /** The connection of a client that `connect` let in is gone; called once. */

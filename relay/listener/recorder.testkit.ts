@@ -4,6 +4,7 @@
  * `throw@` and `reject@` fail, `patient@` wants the client to wait for 354, `later@` holds the message until `release` is called.
  */
 import { setTimeout as wait } from "node:timers/promises";
+import type { Identity, Login } from "../auth/identity.ts";
 import type { Reply } from "../outcome.ts";
 import type { ListenerEvents, ProxyEvent } from "./events.ts";
 import type {
@@ -42,6 +43,8 @@ export class Recorder implements Reception, ListenerEvents {
   readonly clients: Client[] = [];
   /** Who connected to a PROXY twin. */
   readonly proxied: string[] = [];
+  /** Transactions, and those that were given up. */
+  begun = 0;
   aborted = 0;
   connectReply: Reply | undefined;
   readonly authenticate: Reception["authenticate"];
@@ -56,17 +59,39 @@ export class Recorder implements Reception, ListenerEvents {
       if (accounts[user] === "broken") return { kind: "unavailable", why: "as asked" };
       if (accounts[user] !== secret) return { kind: "invalid" };
       const identity = { kind: "user", name: user, namespace: "", senders: undefined } as const;
-      return { kind: "authenticated", identity };
+      const standing = { kind: "holds", identity } as const;
+      return { kind: "authenticated", login: { identity, standing: () => standing } };
     };
   }
 
-  /** Lets every message to `later@` be answered. */
+  /**
+   * "once" and "slow-once" for one MAIL, others always; "slow" ones a little later, "later" at `release`;
+   * "changing" is another each time; "defect" throws.
+   */
+  identify(_client: Client, { identity }: Login): Identity | Reply | Promise<Identity | Reply> {
+    const { name } = identity;
+    this.log.push(`identify ${name}`);
+    if (name === "defect") throw new Error("identify threw");
+    if (name === "late-defect") return Promise.reject(new Error("identify rejected"));
+    const times = this.log.filter((line) => line === `identify ${name}`).length;
+    if (name === "changing") return { ...identity, name: `${name} ${times}` };
+    const isOver = name.endsWith("once") && times > 1;
+    const answer = isOver ? { code: 421, status: "4.7.0", text: "log in again" } : identity;
+    if (name === "later") return this.#held().then(() => answer);
+    return name.startsWith("slow") ? wait(20, answer) : answer;
+  }
+
+  /** Lets every message to `later@` be answered, and the user "later" be known. */
   release(): void {
     for (const go of this.#release.splice(0)) go();
   }
 
   get held(): number {
     return this.#release.length;
+  }
+
+  async #held(): Promise<void> {
+    await new Promise<void>((resolve) => this.#release.push(resolve));
   }
 
   connect(client: Client): Reply | undefined {
@@ -79,6 +104,7 @@ export class Recorder implements Reception, ListenerEvents {
     if (coded !== undefined) return coded;
     if (mail.path.startsWith("throw@")) throw new Error("mail threw");
     const rcpts: RcptCommand[] = [];
+    this.begun += 1;
     return {
       accepted: { code: 250, status: "2.1.0", text: "Sender OK" },
       rcpt: (command) => {
@@ -148,9 +174,7 @@ export class Recorder implements Reception, ListenerEvents {
 
   async #message(first: string): Promise<Reply> {
     if (first.startsWith("fail-message@")) throw new Error("message rejected");
-    if (first.startsWith("later@")) {
-      await new Promise<void>((resolve) => this.#release.push(resolve));
-    }
+    if (first.startsWith("later@")) await this.#held();
     const coded = first.startsWith("message-") ? replyOf(first.slice(8)) : undefined;
     return coded ?? { code: 250, status: "2.0.0", text: "Queued" };
   }

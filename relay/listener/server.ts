@@ -35,7 +35,7 @@ export type ListenerOptions = {
   readonly implicitTls?: true;
   /** Asks for clients' certificates; needs `tls` with a CA. Whoever has none of these names is anybody. */
   readonly clientNames?: NameList;
-  /** Refuses MAIL of clients that have not authenticated, as submission listeners do; needs `tls`. */
+  /** Refuses MAIL of clients that have neither authenticated nor a listed certificate, as submission listeners do; needs `tls`. */
   readonly authentication?: "Required";
   /**
    * Makes it a PROXY twin: connections are taken from these only, and only with a PROXY header. A listener

@@ -117,7 +117,7 @@ function mailEvents(line: WriteLine, shown: (address: string) => string) {
     /** A wrong name is somebody's typing error, perhaps his password: it is not told. */
     authenticated: ({ client, credentials, verdict }: Authenticated): void => {
       const { mechanism } = credentials;
-      const known = verdict.kind === "authenticated" ? verdict.identity.name : undefined;
+      const known = verdict.kind === "authenticated" ? verdict.login.identity.name : undefined;
       const text = verdict.kind === "unavailable" ? verdict.why : undefined;
       const level = verdict.kind === "unavailable" ? "warn" : "info";
       line(level, verdict.kind, { ...who(client), mechanism, user: known, text });

@@ -51,7 +51,7 @@ function receivingMetrics(registers: Registry[]) {
   const refused = counter("mailroute_refused_total", "Refusals by reason.", ["reason"]);
   const normalised = counter(
     "mailroute_normalised_total",
-    "Messages of trusted clients whose line endings were mended.",
+    "Messages of trusted clients whose line endings or beginning were mended.",
   );
   const limits = counter("mailroute_limits_total", "Limits that a client reached.", ["limit"]);
   const hidden = counter(

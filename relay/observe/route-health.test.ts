@@ -13,7 +13,7 @@ const second = 1000;
 
 function healthOf(attempts: readonly (readonly [atSeconds: number, outcome: Outcome])[]) {
   const generations = new Map([["mail/a", 1]]);
-  const health = new RouteHealth((route) => generations.get(route));
+  const health = new RouteHealth({ generationOf: (route) => generations.get(route) });
   for (const [at, outcome] of attempts) health.attempted("mail/a", outcome, at * second);
   return { health, generations };
 }
@@ -73,4 +73,56 @@ test("route health: an edited route starts anew, and one that is gone is forgott
 test("route health: two hours without an attempt, and nothing is known any more", () => {
   const { health } = healthOf([[0, deferred("connect")]]);
   assert.deepEqual(health.failing(3 * 3600 * second), []);
+});
+
+function crowded(routesMax: number, routes: readonly string[]) {
+  const health = new RouteHealth({ generationOf: () => 1, routesMax });
+  for (const route of routes) health.attempted(route, deferred("connect"), 0);
+  const told = (atSeconds: number) => ({
+    failing: health.failing(atSeconds * second).map(({ route }) => route),
+    untold: health.untold(atSeconds * second),
+  });
+  return { health, told };
+}
+const many = (namespace: string, count: number): string[] =>
+  Array.from({ length: count }, (_, number) => `${namespace}/${number}`);
+
+test("route health: of whom more fail than are kept is told, and nobody else's are pushed out", () => {
+  const { told } = crowded(4, [...many("shop", 10), "team/a", "mail/a"]);
+  assert.deepEqual(told(20), {
+    failing: ["mail/a", "shop/0", "shop/1", "team/a"],
+    untold: ["shop"],
+  });
+});
+
+test("route health: a namespace that comes later has its share, and what went for it is told", () => {
+  const { health, told } = crowded(4, [...many("shop", 2), ...many("team", 2)]);
+  assert.deepEqual(told(20).untold, []);
+  health.attempted("mail/a", deferred("connect"), 0);
+  health.attempted("mail/b", deferred("connect"), 0);
+  const { failing, untold } = told(20);
+  assert.equal(failing.length, 4);
+  assert.ok(failing.includes("mail/a"));
+  assert.ok(failing.some((route) => route.startsWith("shop/")));
+  assert.ok(failing.some((route) => route.startsWith("team/")));
+  assert.ok(untold.includes("mail"), "mail/b was not kept");
+  for (const namespace of ["shop", "team"])
+    assert.ok(
+      untold.includes(namespace) ||
+        failing.filter((route) => route.startsWith(`${namespace}/`)).length === 2,
+      namespace,
+    );
+});
+
+test("route health: with more namespaces than are kept, those without a place are told of", () => {
+  const { told } = crowded(2, ["a/x", "b/x", "c/x"]);
+  assert.deepEqual(told(20), { failing: ["a/x", "b/x"], untold: ["c"] });
+});
+
+test("route health: nothing is said to be unknown any more two hours after the last that found no place", () => {
+  const { health, told } = crowded(1, ["shop/a", "shop/b"]);
+  health.attempted("shop/a", taken, 60 * second);
+  health.attempted("shop/b", deferred("connect"), 3600 * second);
+  assert.deepEqual(told(7200), { failing: ["shop/b"], untold: ["shop"] });
+  assert.deepEqual(told(7201), { failing: ["shop/b"], untold: [] });
 });

@@ -1,7 +1,7 @@
 /**
  * Whether the hosts of each route take mail: pure state, fed with every attempt. The operator asks for it and
  * writes it as the condition `Delivering`. A route is failing when its hosts have refused or deferred and have
- * taken nothing since.
+ * taken nothing since. So many are kept at most, shared out among namespaces; of whom more are failing is told.
  */
 import type { DeferCause, Outcome } from "../outcome.ts";
 
@@ -12,7 +12,7 @@ type Trouble = {
   readonly why: string;
   readonly sinceMs: number;
   /** Of the route when it began: a route that was edited starts anew. */
-  readonly generation: number | undefined;
+  readonly generation: number;
   lastMs: number;
   attempts: number;
 };
@@ -33,15 +33,24 @@ const attemptsMin: Readonly<Partial<Record<DeferCause, number>>> = { reply: 5 };
 const sinceMsMin = 10_000;
 /** Without another attempt nothing is known any more. */
 const knownMsMax = 2 * 3_600_000;
-const routesMax = 1000;
+const routesMaxDefault = 1000;
+
+export type RouteHealthOptions = {
+  /** Answers for the table in force; undefined where a route is not in it. */
+  readonly generationOf: (route: string) => number | undefined;
+  readonly routesMax?: number;
+};
 
 export class RouteHealth {
   readonly #troubles = new Map<string, Trouble>();
+  /** Namespaces, of routes in the table, of which not every failing one is kept; and when one was left out last. */
+  readonly #untold = new Map<string, number>();
   readonly #generationOf: (route: string) => number | undefined;
+  readonly #routesMax: number;
 
-  /** `generationOf` answers for the table in force; undefined where a route is not in it. */
-  constructor(generationOf: (route: string) => number | undefined) {
+  constructor({ generationOf, routesMax = routesMaxDefault }: RouteHealthOptions) {
     this.#generationOf = generationOf;
+    this.#routesMax = routesMax;
   }
 
   attempted(route: string, outcome: Outcome, nowMs: number): void {
@@ -50,16 +59,42 @@ export class RouteHealth {
     const said = words[outcome.cause];
     if (said === undefined) return;
     const generation = this.#generationOf(route);
+    if (generation === undefined) return;
     const known = this.#troubles.get(route);
     if (known !== undefined && known.generation === generation) {
       known.lastMs = nowMs;
       known.attempts += attemptWeight(outcome.cause);
       return;
     }
-    if (known === undefined && this.#troubles.size >= routesMax) return;
+    if (known === undefined && !this.#hasRoom(route, nowMs)) return;
     const why = `${outcome.hop ?? "its host"} ${said}`;
     const attempts = attemptWeight(outcome.cause);
     this.#troubles.set(route, { why, sinceMs: nowMs, generation, lastMs: nowMs, attempts });
+  }
+
+  /** Namespaces of whose routes more may be failing than `failing` tells, by name. */
+  untold(nowMs: number): readonly string[] {
+    for (const [namespace, lastMs] of this.#untold)
+      if (nowMs - lastMs > knownMsMax) this.#untold.delete(namespace);
+    return [...this.#untold.keys()].sort();
+  }
+
+  /** Whether another route can be kept: at the bound one of the namespace goes that has most, be it its own. */
+  #hasRoom(route: string, nowMs: number): boolean {
+    if (this.#troubles.size < this.#routesMax) return true;
+    const counts = new Map<string, number>();
+    for (const each of this.#troubles.keys()) {
+      const namespace = namespaceOf(each);
+      counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
+    }
+    const own = namespaceOf(route);
+    const [[most, count] = [own, 0]] = [...counts].sort(([, a], [, b]) => b - a);
+    const isOwn = (counts.get(own) ?? 0) + 1 >= count;
+    this.#untold.set(isOwn ? own : most, nowMs);
+    if (isOwn) return false;
+    const last = [...this.#troubles.keys()].findLast((each) => namespaceOf(each) === most);
+    if (last !== undefined) this.#troubles.delete(last);
+    return true;
   }
 
   /** Those that are failing now, by name. */
@@ -67,12 +102,16 @@ export class RouteHealth {
     const found: Failing[] = [];
     for (const [route, { why, sinceMs, generation, lastMs, attempts }] of this.#troubles) {
       const current = this.#generationOf(route);
-      if (current === undefined || current !== generation || nowMs - lastMs > knownMsMax)
-        this.#troubles.delete(route);
+      if (current !== generation || nowMs - lastMs > knownMsMax) this.#troubles.delete(route);
       else if (attempts >= 1 && nowMs - sinceMs >= sinceMsMin) found.push({ route, why });
     }
     return found.sort((a, b) => (a.route < b.route ? -1 : 1));
   }
+}
+
+/** A route is "namespace/name". */
+function namespaceOf(route: string): string {
+  return route.slice(0, route.indexOf("/"));
 }
 
 function attemptWeight(cause: DeferCause): number {

@@ -33,6 +33,7 @@ export type RefusalReason =
   | "unavailable"
   | "stale"
   | "denied-network"
+  | "login"
   | "sender"
   | "rate"
   | "header"

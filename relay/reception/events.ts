@@ -33,7 +33,7 @@ export type ReceptionEvents = {
   accepted(accepted: Accepted): void;
   authenticated(event: Authenticated): void;
   refused(refused: Refused): void;
-  /** A trusted client's line endings were mended. */
+  /** A trusted client's line endings were mended, or how its message begins. */
   normalised(event: { readonly client: Client; readonly fault: string }): void;
   /** The spool did not take a message, which its client was told to send again. */
   unwritten(error: unknown): void;

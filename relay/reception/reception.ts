@@ -8,6 +8,7 @@ import { type Address, formatAddress, parseAddress } from "../../routing/address
 import type { NetworkSet } from "../../routing/network.ts";
 import type { Retry } from "../../routing/route.ts";
 import type { Authenticator } from "../auth/authenticator.ts";
+import type { Identity, Standing } from "../auth/identity.ts";
 import { headerBlock } from "../delivery/header.ts";
 import type { RecipientDsn } from "../dsn-request.ts";
 import { networkOf } from "../listener/limits.ts";
@@ -23,7 +24,6 @@ import type {
 } from "../listener/reception.ts";
 import type { Reply } from "../outcome.ts";
 import { type Admission, admit, type RefusalReason } from "../policy/admit.ts";
-import { Rates } from "../policy/rates.ts";
 import {
   authorsRefusal,
   envelopeRefusal,
@@ -35,9 +35,11 @@ import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
 import { type Spool, SpoolError } from "../spool/spool.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
+import { type BodyFault, faultOf, headFirst } from "./body.ts";
 import type { ReceptionEvents } from "./events.ts";
-import { dateTime, normaliseLines, receivedLine, traceOf } from "./header.ts";
+import { dateTime, receivedLine, traceOf } from "./header.ts";
 import { type Mending, mendHeader } from "./mend-header.ts";
+import { messageRates } from "./message-rates.ts";
 
 export type ReceptionLimits = {
   readonly receivedLinesMax: number;
@@ -82,7 +84,7 @@ const denied: Reply = { code: 554, status: "5.7.1", text: "your network is not s
 
 export function createReception(options: ReceptionOptions): Reception {
   const { authenticator } = options;
-  const tooMany = ratesOf(options);
+  const tooMany = messageRates(options);
   const known = new WeakSet<Client>();
   // Decided once for all messages after one EHLO or AUTH.
   const trust = new WeakMap<Greeting, boolean>();
@@ -105,6 +107,17 @@ export function createReception(options: ReceptionOptions): Reception {
         options.events.authenticated({ client, credentials, verdict });
         return verdict;
       }),
+    identify(client, login) {
+      const answer = (standing: Standing): Identity | Reply => {
+        if (standing.kind === "holds") return standing.identity;
+        const text = `your login is over, as ${standing.why}: log in again`;
+        const reply: Reply = { code: 421, status: "4.7.0", text };
+        options.events.refused({ client, reason: "login", reply });
+        return reply;
+      };
+      const standing = login.standing();
+      return standing instanceof Promise ? standing.then(answer) : answer(standing);
+    },
     connect(client) {
       if (options.deniedNetworks.has(client.address)) {
         options.events.refused({ client, reason: "denied-network", reply: denied });
@@ -147,36 +160,6 @@ export function createReception(options: ReceptionOptions): Reception {
       return new MailTransaction(common);
     },
     closed() {},
-  };
-}
-
-const minuteMs = 60_000;
-const hourMs = 60 * minuteMs;
-const ratedMax = 100_000;
-
-type Rated = {
-  readonly client: Client;
-  readonly trusted: boolean;
-  readonly submitter: Submitter | undefined;
-  /** Those that share what a whole namespace may. */
-  readonly relays: number;
-};
-
-/** Why a message is one too many for now; undefined: it is counted. */
-function ratesOf({ limits, now }: ReceptionOptions): (rated: Rated) => Reply | undefined {
-  const strangers = new Rates({ windowMs: minuteMs, keysMax: ratedMax });
-  const submitters = new Rates({ windowMs: hourMs, keysMax: ratedMax });
-  return ({ client, trusted, submitter, relays }) => {
-    const hourly = submitter?.hourly;
-    let waitMs = 0;
-    if (hourly !== undefined)
-      waitMs = submitters.take(hourly.key, Math.max(1, hourly.max / relays), now());
-    else if (!trusted)
-      waitMs = strangers.take(networkOf(client.address), limits.messagesPerClientMinuteMax, now());
-    if (waitMs === 0) return undefined;
-    const seconds = Math.ceil(waitMs / 1000);
-    const text = `too many messages, come again in ${seconds} s`;
-    return { code: hourly === undefined ? 450 : 451, status: "4.7.1", text };
   };
 }
 
@@ -227,14 +210,10 @@ class MailTransaction implements Transaction {
   async message(received: Body): Promise<Reply> {
     const options = this.#options;
     const faulty = faultOf(received);
-    if (faulty !== undefined && !options.trusted) {
-      const text = `${faulty} in the message: lines end with CRLF and nothing else (RFC 5321 2.3.8)`;
-      return this.#refused("line-endings", { code: 550, status: "5.6.0", text });
-    }
+    if (faulty !== undefined && !options.trusted)
+      return this.#refused(faulty === "leading space" ? "header" : "line-endings", unfit(faulty));
     if (faulty !== undefined) options.events.normalised({ client: options.client, fault: faulty });
-    const [head = empty, ...rest] = headFirst(
-      faulty === undefined ? received.chunks : [normaliseLines(Buffer.concat(received.chunks))],
-    );
+    const [head = empty, ...rest] = headFirst(received, faulty);
     const bytes = rest.reduce((sum, chunk) => sum + chunk.length, head.length);
     if (bytes > options.limits.messageBytesMax) {
       const text = "Message too big with its line endings mended";
@@ -362,19 +341,13 @@ function securityOf({ tls, identity }: Greeting): "" | "S" | "A" | "SA" {
 }
 
 const empty = Buffer.alloc(0);
-const headerEnd = Buffer.from("\r\n\r\n");
-
-/** The same bytes, with the whole header section in the first chunk: mostly as they are. */
-function headFirst(chunks: readonly Buffer[]): readonly Buffer[] {
-  const [first = empty] = chunks;
-  const isWhole = chunks.length < 2 || first.includes(headerEnd);
-  return isWhole ? chunks : [Buffer.concat(chunks)];
-}
-
-function faultOf({ faults }: Body): "bare LF" | "bare CR" | "NUL" | undefined {
-  if (faults.bareLf > 0) return "bare LF";
-  if (faults.bareCr > 0) return "bare CR";
-  return faults.nul > 0 ? "NUL" : undefined;
+/** Whatever two programs might read differently is not taken from strangers. */
+function unfit(fault: BodyFault): Reply {
+  const text =
+    fault === "leading space"
+      ? "the message begins with a space or tab, as if its first line continued another (RFC 5322 2.2.3)"
+      : `${fault} in the message: lines end with CRLF and nothing else (RFC 5321 2.3.8)`;
+  return { code: 550, status: "5.6.0", text };
 }
 
 /** MDB_MAP_FULL and ENOSPC both read "full" or "space" in LMDB's words. */

@@ -212,6 +212,26 @@ describe("who may send", { timeout: 120_000 }, () => {
     assert.equal(arrival?.text.slice(-wire.length), wire);
   });
 
+  test("stranger: a message that begins with a space is refused; a trusted one's goes, and continues no header of ours", async () => {
+    const offerFolded = async (from: Parameters<typeof greeted>[1]): Promise<string> => {
+      const client = await greeted(relay.port(), from);
+      for (const line of ["MAIL FROM:<a@x.test>", "RCPT TO:<folded@open.test>", "DATA"])
+        assert.match(await say(client, line), /^[23]/);
+      const reply = await say(client, " (by nobody)\r\nSubject: folded\r\n\r\n.");
+      client.socket.destroy();
+      return reply;
+    };
+    assert.match(await offerFolded(stranger), /^550 5\.6\.0 the message begins with a space/);
+    idIn(await offerFolded({}));
+    await drained(relay);
+    const arrived = hosts.arrivals.filter(({ recipients }) =>
+      recipients.includes("folded@open.test"),
+    );
+    assert.equal(arrived.length, 1);
+    assert.match(arrived[0]?.text ?? "", /\+0000\r\n\r\n \(by nobody\)\r\nSubject: folded\r\n/);
+    assert.equal(logged(relay, "normalised", { fault: "leading space" }).length, 1);
+  });
+
   test("unavailable route: trusted mail is taken and waits, strangers get 451", async () => {
     const answers = await send(relay.port(), { from: "", to: ["a@locked.test", "a@closed.test"] });
     const id = idIn(answers.data);

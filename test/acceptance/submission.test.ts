@@ -1,10 +1,11 @@
 /** Submission: who can prove to be whom, and as whom he may then send, by real mail over TLS. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import type { TestClient } from "../../relay/listener/dialog.testkit.ts";
 import { hostsRoute, type RelayProcess, relayProcess } from "../ledger/relay-process.ts";
 import { greeted, hand, idIn, say, stranger } from "./client.ts";
@@ -31,6 +32,7 @@ before(async () => {
   const senders = '{suffixes: [shop.test], addresses: ["Billing@corp.test"]}';
   const users = [
     `{name: shop, password: "${hashOf("secret")}", senders: ${senders}}`,
+    `{name: leaver, password: "${hashOf("soon")}", senders: ${senders}}`,
     `{name: admin, password: "${hashOf("root")}", senders: {suffixes: ["."]}}`,
   ];
   writeFileSync(file("users.yaml"), `users:\n${users.map((user) => `  - ${user}\n`).join("")}`);
@@ -173,6 +175,30 @@ test("submission: a trusted network is no login, and a wrong one is told to nobo
   wrong.socket.destroy();
   await untilLogged(relay, "invalid", { mechanism: "PLAIN" });
   assert.doesNotMatch(JSON.stringify(relay.log()), /my-password|secret/);
+});
+
+test("submission: a login ends with its user at the next MAIL, and not before what he has begun", {
+  timeout,
+}, async () => {
+  const begun = await loggedIn("leaver", "soon");
+  const idle = await loggedIn("leaver", "soon");
+  assert.match(await say(begun, "MAIL FROM:<a@shop.test>"), /^250 /);
+  const text = readFileSync(file("users.yaml"), "utf8");
+  writeFileSync(file("users.yaml"), text.replace("name: leaver", "name: other"));
+  let reply = "";
+  while (!reply.startsWith("421 ")) {
+    reply = await say(idle, "MAIL FROM:<a@shop.test>");
+    if (reply.startsWith("250 ")) await say(idle, "RSET");
+    await wait(100);
+  }
+  assert.equal(reply, "421 4.7.0 your login is over, as this user is gone: log in again");
+  assert.equal(await idle.end(), "");
+  await untilLogged(relay, "refused", { reason: "login", code: 421 });
+  for (const line of ["RCPT TO:<u@one.test>", "DATA"])
+    assert.match(await say(begun, line), /^[23]/);
+  idIn(await say(begun, "From: a@shop.test\r\nSubject: begun\r\n\r\n."));
+  assert.match(await say(begun, "MAIL FROM:<a@shop.test>"), /^421 4\.7\.0 /);
+  assert.equal(await begun.end(), "");
 });
 
 test("submission: mailroute send logs in, and says what is wrong with how it is asked to", {
