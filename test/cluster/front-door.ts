@@ -91,8 +91,9 @@ export class FrontDoor {
       await this.#node.kubectl(["rollout", "status", "-n", name, "deploy/client"]);
   }
 
-  /** The namespaces of the installations stay, with their MailRoutes, whom nobody serves any more. */
+  /** Nothing stays but the installations' namespaces. */
   async end(): Promise<void> {
+    for (const { namespace } of [this.door, this.nodeport]) await this.#pods.withdraw(namespace);
     const clients = [...senders, ...others];
     await this.#node.kubectl(["delete", "namespace", ...clients, "--wait=false"]);
     await Promise.all([this.door.uninstall(), this.nodeport.uninstall()]);

@@ -121,6 +121,13 @@ export class Pods {
     }
   }
 
+  /** Takes all MailRoutes of a namespace away again. */
+  async withdraw(namespace: string): Promise<void> {
+    await this.#node.kubectl(["delete", "mailroutes", "--all", "-n", namespace]);
+    for (const id of this.#routes.keys())
+      if (id.startsWith(`${namespace}/`)) this.#routes.delete(id);
+  }
+
   /** All MailRoutes as they were applied last. */
   get applied(): readonly object[] {
     return [...this.#routes.values()].map(({ resource }) => resource);
@@ -149,8 +156,8 @@ export class Pods {
   }
 
   /** With the image's own `mailroute send`, from the client pod. */
-  async send(to: string, host = "mailroute.mail"): Promise<string> {
-    const send = ["node", "/app/cli/main.ts", "send", "--host", host, "--port", "25"];
+  async send(to: string, host = "mailroute.mail", port = 25): Promise<string> {
+    const send = ["node", "/app/cli/main.ts", "send", "--host", host, "--port", String(port)];
     const args = [...send, "--to", to, "--from", "me@client.test"];
     return await this.#node.kubectl(["exec", "-n", hopsNamespace, "deploy/client", "--", ...args]);
   }
