@@ -74,6 +74,16 @@ const refused: readonly { name: string; values: Record<string, unknown>; words: 
     words: /relay\.proxyProtocol\.balancers is empty.*list the addresses/,
   },
   {
+    name: "trust by address that anybody who reaches a node could claim by a PROXY header",
+    values: {
+      "relay.proxyProtocol.enabled": true,
+      "relay.proxyProtocol.balancers": ["198.51.100.0/24"],
+      "relay.proxyProtocol.service.externalTrafficPolicy": "Cluster",
+      trustedNetworks: ["192.0.2.0/24"],
+    },
+    words: /set relay\.proxyProtocol\.service\.externalTrafficPolicy to Local/,
+  },
+  {
     name: "submission without a certificate",
     values: { "relay.submission.enabled": true },
     words: /relay\.submission\.enabled needs a certificate: set relay\.tls\.secretName/,
