@@ -15,6 +15,7 @@ import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/
 import { createResolver } from "./delivery/resolver.ts";
 import { gaugesOf, generationIn, type RelayState, readiness, revisionOf } from "./facts.ts";
 import { postmasterOf, prepareFrontDoor } from "./front-door.ts";
+import { handOverAtTheEnd, openHandover } from "./leaving.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
@@ -135,8 +136,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     state,
     observed,
   };
-  const clusterApi = once(async () => await openCluster(site));
-  const common = { ...site, clusterApi };
+  const common = { ...site, clusterApi: once(async () => await openCluster(site)) };
   const frontDoor = await prepareFrontDoor({
     ...common,
     config,
@@ -147,7 +147,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const source = await startSource(common);
   const admin = await startProbes({
     ...config.admin,
-    metrics: async () => await metrics.registry.metrics(),
+    metrics: () => metrics.registry.metrics(),
     readiness: () => readiness(site),
     revision: () => revisionOf(tables, health),
     more: queueOverHttp({ state, tokenFile: config.admin.queueTokenFile }),
@@ -156,9 +156,11 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   await firstTable(source.first, log);
 
   const nextId = createIds({ now: clock.now, random: Math.random });
+  handOverAtTheEnd(common);
   const queue = startQueue(site, nextId);
   const queued = await takeOver(site, queue);
   await openQueueSocket({ ...site, spoolDirectory: directory });
+  await openHandover(common, queue);
   const addresses = await frontDoor.open({ queue, nextId });
   const shown = addresses.map(({ name, port }) => `${name}:${port}`).join(" ");
   log.started({ version: options.version, listeners: shown, admin: admin.port, queued });
