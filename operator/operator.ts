@@ -9,6 +9,7 @@ import { type Reflector, reflect, type WatchState } from "../kube/reflector.ts";
 import type { Note } from "./conditions.ts";
 import { LentSecrets } from "./credentials.ts";
 import { postEvent } from "./events.ts";
+import { ensureHandoverKey } from "./handover-key.ts";
 import { HoldOff } from "./hold-off.ts";
 import { holdLease } from "./lease.ts";
 import { Lender } from "./lend.ts";
@@ -249,6 +250,7 @@ class Session {
     if (this.#reconciler !== undefined) return this.#reconciler;
     const { api, settings, log } = this.#options;
     const { namespace, name } = settings;
+    await ensureHandoverKey({ api, namespace, name });
     this.#publisher = this.#newPublisher();
     const reconciler = new Reconciler({
       store: this.#store,

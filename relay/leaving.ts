@@ -2,6 +2,7 @@
  * A relay that leaves for good: whether it does, and to whom its queue goes. Wires the hand-over to the spool, the
  * cluster and DNS, for a relay that stops and for `mailroute drain`.
  */
+import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import type { Api } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
@@ -101,7 +102,7 @@ async function give(options: {
   const { servers, searchDomains, timeoutMsMax } = config.dns;
   const resolver = createResolver({
     ...(servers.length > 0 && { servers }),
-    searchDomains,
+    searchDomains: [...searchDomains, ...(await systemSearchDomains())],
     timeoutMs: timeoutMsMax,
   });
   const own = new Set(
@@ -130,6 +131,13 @@ async function give(options: {
   } finally {
     resolver.close();
   }
+}
+
+/** A name within the cluster is known in full only with the cluster's domain, which is in here (resolv.conf(5)). */
+async function systemSearchDomains(): Promise<readonly string[]> {
+  const text = await readFile("/etc/resolv.conf", "utf8").catch(() => "");
+  const [, list = ""] = /^search[ \t]+(.+)$/m.exec(text) ?? [];
+  return list.split(/\s+/).filter((each) => each !== "");
 }
 
 /** Its ordinal is not among the StatefulSet's replicas any more. An API server that does not answer says nothing. */

@@ -132,3 +132,23 @@ test("pods: what was answered 250 survives a relay killed in its container", {
   await pods.scale("late", 1);
   for (const to of recipients) await pods.isAt(to, "late");
 });
+
+test("pods: a relay that is scaled away hands its queue to one that stays", {
+  skip,
+  timeout,
+}, async () => {
+  const { pods, first } = site();
+  const nobody = [{ host: hopHost("one"), port: 2599 }];
+  const retry = { initial: "1s", max: "1s" };
+  await pods.route("left", { suffixes: ["left.test"], target: { hosts: nobody }, retry });
+  await pods.until("left", { type: "Ready", says: /^True/ });
+  const recipients = Array.from({ length: 3 }, (_, number) => `u${number}@left.test`);
+  const host = `${first.relay(1)}.${first.name}-relay.${first.namespace}`;
+  for (const to of recipients) await pods.send(to, host, 2525);
+  await first.scaleRelays(1);
+  const waiting = await first.queue(0, "list", "--domain", "left.test", "--json");
+  assert.equal(waiting.length, recipients.length, "they are at the other");
+  await pods.route("left", specTo("one", "left.test"));
+  for (const to of recipients) await pods.isAt(to, "one");
+  await first.scaleRelays(2);
+});

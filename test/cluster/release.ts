@@ -95,6 +95,33 @@ export class Release {
     return await this.queuedAtStart(pod);
   }
 
+  /** Another number of relays, and they are all there, or those that are not wanted gone. */
+  async scaleRelays(replicas: number): Promise<void> {
+    const before = Number(await this.#relays("{.spec.replicas}"));
+    const set = `statefulset/${this.name}-relay`;
+    await this.#kubectl(["scale", set, `--replicas=${replicas}`]);
+    for (let ordinal = replicas; ordinal < before; ordinal += 1)
+      await this.#kubectl(["wait", "--for=delete", `pod/${this.relay(ordinal)}`, "--timeout=140s"]);
+    await this.#kubectl(["rollout", "status", set, "--timeout=140s"]);
+  }
+
+  /** What a relay says of its queue, one line for each message. */
+  async queue(ordinal: number, ...args: readonly string[]): Promise<readonly string[]> {
+    const command = ["node", "/app/cli/main.ts", "queue", ...args];
+    const said = await this.#kubectl(["exec", this.relay(ordinal), "--", ...command]);
+    return said.split("\n").filter((line) => line !== "");
+  }
+
+  async #relays(path: string): Promise<string> {
+    return await this.#kubectl([
+      "get",
+      "statefulset",
+      `${this.name}-relay`,
+      "-o",
+      `jsonpath=${path}`,
+    ]);
+  }
+
   async isBack(pod: string, before: Container): Promise<void> {
     const holds = async (): Promise<boolean> => {
       const now = await this.container(pod);
