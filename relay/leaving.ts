@@ -8,7 +8,7 @@ import type { Api } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
 import type { Config } from "./config/config.ts";
 import type { HandoverConfig } from "./config/handover.ts";
-import { createResolver } from "./delivery/resolver.ts";
+import { createResolver, type NameResolver } from "./delivery/resolver.ts";
 import type { RelayState } from "./facts.ts";
 import { readKey } from "./handover/key.ts";
 import { startReceiver } from "./handover/receiver.ts";
@@ -102,9 +102,10 @@ async function give(options: {
   const { servers, searchDomains, timeoutMsMax } = config.dns;
   const resolver = createResolver({
     ...(servers.length > 0 && { servers }),
-    searchDomains: [...searchDomains, ...(await systemSearchDomains())],
     timeoutMs: timeoutMsMax,
   });
+  const domains = [...searchDomains, ...(await systemSearchDomains())];
+  const names = [handover.siblings, ...domains.map((domain) => `${handover.siblings}.${domain}`)];
   const own = new Set(
     Object.values(networkInterfaces()).flatMap((each) =>
       (each ?? []).map(({ address }) => address),
@@ -115,10 +116,8 @@ async function give(options: {
       key: await readKey(handover.keyFile),
       messages,
       body: (envelope) => spool.body(envelope),
-      async siblings() {
-        const answer = await resolver.addresses(handover.siblings, { search: true });
-        return answer.kind === "addresses" ? answer.addresses.filter((each) => !own.has(each)) : [];
-      },
+      siblings: async () =>
+        (await firstAddresses(resolver, names)).filter((each) => !own.has(each)),
       port: handover.port,
       async given(envelope, to) {
         await spool.commit([{ kind: "remove", envelope }]);
@@ -131,6 +130,18 @@ async function give(options: {
   } finally {
     resolver.close();
   }
+}
+
+/** Of the first name that has any: a name without its domain may be unknown, or may not be answered for at all. */
+async function firstAddresses(
+  resolver: NameResolver,
+  names: readonly string[],
+): Promise<readonly string[]> {
+  for (const name of names) {
+    const answer = await resolver.addresses(name);
+    if (answer.kind === "addresses") return answer.addresses;
+  }
+  return [];
 }
 
 /** A name within the cluster is known in full only with the cluster's domain, which is in here (resolv.conf(5)). */
