@@ -65,6 +65,12 @@ const outerService = {
 const relay = z.strictObject({
   ...placement,
   config: relayConfig.describe("Settings of the relay, as docs/configuration.md names them."),
+  autoscaling: z.strictObject({
+    enabled: z.boolean(),
+    minReplicas: z.int().min(1).max(1000),
+    maxReplicas: z.int().min(1).max(1000),
+    averageCPU: text,
+  }),
   service: z.strictObject({ ...outerService, port }),
   submission: z.strictObject({ enabled: z.boolean(), port }),
   submissions: z.strictObject({ enabled: z.boolean(), port }),
