@@ -70,11 +70,15 @@ function* idle(queue: Queue): Generator<Stored> {
   }
 }
 
-/** Everything in a spool that no relay uses. Rejects with SpoolError where it cannot be opened. */
+/**
+ * Everything in a spool that no relay uses; `emptied` is called where nothing is left, while the spool is still ours.
+ * Rejects with SpoolError where it cannot be opened.
+ */
 export async function drainSpool(options: {
   readonly config: Config;
   readonly handover: HandoverConfig;
   readonly log: Log;
+  readonly emptied: () => Promise<void>;
 }): Promise<HandedOver> {
   const { directory, limits, owner } = options.config.spool;
   const spool = await Spool.open({ directory, owner: owner ?? options.config.hostname, limits });
@@ -85,6 +89,7 @@ export async function drainSpool(options: {
       options.log.corrupt(id);
     });
     const { given, left } = await give({ ...options, spool, messages });
+    if (left + damaged === 0) await options.emptied();
     return { given, left: left + damaged };
   } finally {
     await spool.close();

@@ -105,6 +105,24 @@ export class Release {
     await this.#kubectl(["rollout", "status", set, "--timeout=140s"]);
   }
 
+  /** Scales down so fast that the relays that go hand nothing over. */
+  async cutRelays(replicas: number): Promise<void> {
+    const before = Number(await this.#relays("{.spec.replicas}"));
+    await this.#kubectl(["scale", `statefulset/${this.name}-relay`, `--replicas=${replicas}`]);
+    for (let ordinal = replicas; ordinal < before; ordinal += 1)
+      await this.#kubectl(["delete", "pod", this.relay(ordinal), "--grace-period=1"]);
+  }
+
+  /** Ordinals of the relays that have a claim. */
+  async claims(): Promise<readonly number[]> {
+    const jsonPath = "jsonpath={.items[*].metadata.name}";
+    const names = (await this.#kubectl(["get", "pvc", "-o", jsonPath])).split(" ");
+    const prefix = `spool-${this.name}-relay-`;
+    return names.flatMap((name) =>
+      name.startsWith(prefix) ? [Number(name.slice(prefix.length))] : [],
+    );
+  }
+
   /** What a relay says of its queue, one line for each message. */
   async queue(ordinal: number, ...args: readonly string[]): Promise<readonly string[]> {
     const command = ["node", "/app/cli/main.ts", "queue", ...args];
