@@ -56,6 +56,8 @@ export type Misbehaving = {
   sessions(): number;
   /** From now on 421 to whoever connects while so many sessions are open. */
   limitSessions(max: number): void;
+  /** From now on `manner` at MAIL while more sessions than that are open. */
+  crowdedAbove(sessionsMax: number, manner: string): void;
   /** Cuts all connections off without a word. */
   dropAll(): void;
   /** Says this on all connections, unasked. */
@@ -76,12 +78,16 @@ export async function misbehaving(options: MisbehavingOptions = {}): Promise<Mis
   const open = new Set<Session>();
   let count = 0;
   let sessionsMax = Number.POSITIVE_INFINITY;
+  let crowd = { above: Number.POSITIVE_INFINITY, manner: "" };
+  const crowded = (): string | undefined => (open.size > crowd.above ? crowd.manner : undefined);
   const server: Server = createServer({ noDelay: true }, (socket) => {
     if (open.size >= sessionsMax) {
       socket.on("error", () => {}).end("421 4.7.0 too many connections\r\n");
       return;
     }
-    const session = new Session({ options, messages, commands, number: ++count, socket });
+    const session = new Session({
+      ...{ options, messages, commands, number: ++count, socket, crowded },
+    });
     open.add(session);
     socket.on("close", () => open.delete(session));
   });
@@ -94,6 +100,9 @@ export async function misbehaving(options: MisbehavingOptions = {}): Promise<Mis
     sessions: () => count,
     limitSessions: (max) => {
       sessionsMax = max;
+    },
+    crowdedAbove: (above, manner) => {
+      crowd = { above, manner };
     },
     dropAll: () => {
       for (const session of open) session.drop();
@@ -114,6 +123,8 @@ type Surroundings = {
   readonly commands: string[];
   readonly number: number;
   readonly socket: Socket;
+  /** The manner of the moment at MAIL. */
+  readonly crowded: () => string | undefined;
 };
 
 class Session {
@@ -305,7 +316,8 @@ class Session {
       return;
     }
     const sender = /<(.*)>/.exec(line)?.[1] ?? "";
-    const manner = this.parameterManner(line) ?? this.mannerOf(sender);
+    const crowded = mannerOf(this.around.crowded() ?? "");
+    const manner = crowded ?? this.parameterManner(line) ?? this.mannerOf(sender);
     if (takes(manner)) this.sender = sender;
     await this.act(manner, "250 2.1.0 ok");
   }

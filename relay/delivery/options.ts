@@ -75,6 +75,13 @@ export type DeliveryEvents = {
   connectionClosed?(event: { hop: string; messages: number }): void;
   connectionFailed?(event: { hop: string; cause: DeferCause | "refused"; reply: Reply }): void;
   hostRested?(event: { hop: string; restMs: number; cause: DeferCause }): void;
+  /** It said that it gets too much; so much it is given now. */
+  hostPressed?(event: {
+    hop: string;
+    connectionsMax: number;
+    spacingMs: number;
+    reply: Reply;
+  }): void;
   /** One transaction tried at one host; `outcomes` in the order of `recipients`. */
   attempt?(event: {
     id: string;

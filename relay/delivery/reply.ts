@@ -76,6 +76,13 @@ export function closing(reply: Reply): Trouble {
   return { kind: "deferred", cause: "reply", reply };
 }
 
+/** Of a host that says that it gets too much from us: 421, or 4.7.x, by which senders are held back. */
+export function isTooMuch(outcome: Outcome): outcome is Trouble {
+  if (outcome.kind !== "deferred" || outcome.cause !== "reply") return false;
+  const { code, status } = outcome.reply;
+  return code === 421 || (code < 500 && /^4\.7\./.test(status));
+}
+
 /** nodemailer keeps bytes as latin1 until a reply is whole; UTF-8 where it is valid (RFC 6531 3.7.4). */
 export function decode(raw: string): string {
   if (!/[\u0080-\u00ff]/.test(raw)) return raw;
