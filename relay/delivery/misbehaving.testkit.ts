@@ -20,6 +20,8 @@ type Received = {
 
 export type MisbehavingOptions = {
   readonly port?: number;
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
   readonly protocol?: "SMTP" | "LMTP";
   /** EHLO keywords; STARTTLS and AUTH come with `tls` and `logins`. */
   readonly extensions?: readonly string[];
@@ -73,6 +75,7 @@ const defaultExtensions = [
   "ENHANCEDSTATUSCODES",
 ];
 export async function misbehaving(options: MisbehavingOptions = {}): Promise<Misbehaving> {
+  const { host = "127.0.0.1" } = options;
   const messages: Received[] = [];
   const commands: string[] = [];
   const open = new Set<Session>();
@@ -91,7 +94,7 @@ export async function misbehaving(options: MisbehavingOptions = {}): Promise<Mis
     open.add(session);
     socket.on("close", () => open.delete(session));
   });
-  await new Promise<void>((resolve) => server.listen(options.port ?? 0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(options.port ?? 0, host, resolve));
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : 0,
