@@ -10,7 +10,7 @@ import {
 } from "../../routing/network.ts";
 import type { DeliveryOptions, HopLimits } from "./options.ts";
 import { isOwn } from "./own.ts";
-import type { Hop } from "./policy.ts";
+import { type Hop, isConfigured } from "./policy.ts";
 import { interleaved } from "./race.ts";
 import { deferred, failed, type Trouble } from "./reply.ts";
 
@@ -37,8 +37,9 @@ export function createAddressFinder(
     if (foreign.length < answer.addresses.length) {
       return { trouble: failed(554, "5.4.6", `${hop.name} is this system itself: mail loops`) };
     }
-    const usable =
-      hop.via === "hosts" ? foreign : foreign.filter((address) => !noExchangers.has(address));
+    const usable = isConfigured(hop.via)
+      ? foreign
+      : foreign.filter((address) => !noExchangers.has(address));
     if (usable.length === 0) {
       const text = `${hop.host} has no address that mail may be sent to`;
       return { trouble: failed(550, "5.4.4", text) };
@@ -54,7 +55,7 @@ export function createAddressFinder(
 
 /** A configured name that is missing is its owner's mistake; a recipient's domain that is, the sender's. */
 function nameless({ host, via }: Hop): Trouble {
-  if (via === "hosts") return deferred("dns", "4.4.3", `the host ${host} has no address in DNS`);
+  if (isConfigured(via)) return deferred("dns", "4.4.3", `the host ${host} has no address in DNS`);
   if (via === "mx") return failed(550, "5.4.4", `the mail host ${host} has no address in DNS`);
   return failed(550, "5.1.2", `the domain ${host} has neither a mail host nor an address in DNS`);
 }

@@ -39,6 +39,7 @@ function deliveryTo(context: TestContext, addresses: readonly string[]) {
   const opened: Opened[] = [];
   const delivery = deliveryFor({
     resolver: {
+      srv: async () => ({ kind: "none" }),
       mx: async () => ({ kind: "none" }),
       addresses: async () => ({ kind: "addresses", addresses }),
       close() {},
