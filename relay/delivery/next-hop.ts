@@ -10,7 +10,7 @@ import SMTPConnection from "nodemailer/lib/smtp-connection";
 import { assertNever, type Reply } from "../outcome.ts";
 import { type Extensions, type Letter, noExtensions, parseExtensions } from "./commands.ts";
 import type { Transcript } from "./fate.ts";
-import type { HopLimits } from "./options.ts";
+import { type HopLimits, longestSilenceMs } from "./options.ts";
 import { closing, decode, deferred, garbled, parseReply, type Trouble, unfit } from "./reply.ts";
 import { stuff } from "./stuffing.ts";
 import { Transaction } from "./transaction.ts";
@@ -79,7 +79,7 @@ export class NextHop extends Base {
       opportunisticTLS: settings.startTls === "if-offered",
       tls: settings.tls,
       greetingTimeout: limits.greetingMsMax,
-      socketTimeout: 2 * limits.dataDoneMsMax,
+      socketTimeout: 2 * longestSilenceMs(limits),
       maxResponseSize: limits.replyBytesMax,
       logger: silent,
     });

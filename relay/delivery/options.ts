@@ -69,6 +69,14 @@ export const defaultHopLimits: HopLimits = {
   sweepMs: 1_000,
 };
 
+/** As long as a connection that is in order may be without a byte, at whatever stage, or kept. */
+export function longestSilenceMs(limits: HopLimits): number {
+  const { greetingMsMax, helloMsMax, mailMsMax, rcptMsMax } = limits;
+  const { dataMsMax, dataBlockMsMax, dataDoneMsMax, idleMsMax } = limits;
+  const commands = [greetingMsMax, helloMsMax, mailMsMax, rcptMsMax];
+  return Math.max(...commands, dataMsMax, dataBlockMsMax, dataDoneMsMax, idleMsMax);
+}
+
 /** `hop` is always "host:port". */
 export type DeliveryEvents = {
   connectionOpened?(event: { hop: string; address: string; tls?: string; ms: number }): void;

@@ -26,14 +26,15 @@ const hopFile = (name: string): string =>
   readFileSync(join(import.meta.dirname, "../../relay/delivery/fixtures", name), "utf8");
 const tls = { cert: hopFile("hop.pem"), key: hopFile("hop.key") };
 const logins = ["user:secret"];
-const stageMsMax = 3000;
+const stageMsMax = 4000;
 const sendersAtOnce = 12;
 /** Lines that begin with dots, and one that is longer than RFC 5321 has them. */
 const text = `Hello.\r\n..one dot\r\n${"long ".repeat(300)}\r\n...two dots`;
 const sentText = text.replaceAll("\r\n..", "\r\n.");
-const kinds = ["alone", "paired"] as const;
+/** The host is the only one; has a well-behaved one behind it; misbehaves on a kept connection. */
+const kinds = ["alone", "paired", "kept"] as const;
 
-/** A row, at a host of its own, which is the only one or has a well-behaved one behind it. */
+/** A row, at a host of its own. */
 type Case = {
   readonly row: Row;
   readonly kind: (typeof kinds)[number];
@@ -76,7 +77,7 @@ type Others = { readonly smtp: Misbehaving; readonly lmtp: Misbehaving };
 function manifests({ row, kind, domain, hop }: Case, others: Others): readonly object[] {
   const { words, settings } = row;
   const other = words.has("lmtp") ? others.lmtp : others.smtp;
-  const ports = kind === "alone" ? [hop.port] : [hop.port, other.port];
+  const ports = kind === "paired" ? [hop.port, other.port] : [hop.port];
   const hosts = ports.map((port, priority) => ({ host: "127.0.0.1", port, priority }));
   // Nobody listens at its port there, now or later.
   if (settings.has("connect")) hosts[0] = { host: "127.0.0.9", port: hop.port, priority: 0 };
@@ -106,9 +107,19 @@ function manifests({ row, kind, domain, hop }: Case, others: Others): readonly o
   ];
 }
 
+/** Whether a message before it goes well at the same host. */
+function isKeepable({ words, settings }: Row): boolean {
+  const isLate = [...settings.keys()].every((name) => name === "mail" || name === "ext");
+  const ext = settings.get("ext");
+  const isUnsaid = ext === "SIZE:100" || (ext !== undefined && words.has("utf8"));
+  const isTold = words.has("forgetful") || words.has("smtp") || isUnsaid;
+  return isLate && !isTold;
+}
+
 async function casesOf(row: Row, index: number): Promise<readonly Case[]> {
   const cases: Case[] = [];
   for (const kind of kinds) {
+    if (kind === "kept" && !isKeepable(row)) continue;
     const domain = `r${index}-${kind}.test`;
     const hop = await misbehaving(hopOptions(row));
     const to = row.words.has("utf8") ? ["grün"] : row.to;
@@ -116,6 +127,13 @@ async function casesOf(row: Row, index: number): Promise<readonly Case[]> {
     cases.push({ row, kind, domain, recipients, hop, id: "" });
   }
   return cases;
+}
+
+/** A message that goes well, so that there is a kept connection. */
+function first(relay: RelayProcess, { domain }: Case): () => Promise<void> {
+  return async () => {
+    idIn((await send(relay.port(), { to: [`first@${domain}`], text })).data);
+  };
 }
 
 async function submit(relay: RelayProcess, one: Case): Promise<void> {
@@ -138,7 +156,7 @@ async function submit(relay: RelayProcess, one: Case): Promise<void> {
 /** What holds for the recipient: the second host takes what the first one's misbehaviour allows. */
 function wantedOf(one: Case, at: number): Wanted {
   const wanted = one.row.wanted[at] as Wanted;
-  if (one.kind === "alone" || !wanted.another) return wanted;
+  if (one.kind !== "paired" || !wanted.another) return wanted;
   return { ...wanted, kind: "delivered", cause: undefined, code: 250, status: "2.0.0" };
 }
 
@@ -166,6 +184,7 @@ describe("a next hop that misbehaves", { timeout: 180_000 }, () => {
     last = await misbehaving(polite);
     relay = relayProcess({
       delivery: {
+        idleMsMax: 60_000,
         connectMsMax: stageMsMax,
         greetingMsMax: stageMsMax,
         commandMsMax: stageMsMax,
@@ -180,12 +199,9 @@ describe("a next hop that misbehaves", { timeout: 180_000 }, () => {
       cases.flatMap((one) => manifests(one, others)),
     );
     await relay.start();
-    const waiting = [...cases];
-    const sender = async (): Promise<void> => {
-      for (let one = waiting.pop(); one !== undefined; one = waiting.pop())
-        await submit(relay, one);
-    };
-    await Promise.all(Array.from({ length: sendersAtOnce }, sender));
+    await submitAll(cases.filter(({ kind }) => kind === "kept").map((one) => first(relay, one)));
+    await drained(relay, 60_000);
+    await submitAll(cases.map((one) => async () => await submit(relay, one)));
     const count = cases.reduce((sum, { recipients }) => sum + recipients.length, 0);
     const known = () => cases.flatMap((one) => fatesOf(one)).length >= count;
     await eventually(known, { msMax: 60_000, everyMs: 200, what: "every recipient has a fate" });
@@ -198,6 +214,15 @@ describe("a next hop that misbehaves", { timeout: 180_000 }, () => {
     relay.routes("rows.yaml", rerouted);
     await drained(relay, 60_000);
   });
+  /** By so many clients at once. */
+  async function submitAll(work: readonly (() => Promise<void>)[]): Promise<void> {
+    const waiting = work.values();
+    const client = async (): Promise<void> => {
+      for (const each of waiting) await each();
+    };
+    await Promise.all(Array.from({ length: sendersAtOnce }, client));
+  }
+
   after(async () => {
     await relay?.close();
     for (const { hop } of cases) await hop.close();
@@ -255,9 +280,14 @@ describe("a next hop that misbehaves", { timeout: 180_000 }, () => {
     assert.deepEqual(reportedStatus(recipient), status, "what the sender was told");
   };
 
-  for (const [index, row] of rows.entries()) {
+  for (const row of rows) {
     test(`next hop: ${row.title}`, () => {
-      for (const one of cases.slice(2 * index, 2 * index + 2)) {
+      for (const one of cases.filter((each) => each.row === row)) {
+        if (one.kind === "kept") {
+          const sender = `<${row.settings.get("mail") ?? "sender"}@home.test>`;
+          const said = one.hop.commands.filter((line) => line.startsWith("1 MAIL FROM:"));
+          assert.ok(said.length === 2 && said[1]?.includes(sender), "on the kept connection");
+        }
         for (const at of one.recipients.keys()) checkFate(one, at);
       }
     });
