@@ -12,6 +12,7 @@ import type { Installation } from "../routing/delegation.ts";
 import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
+import { defaultHopLimits } from "./delivery/options.ts";
 import { createResolver } from "./delivery/resolver.ts";
 import { gaugesOf, generationIn, type RelayState, readiness, revisionOf } from "./facts.ts";
 import { postmasterOf, prepareFrontDoor } from "./front-door.ts";
@@ -351,6 +352,9 @@ function deliveryLimits(limits: Config["delivery"]): NonNullable<DeliveryOptions
     helloMsMax: commandMsMax,
     mailMsMax: commandMsMax,
     rcptMsMax: commandMsMax,
+    tlsMsMax: Math.min(commandMsMax, defaultHopLimits.tlsMsMax),
+    dataMsMax: Math.min(commandMsMax, defaultHopLimits.dataMsMax),
+    dataBlockMsMax: Math.min(dataMsMax, defaultHopLimits.dataBlockMsMax),
     dataDoneMsMax: dataMsMax,
   };
 }

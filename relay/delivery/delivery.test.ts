@@ -345,6 +345,7 @@ test("delivery: never rejects, and says where the bug was", async () => {
   const delivery = createDelivery({
     hostname: "relay.test",
     resolver: {
+      srv: async () => ({ kind: "none" }),
       mx: () => Promise.reject(new Error("boom")),
       addresses: () => Promise.reject(new Error("boom")),
       close() {},

@@ -69,12 +69,27 @@ export const defaultHopLimits: HopLimits = {
   sweepMs: 1_000,
 };
 
+/** As long as a connection that is in order may be without a byte, at whatever stage, or kept. */
+export function longestSilenceMs(limits: HopLimits): number {
+  const { greetingMsMax, helloMsMax, mailMsMax, rcptMsMax } = limits;
+  const { dataMsMax, dataBlockMsMax, dataDoneMsMax, idleMsMax } = limits;
+  const commands = [greetingMsMax, helloMsMax, mailMsMax, rcptMsMax];
+  return Math.max(...commands, dataMsMax, dataBlockMsMax, dataDoneMsMax, idleMsMax);
+}
+
 /** `hop` is always "host:port". */
 export type DeliveryEvents = {
   connectionOpened?(event: { hop: string; address: string; tls?: string; ms: number }): void;
   connectionClosed?(event: { hop: string; messages: number }): void;
   connectionFailed?(event: { hop: string; cause: DeferCause | "refused"; reply: Reply }): void;
   hostRested?(event: { hop: string; restMs: number; cause: DeferCause }): void;
+  /** It said that it gets too much; so much it is given now. */
+  hostPressed?(event: {
+    hop: string;
+    connectionsMax: number;
+    spacingMs: number;
+    reply: Reply;
+  }): void;
   /** One transaction tried at one host; `outcomes` in the order of `recipients`. */
   attempt?(event: {
     id: string;

@@ -1,5 +1,5 @@
 /**
- * DNS by c-ares (never `dns.lookup`, whose threads also carry fsync): MX, A and AAAA with a cache that
+ * DNS by c-ares (never `dns.lookup`, whose threads also carry fsync): MX, SRV, A and AAAA with a cache that
  * keeps to their TTLs. The only file that knows c-ares' error codes. Answers are values; it never
  * rejects, and decides nothing about mail.
  */
@@ -7,6 +7,7 @@ import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { MxAnswer } from "./mx.ts";
 import { type Kept, NameCache } from "./name-cache.ts";
+import type { SrvAnswer } from "./srv.ts";
 
 type AddressAnswer =
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
@@ -15,6 +16,8 @@ type AddressAnswer =
   | { readonly kind: "unanswered"; readonly reason: string };
 
 export interface NameResolver {
+  /** By the name of SRV records, "_smtp._tcp.corp.example". */
+  srv(service: string): Promise<SrvAnswer>;
   mx(domain: string): Promise<MxAnswer>;
   /** IPv4 before IPv6. `search`: also under the search domains, for names that people configured. */
   addresses(host: string, options?: { readonly search: boolean }): Promise<AddressAnswer>;
@@ -33,7 +36,8 @@ export type ResolverOptions = {
   readonly now?: () => number;
 };
 
-const mxMsMax = 60_000;
+/** c-ares tells no TTL of MX and SRV records. */
+const recordsMsMax = 60_000;
 const addressMsMax = 3_600_000;
 const negativeMs = 15_000;
 const unansweredMs = 5_000;
@@ -50,6 +54,7 @@ export function createResolver(options: ResolverOptions = {}): NameResolver {
   const dns = new Resolver({ timeout: timeoutMs, tries });
   if (options.servers !== undefined) dns.setServers([...options.servers]);
   const mxCache = new NameCache<MxAnswer>({ entriesMax: cacheEntriesMax, now });
+  const srvCache = new NameCache<SrvAnswer>({ entriesMax: cacheEntriesMax, now });
   const cache = new NameCache<AddressAnswer>({ entriesMax: cacheEntriesMax, now });
   const one = (host: string) => cache.get(host, (name) => lookUpAddresses(dns, name));
 
@@ -64,6 +69,7 @@ export function createResolver(options: ResolverOptions = {}): NameResolver {
   }
 
   return {
+    srv: async (service) => await srvCache.get(service, (name) => lookUpSrv(dns, name)),
     mx: async (domain) => await mxCache.get(domain, (name) => lookUpMx(dns, name)),
     async addresses(host, how) {
       if (isIP(host) !== 0) return { kind: "addresses", addresses: [host] };
@@ -79,7 +85,20 @@ async function lookUpMx(dns: Resolver, domain: string): Promise<Kept<MxAnswer>> 
     const found = await dns.resolveMx(domain);
     const records = found.map(({ exchange, priority }) => ({ exchange, preference: priority }));
     if (records.length === 0) return { value: { kind: "none" }, ttlMs: negativeMs };
-    return { value: { kind: "records", records }, ttlMs: mxMsMax };
+    return { value: { kind: "records", records }, ttlMs: recordsMsMax };
+  } catch (error) {
+    return keptRefusal(refusal(error));
+  }
+}
+
+async function lookUpSrv(dns: Resolver, service: string): Promise<Kept<SrvAnswer>> {
+  try {
+    const records = (await dns.resolveSrv(service)).map(({ name, ...each }) => ({
+      ...each,
+      host: name,
+    }));
+    if (records.length === 0) return { value: { kind: "none" }, ttlMs: negativeMs };
+    return { value: { kind: "records", records }, ttlMs: recordsMsMax };
   } catch (error) {
     return keptRefusal(refusal(error));
   }

@@ -82,6 +82,15 @@ function processEvents(line: WriteLine) {
     handover: (fields: { readonly given: number; readonly left: number }): void =>
       line(fields.left > 0 ? "warn" : "info", "handover", fields),
     held: (id: string, text: string): void => line("warn", "held", { id, text }),
+    /** A next hop says that it gets too much: so many connections, so long between two messages for a while. */
+    hostPressed: (fields: {
+      readonly hop: string;
+      readonly connections: number;
+      readonly spacingMs: number;
+      readonly code: number;
+      readonly status: string;
+      readonly text: string;
+    }): void => line("info", "pressed", fields),
     hostRested: (fields: {
       readonly hop: string;
       readonly ms: number;

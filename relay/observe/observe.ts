@@ -69,6 +69,8 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
         metrics.connection("out", "failed");
         log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
       },
+      hostPressed: ({ hop, connectionsMax, spacingMs, reply }) =>
+        log.hostPressed({ hop, connections: connectionsMax, spacingMs, ...reply }),
       hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
       bug: (error) => log.crashed(error),
     },
