@@ -20,6 +20,7 @@ import { createMetrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
 import { ProblemBoard } from "./observe/problem-board.ts";
 import { RouteHealth } from "./observe/route-health.ts";
+import { TokenProblems } from "./observe/token-problems.ts";
 import { Orders } from "./queue/orders.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
@@ -122,7 +123,8 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const tables = new TableHolder();
   const metrics = createMetrics(gaugesOf({ state, spool, tables }));
   const health = new RouteHealth({ generationOf: (route) => generationIn(tables, route) });
-  const observed = observe(log, metrics, health);
+  const tokens = new TokenProblems({ now: clock.now, board: state.problems });
+  const observed = observe(log, metrics, { health, tokens });
   const credentials = new CredentialStore();
   const site: Site = {
     options,

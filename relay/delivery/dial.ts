@@ -11,6 +11,7 @@ import {
   networkSet,
 } from "../../routing/network.ts";
 import { NextHop } from "./next-hop.ts";
+import { Tokens } from "./oauth2/tokens.ts";
 import type { DeliveryOptions, HopLimits } from "./options.ts";
 import { isOwn } from "./own.ts";
 import type { Hop } from "./policy.ts";
@@ -29,9 +30,11 @@ export function createDial(
 ): Dial {
   const { limits, now } = settings;
   const { random = Math.random, events = {} } = options;
-  const secrets = new Secrets(options.credentials);
   const noExchangers = networkSet(options.mxDeniedNetworks ?? hostlessNetworks);
   const denied = networkSet([...alwaysDenied, ...(options.deniedNetworks ?? [])]);
+  const { credentials, resolver } = options;
+  const tokens = new Tokens({ resolver, denied, events, now, random, limits });
+  const secrets = new Secrets({ credentials, tokens });
 
   async function addressesOf(hop: Hop): Promise<Addresses> {
     if (options.dial !== undefined) return { addresses: [hop.host] };
@@ -71,24 +74,31 @@ export function createDial(
     });
     const trouble = await opened(connection, cutOff);
     if (trouble !== undefined) return { trouble };
-    const tls = connection.tlsVersion;
+    const { tls, mechanism } = connection;
     events.connectionOpened?.({
-      ...{ hop: name, address, ms: now() - began },
-      ...(tls === undefined ? {} : { tls }),
+      ...{ hop: name, address, verified: tls?.verified === true, ms: now() - began },
+      ...(tls === undefined ? {} : { tls: tls.version }),
+      ...(mechanism === undefined ? {} : { mechanism }),
     });
     return { connection };
   }
 
   return async function dial(hop, cutOff) {
-    const terming = secrets.termsFor(hop);
+    const terming = await secrets.termsFor(hop, cutOff);
     if ("trouble" in terming) return terming;
+    let { terms } = terming;
     const found = await addressesOf(hop);
     if ("trouble" in found) return found;
     let last: Trouble = deferred("connect", "4.4.1", `${hop.name} has no address`);
     for (const address of found.addresses) {
-      let dialled: Dialled = await openAt(hop, address, terming.terms, cutOff);
+      let dialled: Dialled = await openAt(hop, address, terms, cutOff);
       if (isTlsTrouble(dialled) && hop.policy.tls.mode === "Opportunistic") {
-        dialled = await openAt(hop, address, { ...terming.terms, startTls: "never" }, cutOff);
+        dialled = await openAt(hop, address, { ...terms, startTls: "never" }, cutOff);
+      }
+      const renewed = isRefusedLogin(dialled) && (await secrets.renewed(hop, terms, cutOff));
+      if (renewed) {
+        terms = renewed;
+        dialled = await openAt(hop, address, terms, cutOff);
       }
       if ("connection" in dialled) return dialled;
       last = dialled.trouble;
@@ -106,6 +116,12 @@ function isSettled(trouble: Trouble): boolean {
 function isTlsTrouble(dialled: Dialled): boolean {
   if (!("trouble" in dialled)) return false;
   return dialled.trouble.kind === "deferred" && dialled.trouble.cause === "tls";
+}
+
+/** RFC 4954 section 6: what was shown is wrong, or not valid any more. */
+function isRefusedLogin(dialled: Dialled): boolean {
+  if (!("trouble" in dialled) || dialled.trouble.kind !== "deferred") return false;
+  return dialled.trouble.cause === "auth" && dialled.trouble.reply.code === 535;
 }
 
 /** A configured name that is missing is its owner's mistake; a recipient's domain that is, the sender's. */

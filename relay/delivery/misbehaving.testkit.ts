@@ -34,6 +34,8 @@ export type MisbehavingOptions = {
   readonly handshake?: "garbage" | "hang";
   /** "user:password". */
   readonly logins?: readonly string[];
+  /** "user token" each: AUTH XOAUTH2. */
+  readonly bearers?: ReadonlySet<string>;
   /** false: AUTH LOGIN only. */
   readonly plain?: boolean;
 };
@@ -125,7 +127,7 @@ class Session {
   private readonly around: Surroundings;
   private socket: Socket;
   private buffer = Buffer.alloc(0);
-  private state: "command" | "data" | "login" | "dead" = "command";
+  private state: "command" | "data" | "login" | "refused" | "dead" = "command";
   private secure = false;
   private login: string | undefined;
   private loginLines: string[] = [];
@@ -180,6 +182,11 @@ class Session {
       this.loginLine(line);
       return;
     }
+    if (this.state === "refused") {
+      this.state = "command";
+      this.write(line === "" ? "535 5.7.8 wrong token\r\n" : "501 5.5.4 an empty line, please\r\n");
+      return;
+    }
     const verb = line.split(/[ :]/, 1)[0]?.toUpperCase();
     if (verb === "EHLO" || verb === "LHLO") {
       this.act(mannerOf(options.ehlo ?? ""), this.greeting(verb));
@@ -206,6 +213,7 @@ class Session {
     if (isWrong) return "500 5.5.1 another protocol is spoken here";
     const words = [...(options.extensions ?? defaultExtensions)];
     if (options.tls !== undefined && !this.secure) words.push("STARTTLS");
+    if (options.bearers !== undefined) words.push("AUTH XOAUTH2");
     if (options.logins !== undefined)
       words.push(`AUTH${options.plain === false ? "" : " PLAIN"} LOGIN`);
     const lines = ["misbehaving.test", ...words];
@@ -273,9 +281,26 @@ class Session {
       this.checkLogin(`${user}:${password}`);
       return;
     }
+    if (mechanism.toUpperCase() === "XOAUTH2" && initial !== undefined) {
+      this.checkBearer(Buffer.from(initial, "base64").toString("utf8"));
+      return;
+    }
     this.state = "login";
     this.loginLines = [];
     this.write("334 VXNlcm5hbWU6\r\n");
+  }
+
+  private checkBearer(response: string): void {
+    const [user = "", bearer = "", ...rest] = response.split("\u0001");
+    const login = `${user.replace(/^user=/, "")} ${bearer.replace(/^auth=Bearer /, "")}`;
+    if (rest.join("|") === "|" && this.around.options.bearers?.has(login)) {
+      this.login = login;
+      this.write("235 2.7.0 welcome\r\n");
+      return;
+    }
+    this.state = "refused";
+    const reason = Buffer.from('{"status":"401","schemes":"bearer"}').toString("base64");
+    this.write(`334 ${reason}\r\n`);
   }
 
   private loginLine(line: string): void {

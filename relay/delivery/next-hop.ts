@@ -5,7 +5,7 @@
  * recipients, and starts no timer for a message: `expire` is called by the pool's sweep.
  */
 import type { Socket } from "node:net";
-import type { ConnectionOptions } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
 import { assertNever, type Reply } from "../outcome.ts";
 import {
@@ -16,8 +16,9 @@ import {
   parseExtensions,
 } from "./commands.ts";
 import type { Transcript } from "./fate.ts";
+import { type Login, type Mechanism, xoauth2 } from "./login.ts";
 import type { HopLimits } from "./options.ts";
-import { deferred, parseReply, type Trouble } from "./reply.ts";
+import { closing, deferred, garbled, parseReply, type Trouble } from "./reply.ts";
 import { stuff } from "./stuffing.ts";
 import { type Phase, Transaction } from "./transaction.ts";
 
@@ -31,7 +32,7 @@ export type NextHopOptions = {
   readonly protocol: "SMTP" | "LMTP";
   readonly startTls: "never" | "if-offered" | "always";
   readonly tls: ConnectionOptions;
-  readonly login?: { readonly username: string; readonly password: string };
+  readonly login?: Login;
   readonly limits: HopLimits;
   readonly now: () => number;
 };
@@ -58,6 +59,8 @@ export class NextHop extends Base {
   readonly hop: string;
   /** Transactions begun on this connection. */
   messages = 0;
+  /** How it has logged in. */
+  mechanism: Mechanism | undefined;
   /** When it was put back; kept by the pool. */
   idleSince = 0;
   /** Called once, when this connection is of no further use to anybody. */
@@ -87,6 +90,7 @@ export class NextHop extends Base {
       greetingTimeout: limits.greetingMsMax,
       socketTimeout: 2 * limits.dataDoneMsMax,
       maxResponseSize: limits.replyBytesMax,
+      customAuth: { XOAUTH2: xoauth2 },
       logger: silent,
     });
     this.settings = settings;
@@ -101,9 +105,11 @@ export class NextHop extends Base {
     return !this._destroyed && this._socket.writable && !this._socket.readableEnded;
   }
 
-  get tlsVersion(): string | undefined {
-    const socket = this._socket as Socket & { getProtocol?: () => string | null };
-    return this.secure ? (socket.getProtocol?.() ?? undefined) : undefined;
+  /** The version, and whether the certificate is the host's; undefined: clear text. */
+  get tls(): { readonly version: string; readonly verified: boolean } | undefined {
+    const { authorized, getProtocol } = this._socket as Partial<TLSSocket>;
+    const version = this.secure ? getProtocol?.call(this._socket) : undefined;
+    return version ? { version, verified: authorized === true } : undefined;
   }
 
   /** Greeting, EHLO, STARTTLS, AUTH. Calls back once: undefined means ready for a transaction. */
@@ -117,14 +123,15 @@ export class NextHop extends Base {
 
   private authenticate(): void {
     const { login } = this.settings;
-    const method = ["PLAIN", "LOGIN"].find((name) => this.extensions.auth.includes(name));
+    const method = login?.mechanisms.find((name) => this.extensions.auth.includes(name));
     if (login === undefined) {
       this.ready();
     } else if (method === undefined) {
-      const text = `${this.hop} offers neither AUTH PLAIN nor LOGIN`;
+      const text = `${this.hop} offers no AUTH ${login.mechanisms.join(" or ")}`;
       this.fail(deferred("auth", "4.7.0", text));
     } else {
-      this.login({ method, user: login.username, pass: login.password }, (error) => {
+      this.login({ method, user: login.username, pass: login.secret }, (error) => {
+        this.mechanism = method;
         if (error) this.fail(authTrouble(error));
         else this.ready();
       });
@@ -378,18 +385,10 @@ export class NextHop extends Base {
   }
 }
 
-function garbled(hop: string, raw: string): Trouble {
-  return deferred("protocol", "4.5.0", `${hop} sent no SMTP reply: ${raw.slice(0, 100)}`);
-}
-
 function authTrouble(error: RawError): Trouble {
   const reply = parseReply(error.response ?? "");
   if (reply === undefined) return deferred("auth", "4.7.0", error.message);
   return { kind: "deferred", cause: reply.code === 421 ? "reply" : "auth", reply };
-}
-
-function closing(reply: Reply): Trouble {
-  return { kind: "deferred", cause: "reply", reply };
 }
 
 /** nodemailer keeps bytes as latin1 until a reply is whole; UTF-8 where it is valid (RFC 6531 3.7.4). */

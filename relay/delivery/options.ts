@@ -5,12 +5,15 @@
 import type { Socket } from "node:net";
 import type { CredentialRef, Host, RouteId } from "../../routing/route.ts";
 import type { DeferCause, Outcome, Reply } from "../outcome.ts";
+import type { Mechanism } from "./login.ts";
 import type { NameResolver } from "./resolver.ts";
 
 /** A Secret's content at one version. PEM text for `ca`, `cert` and `key`. */
 export type Credential = {
   readonly username?: string;
   readonly password?: string;
+  /** Of an OAuth2 client. */
+  readonly clientSecret?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -38,6 +41,8 @@ export type HopLimits = {
   readonly dataMsMax: number;
   readonly dataBlockMsMax: number;
   readonly dataDoneMsMax: number;
+  /** For an access token. */
+  readonly tokenMsMax: number;
   readonly restMsMin: number;
   readonly restMsMax: number;
   /** How often the one timer looks for idle and overdue connections. */
@@ -64,17 +69,43 @@ export const defaultHopLimits: HopLimits = {
   dataMsMax: 2 * minute,
   dataBlockMsMax: 3 * minute,
   dataDoneMsMax: 10 * minute,
+  tokenMsMax: 10_000,
   restMsMin: 5_000,
   restMsMax: 5 * minute,
   sweepMs: 1_000,
 };
 
+export type TokenEvent = {
+  readonly endpoint: string;
+  /** "namespace/name". */
+  readonly secret: string;
+  readonly result: "fetched" | "refused" | "failed";
+  /** Of a refusal or a failure; holds no credential. */
+  readonly why?: string;
+  readonly ms: number;
+};
+
+/** A connection that is ready for messages, and by what it is protected. */
+export type Opened = {
+  readonly hop: string;
+  readonly address: string;
+  /** The version; absent: clear text. */
+  readonly tls?: string;
+  /** The certificate is the host's, whether or not that was asked for. */
+  readonly verified: boolean;
+  /** How we have logged in. */
+  readonly mechanism?: Mechanism;
+  readonly ms: number;
+};
+
 /** `hop` is always "host:port". */
 export type DeliveryEvents = {
-  connectionOpened?(event: { hop: string; address: string; tls?: string; ms: number }): void;
+  connectionOpened?(event: Opened): void;
   connectionClosed?(event: { hop: string; messages: number }): void;
   connectionFailed?(event: { hop: string; cause: DeferCause | "refused"; reply: Reply }): void;
   hostRested?(event: { hop: string; restMs: number; cause: DeferCause }): void;
+  /** A token endpoint ("host:port") was asked for the client whose secret is in the Secret `secret`. */
+  token?(event: TokenEvent): void;
   /** One transaction tried at one host; `outcomes` in the order of `recipients`. */
   attempt?(event: {
     id: string;

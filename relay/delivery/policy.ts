@@ -13,6 +13,8 @@ export type Policy = {
   readonly messagesMax: number;
   /** Which inner networks its hosts may turn out to be in; absent: none. */
   readonly reach?: Route["reach"];
+  /** The same for the host that gives out its access tokens. */
+  readonly tokenReach?: Route["reach"];
   /** Equal for two routes whose connections are interchangeable; holds the credentials' versions. */
   readonly key: string;
 };
@@ -57,6 +59,7 @@ export function policyOf(
     tls.mode,
     tls.serverName ?? "",
     auth?.kind ?? "",
+    auth?.kind === "oauth2" ? JSON.stringify([auth.tokenURL, auth.clientID, auth.scope]) : "",
     ...credentials,
     // A connection that one route may have is not for a route that may not.
     ...(reach === "anywhere" ? ["anywhere"] : (reach ?? [])),
@@ -67,6 +70,7 @@ export function policyOf(
     tls,
     ...(auth === undefined ? {} : { auth }),
     ...(reach === undefined ? {} : { reach }),
+    ...(route.reach === undefined ? {} : { tokenReach: route.reach }),
     connectionsMax:
       delivery.maxConnections === undefined
         ? defaults.connectionsMax

@@ -60,3 +60,12 @@ export function deferred(cause: DeferCause, status: string, text: string): Troub
 export function failed(code: number, status: string, text: string): Trouble {
   return { kind: "failed", reply: { code, status, text: cleanText(text) } };
 }
+
+export function garbled(hop: string, raw: string): Trouble {
+  return deferred("protocol", "4.5.0", `${hop} sent no SMTP reply: ${raw.slice(0, 100)}`);
+}
+
+/** RFC 5321 section 3.8: 421 to whatever was said. */
+export function closing(reply: Reply): Trouble {
+  return { kind: "deferred", cause: "reply", reply };
+}

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { errorText } from "../../kube/error-text.ts";
+import type { Opened, TokenEvent } from "../delivery/options.ts";
 import type { FailureSource, ProxyEvent } from "../listener/events.ts";
 import type { LimitName } from "../listener/limits.ts";
 import type { Client } from "../listener/reception.ts";
@@ -80,6 +81,17 @@ function processEvents(line: WriteLine) {
       readonly ms: number;
       readonly cause: string;
     }): void => line("warn", "rested", fields),
+    /** Ready for messages; by what it is protected, and how we have logged in. */
+    connected: ({ hop, address, tls, verified, mechanism, ms }: Opened): void =>
+      line("info", "connected", {
+        ...{ hop, address, tls: tls ?? "none", verified, mechanism },
+        ms: Math.round(ms),
+      }),
+    token: ({ endpoint, secret, result, why, ms }: TokenEvent): void =>
+      line(result === "fetched" ? "info" : "warn", "token", {
+        ...{ endpoint, secret, result, text: why },
+        ms: Math.round(ms),
+      }),
     connectionFailed: (fields: {
       readonly hop: string;
       readonly cause: string;

@@ -6,6 +6,7 @@ import type { ReceptionEvents } from "../reception/events.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RouteHealth } from "./route-health.ts";
+import type { TokenProblems } from "./token-problems.ts";
 
 export type Observed = {
   readonly queue: QueueEvents;
@@ -14,7 +15,9 @@ export type Observed = {
   readonly listener: ListenerEvents;
 };
 
-export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observed {
+export type Watchers = { readonly health: RouteHealth; readonly tokens: TokenProblems };
+
+export function observe(log: Log, metrics: Metrics, { health, tokens }: Watchers): Observed {
   return {
     queue: {
       attempted(event) {
@@ -64,12 +67,21 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
       },
     },
     delivery: {
-      connectionOpened: () => metrics.connection("out", "opened"),
+      connectionOpened(event) {
+        metrics.connection("out", "opened");
+        metrics.secured(event);
+        log.connected(event);
+      },
       connectionFailed({ hop, cause, reply }) {
         metrics.connection("out", "failed");
         log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
       },
       hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
+      token(event) {
+        metrics.token(event.result);
+        log.token(event);
+        tokens.told(event);
+      },
       bug: (error) => log.crashed(error),
     },
     listener: {
