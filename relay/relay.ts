@@ -279,6 +279,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
     outboundPort: config.outbound.port,
     mxDeniedNetworks: config.outbound.deniedNetworks,
     deniedNetworks: config.routes.deniedNetworks,
+    ...(config.outbound.mtaSts && { sts: { directory: join(config.spool.directory, "mta-sts") } }),
     ownAddresses: () => state.own,
     credentials,
     relays: () => tables.current?.relays ?? 1,

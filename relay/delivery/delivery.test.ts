@@ -346,6 +346,7 @@ test("delivery: never rejects, and says where the bug was", async () => {
     hostname: "relay.test",
     resolver: {
       mx: () => Promise.reject(new Error("boom")),
+      txt: () => Promise.reject(new Error("boom")),
       addresses: () => Promise.reject(new Error("boom")),
       close() {},
     },

@@ -79,6 +79,7 @@ export function createDial(
       ...{ hop: name, address, verified: tls?.verified === true, ms: now() - began },
       ...(tls === undefined ? {} : { tls: tls.version }),
       ...(mechanism === undefined ? {} : { mechanism }),
+      ...(policy.sts === undefined ? {} : { sts: policy.sts }),
     });
     return { connection };
   }

@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import type { CredentialRef, Host, RouteId } from "../../routing/route.ts";
 import type { DeferCause, Outcome, Reply } from "../outcome.ts";
 import type { Mechanism } from "./login.ts";
+import type { StsOptions } from "./mta-sts/policies.ts";
 import type { NameResolver } from "./resolver.ts";
 
 /** A Secret's content at one version. PEM text for `ca`, `cert` and `key`. */
@@ -85,6 +86,13 @@ export type TokenEvent = {
   readonly ms: number;
 };
 
+export type StsEvent = {
+  readonly domain: string;
+  /** A policy was fetched or not; some mail hosts are not named in it. */
+  readonly result: "fetched" | "failed" | "unlisted";
+  readonly text: string;
+};
+
 /** A connection that is ready for messages, and by what it is protected. */
 export type Opened = {
   readonly hop: string;
@@ -95,6 +103,8 @@ export type Opened = {
   readonly verified: boolean;
   /** How we have logged in. */
   readonly mechanism?: Mechanism;
+  /** The mode of the MTA-STS policy under which it was opened. */
+  readonly sts?: "enforce" | "testing";
   readonly ms: number;
 };
 
@@ -106,6 +116,8 @@ export type DeliveryEvents = {
   hostRested?(event: { hop: string; restMs: number; cause: DeferCause }): void;
   /** A token endpoint ("host:port") was asked for the client whose secret is in the Secret `secret`. */
   token?(event: TokenEvent): void;
+  /** About the MTA-STS policy of a recipients' domain. */
+  sts?(event: StsEvent): void;
   /** One transaction tried at one host; `outcomes` in the order of `recipients`. */
   attempt?(event: {
     id: string;
@@ -130,6 +142,8 @@ export type DeliveryOptions = {
   readonly outboundPort?: number;
   /** CIDR networks that an MX host may not be in; [] turns it off. */
   readonly mxDeniedNetworks?: readonly string[];
+  /** Absent: policies of MTA-STS are not looked for. */
+  readonly sts?: StsOptions;
   /** CIDR networks, beyond loopback and link-local, that only a route whose `reach` says so may reach. */
   readonly deniedNetworks?: readonly string[];
   /** Our own listeners: a host that turns out to be one of them is a loop (5.4.6). */

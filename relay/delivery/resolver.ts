@@ -1,5 +1,5 @@
 /**
- * DNS by c-ares (never `dns.lookup`, whose threads also carry fsync): MX, A and AAAA with a cache that
+ * DNS by c-ares (never `dns.lookup`, whose threads also carry fsync): MX, TXT, A and AAAA with a cache that
  * keeps to their TTLs. The only file that knows c-ares' error codes. Answers are values; it never
  * rejects, and decides nothing about mail.
  */
@@ -14,8 +14,13 @@ type AddressAnswer =
   | { readonly kind: "nxdomain" }
   | { readonly kind: "unanswered"; readonly reason: string };
 
+type TxtAnswer =
+  /** Each record's strings joined. */
+  { readonly kind: "records"; readonly texts: readonly string[] } | Refusal;
+
 export interface NameResolver {
   mx(domain: string): Promise<MxAnswer>;
+  txt(name: string): Promise<TxtAnswer>;
   /** IPv4 before IPv6. `search`: also under the search domains, for names that people configured. */
   addresses(host: string, options?: { readonly search: boolean }): Promise<AddressAnswer>;
   /** Ends look-ups under way. */
@@ -34,6 +39,7 @@ export type ResolverOptions = {
 };
 
 const mxMsMax = 60_000;
+const txtMsMax = 60_000;
 const addressMsMax = 3_600_000;
 const negativeMs = 15_000;
 const unansweredMs = 5_000;
@@ -51,6 +57,7 @@ export function createResolver(options: ResolverOptions = {}): NameResolver {
   if (options.servers !== undefined) dns.setServers([...options.servers]);
   const mxCache = new NameCache<MxAnswer>({ entriesMax: cacheEntriesMax, now });
   const cache = new NameCache<AddressAnswer>({ entriesMax: cacheEntriesMax, now });
+  const txtCache = new NameCache<TxtAnswer>({ entriesMax: cacheEntriesMax, now });
   const one = (host: string) => cache.get(host, (name) => lookUpAddresses(dns, name));
 
   async function searched(host: string): Promise<AddressAnswer> {
@@ -65,6 +72,7 @@ export function createResolver(options: ResolverOptions = {}): NameResolver {
 
   return {
     mx: async (domain) => await mxCache.get(domain, (name) => lookUpMx(dns, name)),
+    txt: async (text) => await txtCache.get(text, (name) => lookUpTxt(dns, name)),
     async addresses(host, how) {
       if (isIP(host) !== 0) return { kind: "addresses", addresses: [host] };
       if (host === "localhost") return loopback;
@@ -80,6 +88,16 @@ async function lookUpMx(dns: Resolver, domain: string): Promise<Kept<MxAnswer>> 
     const records = found.map(({ exchange, priority }) => ({ exchange, preference: priority }));
     if (records.length === 0) return { value: { kind: "none" }, ttlMs: negativeMs };
     return { value: { kind: "records", records }, ttlMs: mxMsMax };
+  } catch (error) {
+    return keptRefusal(refusal(error));
+  }
+}
+
+async function lookUpTxt(dns: Resolver, name: string): Promise<Kept<TxtAnswer>> {
+  try {
+    const texts = (await dns.resolveTxt(name)).map((strings) => strings.join(""));
+    if (texts.length === 0) return { value: { kind: "none" }, ttlMs: negativeMs };
+    return { value: { kind: "records", texts }, ttlMs: txtMsMax };
   } catch (error) {
     return keptRefusal(refusal(error));
   }

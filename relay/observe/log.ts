@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { errorText } from "../../kube/error-text.ts";
-import type { Opened, TokenEvent } from "../delivery/options.ts";
+import type { Opened, StsEvent, TokenEvent } from "../delivery/options.ts";
 import type { FailureSource, ProxyEvent } from "../listener/events.ts";
 import type { LimitName } from "../listener/limits.ts";
 import type { Client } from "../listener/reception.ts";
@@ -82,11 +82,13 @@ function processEvents(line: WriteLine) {
       readonly cause: string;
     }): void => line("warn", "rested", fields),
     /** Ready for messages; by what it is protected, and how we have logged in. */
-    connected: ({ hop, address, tls, verified, mechanism, ms }: Opened): void =>
+    connected: ({ hop, address, tls, verified, mechanism, sts, ms }: Opened): void =>
       line("info", "connected", {
-        ...{ hop, address, tls: tls ?? "none", verified, mechanism },
+        ...{ hop, address, tls: tls ?? "none", verified, mechanism, sts },
         ms: Math.round(ms),
       }),
+    sts: ({ domain, result, text }: StsEvent): void =>
+      line(result === "fetched" ? "info" : "warn", "mta-sts", { domain, result, text }),
     token: ({ endpoint, secret, result, why, ms }: TokenEvent): void =>
       line(result === "fetched" ? "info" : "warn", "token", {
         ...{ endpoint, secret, result, text: why },

@@ -77,6 +77,10 @@ export function observe(log: Log, metrics: Metrics, { health, tokens }: Watchers
         log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
       },
       hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
+      sts(event) {
+        metrics.sts(event.result);
+        log.sts(event);
+      },
       token(event) {
         metrics.token(event.result);
         log.token(event);
