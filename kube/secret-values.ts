@@ -23,18 +23,20 @@ export function dictionary(value: unknown): Dictionary {
 export type CredentialValues = {
   readonly username?: string;
   readonly password?: string;
+  readonly clientSecret?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
 };
 
-/** The keys of the Secret types kubernetes.io/basic-auth and kubernetes.io/tls, and ca.crt. */
+/** The keys of the Secret types kubernetes.io/basic-auth and kubernetes.io/tls, ca.crt, and client-secret. */
 export function credentialOf(values: Readonly<Record<string, string>>): CredentialValues {
   const { username, password } = values;
-  const { "ca.crt": ca, "tls.crt": cert, "tls.key": key } = values;
+  const { "ca.crt": ca, "tls.crt": cert, "tls.key": key, "client-secret": clientSecret } = values;
   return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
+    ...(clientSecret !== undefined && { clientSecret }),
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),

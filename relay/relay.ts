@@ -22,6 +22,7 @@ import { createMetrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
 import { ProblemBoard } from "./observe/problem-board.ts";
 import { RouteHealth } from "./observe/route-health.ts";
+import { TokenProblems } from "./observe/token-problems.ts";
 import { Orders } from "./queue/orders.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
@@ -124,18 +125,12 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const tables = new TableHolder();
   const metrics = createMetrics(gaugesOf({ state, spool, tables }));
   const health = new RouteHealth({ generationOf: (route) => generationIn(tables, route) });
-  const observed = observe(log, metrics, health);
+  const tokens = new TokenProblems({ now: clock.now, board: state.problems });
+  const observed = observe(log, metrics, { health, tokens });
   const credentials = new CredentialStore();
   const site: Site = {
-    options,
-    closers,
-    log,
-    tables,
-    credentials,
-    spool,
-    deliveries,
-    state,
-    observed,
+    ...{ options, closers, log, tables, credentials },
+    ...{ spool, deliveries, state, observed },
   };
   const common = { ...site, clusterApi: once(async () => await openCluster(site)) };
   const frontDoor = await prepareFrontDoor({
@@ -280,6 +275,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
     outboundPort: config.outbound.port,
     mxDeniedNetworks: config.outbound.deniedNetworks,
     deniedNetworks: config.routes.deniedNetworks,
+    ...(config.outbound.mtaSts && { sts: { directory: join(config.spool.directory, "mta-sts") } }),
     ownAddresses: () => state.own,
     credentials,
     relays: () => tables.current?.relays ?? 1,

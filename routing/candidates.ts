@@ -21,6 +21,7 @@ import {
 import { credentialRefusal, type Secrets, withSecrets } from "./references.ts";
 import { type Route, type RouteId, retryDefaults } from "./route.ts";
 import { routeOf, type TableEntry } from "./table.ts";
+import { tokenHostOf } from "./token-host.ts";
 import { type Condition, issueText, type RefusedKey, resolvedRefs } from "./verdict.ts";
 
 export type RawRoute = { readonly id: RouteId; readonly resource: unknown };
@@ -237,8 +238,11 @@ function badCandidate(claim: Claim, input: CandidateInput): Candidate {
 /** The state before, as far as today's grants and Secrets still allow it. */
 function recheck(before: Route, permitted: Permitted, input: CandidateInput): Route {
   const { heldUntilMs: _, ...definition } = before;
-  const hosts = definition.target.kind === "hosts" ? definition.target.hosts : [];
+  const { target, auth } = definition;
+  const hosts = target.kind === "hosts" ? target.hosts : [];
   const uses = hosts.map(({ host, port }) => ({ field: "spec.target.hosts", host, port }));
+  const tokenHost = auth?.kind === "oauth2" ? tokenHostOf(auth.tokenURL) : undefined;
+  if (tokenHost !== undefined) uses.push({ field: "spec.auth.oauth2.tokenURL", ...tokenHost });
   const asksAnyone = definition.access === "Anyone" && definition.target.kind !== "reject";
   const refusal =
     targetRefusal({ hosts: uses, asksAnyone }, permitted.grants, input.delegation) ??

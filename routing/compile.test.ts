@@ -265,6 +265,36 @@ test("compile: an OAuth2 Secret must also be lent to the host of the token URL",
   assert.equal(routeOf(table, "mail/a" as never)?.auth?.kind, "oauth2");
 });
 
+test("compile: a state from before is kept only while its OAuth2 Secret is lent to the token URL's host", () => {
+  const spec = {
+    suffixes: ["x.example"],
+    target: { inbound: {} },
+    tls: { mode: "Verified" },
+    auth: {
+      oauth2: {
+        tokenURL: "https://login.example/token",
+        clientID: "id",
+        secretRef: { name: "o" },
+      },
+    },
+  };
+  const keys = ["username", "client-secret"];
+  const lentTo = (...hosts: string[]) => new Map([["mail/o", { version: "1", hosts, keys }]]);
+  const both = lentTo("inbound", "login.example:443");
+  const { table } = compiled([mailRoute("mail/a", spec)], { secrets: both });
+  const good = routeOf(table, "mail/a" as never);
+  assert.equal(good?.unavailable, undefined);
+  assert.equal(good?.reach, "anywhere", "for the host of the token URL");
+  const broken = mailRoute("mail/a", { ...spec, protocol: "UUCP" });
+  const kept = compiled([broken], { secrets: both, previous: table });
+  assert.equal(routeOf(kept.table, "mail/a" as never)?.unavailable, undefined);
+  const withdrawn = compiled([broken], { secrets: lentTo("inbound"), previous: table });
+  assert.match(
+    routeOf(withdrawn.table, "mail/a" as never)?.unavailable ?? "",
+    /no longer lent to inbound, login\.example:443/,
+  );
+});
+
 test("compile: a reject answers everyone, and a grant has nothing to say about that", () => {
   const grants = [mailGrant("g", { namespaces: { names: ["team"] }, suffixes: ["x.example"] })];
   const { table } = compiled(

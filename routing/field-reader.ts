@@ -2,7 +2,6 @@
  * Reads the fields of a resource that its schema has accepted: domains, hosts, keys, durations. Keeps
  * every issue (path and mend) instead of stopping at the first one, and never throws.
  */
-import { URL } from "node:url";
 import type * as z from "zod";
 import { parseAddress } from "./address.ts";
 import { type Domain, parseDomain, parseIp, parseLiteral, parseService } from "./domain.ts";
@@ -19,6 +18,7 @@ import type { MailRouteLists, MailRouteSpec } from "./mail-route.ts";
 import { parseBlock } from "./network.ts";
 import type { Retry } from "./route.ts";
 import { durationMs } from "./schema.ts";
+import { type TokenHost, tokenHostOf } from "./token-host.ts";
 
 export type Issue = { readonly path: string; readonly message: string };
 
@@ -111,16 +111,14 @@ export class FieldReader {
     return retry;
   }
 
-  tokenHost(text: string | undefined): { host: string; port: number } | undefined {
+  tokenHost(text: string | undefined): TokenHost | undefined {
     if (text === undefined) return undefined;
-    const path = "spec.auth.oauth2.tokenURL";
-    if (!URL.canParse(text)) {
-      this.#refuse(path, `${shown(text)} is not a URL`);
-      return undefined;
+    const host = tokenHostOf(text);
+    if (host === undefined) {
+      const mend = "names no host: write it like https://login.corp.example/token";
+      this.#refuse("spec.auth.oauth2.tokenURL", `${shown(text)} ${mend}`);
     }
-    const { hostname, port } = new URL(text);
-    const host = this.host(hostname.replace(/^\[(.*)\]$/, "$1"), path);
-    return { host, port: port === "" ? 443 : Number(port) };
+    return host;
   }
 
   #refuse(path: string, message: string): void {

@@ -128,13 +128,17 @@ const oauth2 = z.strictObject({
     .describe("Where tokens are fetched (client credentials grant)."),
   clientID: oneLine(limits.oauthTextCharsMax),
   scope: oneLine(limits.oauthTextCharsMax).optional(),
-  secretRef: secretRef.describe("Secret with client-secret, and username for XOAUTH2."),
+  secretRef: secretRef.describe(
+    "Secret with client-secret, and username for XOAUTH2; its ca.crt, if there, holds the only CAs to trust at tokenURL.",
+  ),
 });
 
 const auth = withRules(
   z.strictObject({
     secretRef: secretRef.optional().describe("Secret of type kubernetes.io/basic-auth."),
-    oauth2: oauth2.optional(),
+    oauth2: oauth2
+      .optional()
+      .describe("An access token (RFC 6749 4.4) by XOAUTH2 in place of a password."),
   }),
   [
     {

@@ -99,14 +99,18 @@ export function targetRefusal(
   return undefined;
 }
 
-/** Blocks that every key's grants name; the installation's own routes reach anywhere. */
+/**
+ * Blocks that every key's grants name; the installation's own routes reach anywhere. The mail store needs none,
+ * but the host of a token URL does.
+ */
 export function withReach(
   definition: Route,
   { namespace, grants }: Permitted,
   delegation: Delegation,
 ): Route {
   const { reach: _, ...rest } = definition;
-  if (rest.target.kind !== "hosts" && rest.target.kind !== "mx") return rest;
+  const { target, auth } = rest;
+  if (target.kind !== "hosts" && target.kind !== "mx" && auth?.kind !== "oauth2") return rest;
   if (delegation.isUnlimited(namespace)) return { ...rest, reach: "anywhere" };
   const sets = grants.map((alternatives) => new Set(alternatives.flatMap(reachOf)));
   const common = [...(sets[0] ?? [])].filter((block) => sets.every((set) => set.has(block)));

@@ -7,6 +7,7 @@ import { parseDomain, parseIp, parseService } from "./domain.ts";
 import type { Issue } from "./field-reader.ts";
 import { hostPort, type ParsedRoute, type SecretNeed } from "./parse-route.ts";
 import type { CredentialRef, Route, Tls } from "./route.ts";
+import { tokenHostOf } from "./token-host.ts";
 
 export const hostsAnnotation = "mailroute.dev/hosts";
 
@@ -131,12 +132,15 @@ function withCredentials(
 export function credentialRefusal(route: Route, secrets: Secrets): string | undefined {
   const { target, tls, auth } = route;
   const hosts = target.kind === "hosts" ? target.hosts.map(hostPort) : [target.kind];
+  const tokenHost = auth?.kind === "oauth2" ? tokenHostOf(auth.tokenURL) : undefined;
+  const withTokenHost = tokenHost === undefined ? hosts : [...hosts, hostPort(tokenHost)];
   for (const ref of [tls.ca, tls.clientCertificate, auth?.credential]) {
     if (ref === undefined) continue;
     const facts = secrets.get(ref.secret);
     const lent = new Set(facts?.hosts.map(canonicalHostPort));
-    if (facts?.version !== ref.version || !hosts.every((host) => lent.has(host))) {
-      return `Secret ${ref.secret} is gone, changed, or no longer lent to ${hosts.join(", ")}`;
+    const shownTo = ref === auth?.credential ? withTokenHost : hosts;
+    if (facts?.version !== ref.version || !shownTo.every((host) => lent.has(host))) {
+      return `Secret ${ref.secret} is gone, changed, or no longer lent to ${shownTo.join(", ")}`;
     }
   }
   return undefined;

@@ -40,6 +40,12 @@ const nextHost = z.strictObject({
 const outbound = z.strictObject({
   port: port.default(25).describe("Port of mail exchangers; 25 except in tests."),
   tls: z.enum(["Disabled", "Opportunistic", "Required"]).default("Opportunistic"),
+  mtaSts: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Keep to the MTA-STS policies (RFC 8461) of domains that mail goes to by MX: where one says enforce, only to the mail hosts that it names, over TLS with a verified certificate.",
+    ),
   deniedNetworks: z
     .array(network)
     .max(256)

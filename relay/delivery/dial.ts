@@ -4,8 +4,10 @@
  * allows; choosing among hosts, and keeping connections, is done elsewhere.
  */
 import { connect, type Socket } from "node:net";
+import { alwaysDenied, networkSet } from "../../routing/network.ts";
 import { createAddressFinder } from "./addresses.ts";
 import { NextHop } from "./next-hop.ts";
+import { Tokens } from "./oauth2/tokens.ts";
 import type { DeliveryOptions, HopLimits } from "./options.ts";
 import type { Hop } from "./policy.ts";
 import { type Connected, firstToConnect, type Race } from "./race.ts";
@@ -32,8 +34,10 @@ export function createDial(
   settings: { readonly limits: HopLimits; readonly now: () => number },
 ): Dial {
   const { limits, now } = settings;
-  const { events = {} } = options;
-  const secrets = new Secrets(options.credentials);
+  const { random = Math.random, events = {}, credentials, resolver } = options;
+  const denied = networkSet([...alwaysDenied, ...(options.deniedNetworks ?? [])]);
+  const tokens = new Tokens({ resolver, denied, events, now, random, limits });
+  const secrets = new Secrets({ credentials, tokens });
   const addressesOf = createAddressFinder(options, limits);
 
   async function connectTo(hop: Hop, address: string, cutOff: AbortSignal): Promise<Connected> {
@@ -51,10 +55,12 @@ export function createDial(
     });
     const trouble = await opened(connection, cutOff);
     if (trouble !== undefined) return { trouble };
-    const tls = connection.tlsVersion;
+    const { tls, mechanism } = connection;
     events.connectionOpened?.({
-      ...{ hop: name, address, ms: now() - beganMs },
-      ...(tls === undefined ? {} : { tls }),
+      ...{ hop: name, address, verified: tls?.verified === true, ms: now() - beganMs },
+      ...(tls === undefined ? {} : { tls: tls.version }),
+      ...(mechanism === undefined ? {} : { mechanism }),
+      ...(policy.sts === undefined ? {} : { sts: policy.sts }),
     });
     return { connection };
   }
@@ -63,15 +69,19 @@ export function createDial(
   async function openOn(hop: Hop, meeting: Meeting): Promise<Dialled> {
     const dialled = await greet(hop, meeting);
     if (!isTlsTrouble(dialled) || hop.policy.tls.mode !== "Opportunistic") return dialled;
+    return await openAgain(hop, { ...meeting, terms: { ...meeting.terms, startTls: "never" } });
+  }
+
+  /** On another connection to the same address. */
+  async function openAgain(hop: Hop, meeting: Meeting): Promise<Dialled> {
     const again = await connectTo(hop, meeting.address, meeting.cutOff);
-    if ("trouble" in again) return again;
-    const terms: Terms = { ...meeting.terms, startTls: "never" };
-    return await greet(hop, { ...meeting, ...again, terms });
+    return "trouble" in again ? again : await greet(hop, { ...meeting, ...again });
   }
 
   return async function dial(hop, cutOff) {
-    const terming = secrets.termsFor(hop);
+    const terming = await secrets.termsFor(hop, cutOff);
     if ("trouble" in terming) return terming;
+    let { terms } = terming;
     const found = await addressesOf(hop);
     if ("trouble" in found) return found;
     let last: Trouble = deferred("connect", "4.4.1", `${hop.name} has no address`);
@@ -83,8 +93,13 @@ export function createDial(
       const beganMs = now();
       const raced = await firstToConnect(left, race);
       if ("trouble" in raced) return raced;
-      const { terms } = terming;
-      const dialled = await openOn(hop, { ...raced, beganMs, terms, cutOff });
+      const meeting: Meeting = { ...raced, beganMs, terms, cutOff };
+      let dialled = await openOn(hop, meeting);
+      const renewed = isRefusedLogin(dialled) && (await secrets.renewed(hop, terms, cutOff));
+      if (renewed) {
+        terms = renewed;
+        dialled = await openAgain(hop, { ...meeting, terms });
+      }
       if ("connection" in dialled) return dialled;
       last = dialled.trouble;
       if (isSettled(last)) break;
@@ -102,6 +117,12 @@ function isSettled(trouble: Trouble): boolean {
 function isTlsTrouble(dialled: Dialled): boolean {
   if (!("trouble" in dialled)) return false;
   return dialled.trouble.kind === "deferred" && dialled.trouble.cause === "tls";
+}
+
+/** RFC 4954 section 6: what was shown is wrong, or not valid any more. */
+function isRefusedLogin(dialled: Dialled): boolean {
+  if (!("trouble" in dialled) || dialled.trouble.kind !== "deferred") return false;
+  return dialled.trouble.cause === "auth" && dialled.trouble.reply.code === 535;
 }
 
 type Waiting = { hop: Hop; address: string; ms: number; cutOff: AbortSignal };

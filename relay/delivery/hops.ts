@@ -4,10 +4,20 @@
  */
 import { isService } from "../../routing/domain.ts";
 import type { Host, Route } from "../../routing/route.ts";
+import { StsPolicies } from "./mta-sts/policies.ts";
+import { isListed, type StsPolicy } from "./mta-sts/policy.ts";
 import { chooseExchangers } from "./mx.ts";
 import type { DeliveryOptions } from "./options.ts";
 import { orderHosts } from "./order.ts";
-import { type Hop, hopOf, type Policy, type PolicyDefaults, policyOf, type Via } from "./policy.ts";
+import {
+  type Hop,
+  hopOf,
+  type Policy,
+  type PolicyDefaults,
+  policyOf,
+  underSts,
+  type Via,
+} from "./policy.ts";
 import { deferred, failed, type Trouble } from "./reply.ts";
 import { chooseServers } from "./srv.ts";
 
@@ -30,9 +40,12 @@ type Known = {
 export class HopFinder {
   private readonly options: HopFinderOptions;
   private readonly known = new WeakMap<Route, Known>();
+  private readonly sts: StsPolicies | undefined;
 
   constructor(options: HopFinderOptions) {
     this.options = options;
+    const { delivery } = options;
+    this.sts = delivery.sts && new StsPolicies(delivery.sts, delivery);
   }
 
   async find(route: Route, domain: string): Promise<Hops> {
@@ -123,12 +136,32 @@ export class HopFinder {
     if (domain.startsWith("[")) {
       return { trouble: failed(550, "5.1.2", `no route to the address literal ${domain}`) };
     }
-    const answer = await delivery.resolver.mx(domain);
+    const [answer, sts] = await Promise.all([delivery.resolver.mx(domain), this.sts?.of(domain)]);
     const ownNames = [delivery.hostname.toLowerCase(), policy.heloName.toLowerCase()];
     const chosen = chooseExchangers(answer, { domain, port, ownNames });
     if (chosen.kind === "trouble") return { trouble: chosen.trouble };
     const via: Via = chosen.implicit ? "implicit" : "mx";
-    return { hops: this.order(chosen.hosts, (host) => hopOf(host, via, policy)) };
+    if (sts === undefined || sts.mode === "none") {
+      return { hops: this.order(chosen.hosts, (host) => hopOf(host, via, policy)) };
+    }
+    const hosts = this.listed(chosen.hosts, sts, domain);
+    if (hosts.length === 0) {
+      const text = `no mail host of ${domain} is one that its MTA-STS policy names`;
+      return { trouble: deferred("tls", "4.7.5", text) };
+    }
+    const bound = underSts(policy, sts.mode);
+    return { hops: this.order(hosts, (host) => hopOf(host, via, bound)) };
+  }
+
+  /** Those that the policy names; under `testing` all of them, and the others are told. */
+  private listed(hosts: readonly Host[], sts: StsPolicy, domain: string): readonly Host[] {
+    const listed = hosts.filter(({ host }) => isListed(host, sts));
+    if (listed.length < hosts.length) {
+      const others = hosts.filter((host) => !listed.includes(host)).map(({ host }) => host);
+      const text = `${sts.mode}: not named: ${others.join(", ")}`;
+      this.options.delivery.events?.sts?.({ domain, result: "unlisted", text });
+    }
+    return sts.mode === "enforce" ? listed : hosts;
   }
 
   private order(hosts: readonly Host[], hop: (host: Host) => Hop): readonly Hop[] {

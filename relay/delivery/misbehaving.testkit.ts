@@ -7,6 +7,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, TLSSocket } from "node:tls";
 import { type Manner, mannerOf, perform, takes } from "./manners.testkit.ts";
+import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
 
 type Received = {
   readonly sender: string;
@@ -16,37 +17,6 @@ type Received = {
   readonly secure: boolean;
   readonly session: number;
   readonly login: string | undefined;
-};
-
-export type MisbehavingOptions = {
-  readonly port?: number;
-  /** Default: 127.0.0.1. */
-  readonly host?: string;
-  readonly protocol?: "SMTP" | "LMTP";
-  /** EHLO keywords; STARTTLS and AUTH come with `tls` and `logins`. */
-  readonly extensions?: readonly string[];
-  /** At connect, at EHLO or LHLO, at STARTTLS, at AUTH, at RSET: like a local part, "perm-554-5.7.1". */
-  readonly banner?: string;
-  readonly ehlo?: string;
-  /** At HELO; default: as at EHLO. */
-  readonly helo?: string;
-  readonly startTls?: string;
-  readonly auth?: string;
-  readonly rset?: string;
-  readonly quit?: string;
-  /** At MAIL or RCPT where the line holds the word: `{ "BODY=8BITMIME": "perm-555-5.5.4" }`. */
-  readonly parameters?: Readonly<Record<string, string>>;
-  /** Addresses mean nothing here. */
-  readonly polite?: true;
-  /** Forgets what has come in together with a command that it answers. */
-  readonly forgetful?: true;
-  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
-  /** After "220 go ahead": talk nonsense, say nothing at all, or hang up. */
-  readonly handshake?: "garbage" | "hang" | "drop";
-  /** "user:password". */
-  readonly logins?: readonly string[];
-  /** false: AUTH LOGIN only. */
-  readonly plain?: boolean;
 };
 
 export type Misbehaving = {
@@ -134,7 +104,7 @@ class Session {
   private readonly around: Surroundings;
   private socket: Socket;
   private buffer = Buffer.alloc(0);
-  private state: "command" | "data" | "login" | "dead" = "command";
+  private state: "command" | "data" | "login" | "refused" | "dead" = "command";
   private secure = false;
   private login: string | undefined;
   private loginLines: string[] = [];
@@ -207,6 +177,11 @@ class Session {
       this.loginLine(line);
       return;
     }
+    if (this.state === "refused") {
+      this.state = "command";
+      this.write(line === "" ? "535 5.7.8 wrong token\r\n" : "501 5.5.4 an empty line, please\r\n");
+      return;
+    }
     const verb = line.split(/[ :]/, 1)[0]?.toUpperCase();
     const { ehlo = "", helo = ehlo, startTls = "", auth = "" } = options;
     if (verb === "EHLO" || verb === "LHLO") await this.act(mannerOf(ehlo), this.greeting(verb));
@@ -232,6 +207,7 @@ class Session {
     if (isWrong) return "500 5.5.1 another protocol is spoken here";
     const words = [...(options.extensions ?? defaultExtensions)];
     if (options.tls !== undefined && !this.secure) words.push("STARTTLS");
+    if (options.bearers !== undefined) words.push("AUTH XOAUTH2");
     if (options.logins !== undefined)
       words.push(`AUTH${options.plain === false ? "" : " PLAIN"} LOGIN`);
     const lines = ["misbehaving.test", ...words];
@@ -291,9 +267,26 @@ class Session {
       this.checkLogin(`${user}:${password}`);
       return;
     }
+    if (mechanism.toUpperCase() === "XOAUTH2" && initial !== undefined) {
+      this.checkBearer(Buffer.from(initial, "base64").toString("utf8"));
+      return;
+    }
     this.state = "login";
     this.loginLines = [];
     this.write("334 VXNlcm5hbWU6\r\n");
+  }
+
+  private checkBearer(response: string): void {
+    const [user = "", bearer = "", ...rest] = response.split("\u0001");
+    const login = `${user.replace(/^user=/, "")} ${bearer.replace(/^auth=Bearer /, "")}`;
+    if (rest.join("|") === "|" && this.around.options.bearers?.has(login)) {
+      this.login = login;
+      this.write("235 2.7.0 welcome\r\n");
+      return;
+    }
+    this.state = "refused";
+    const reason = Buffer.from('{"status":"401","schemes":"bearer"}').toString("base64");
+    this.write(`334 ${reason}\r\n`);
   }
 
   private loginLine(line: string): void {

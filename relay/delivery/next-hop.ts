@@ -5,11 +5,12 @@
  * recipients, and starts no timer for a message: `expire` is called by the pool's sweep.
  */
 import type { Socket } from "node:net";
-import type { ConnectionOptions } from "node:tls";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
 import { assertNever, type Reply } from "../outcome.ts";
 import { type Extensions, type Letter, noExtensions, parseExtensions } from "./commands.ts";
 import type { Transcript } from "./fate.ts";
+import { type Login, type Mechanism, xoauth2 } from "./login.ts";
 import { type HopLimits, longestSilenceMs } from "./options.ts";
 import { closing, decode, deferred, garbled, parseReply, type Trouble, unfit } from "./reply.ts";
 import { stuff } from "./stuffing.ts";
@@ -25,7 +26,7 @@ export type NextHopOptions = {
   readonly protocol: "SMTP" | "LMTP";
   readonly startTls: "never" | "if-offered" | "always";
   readonly tls: ConnectionOptions;
-  readonly login?: { readonly username: string; readonly password: string };
+  readonly login?: Login;
   readonly limits: HopLimits;
   readonly now: () => number;
 };
@@ -52,6 +53,8 @@ export class NextHop extends Base {
   readonly hop: string;
   /** Transactions begun on this connection. */
   messages = 0;
+  /** How it has logged in. */
+  mechanism: Mechanism | undefined;
   /** When it was put back; kept by the pool. */
   idleSince = 0;
   /** Called once, when this connection is of no further use to anybody. */
@@ -81,6 +84,7 @@ export class NextHop extends Base {
       greetingTimeout: limits.greetingMsMax,
       socketTimeout: 2 * longestSilenceMs(limits),
       maxResponseSize: limits.replyBytesMax,
+      customAuth: { XOAUTH2: xoauth2 },
       logger: silent,
     });
     this.settings = settings;
@@ -95,9 +99,11 @@ export class NextHop extends Base {
     return !this._destroyed && this._socket.writable && !this._socket.readableEnded;
   }
 
-  get tlsVersion(): string | undefined {
-    const socket = this._socket as Socket & { getProtocol?: () => string | null };
-    return this.secure ? (socket.getProtocol?.() ?? undefined) : undefined;
+  /** The version, and whether the certificate is the host's; undefined: clear text. */
+  get tls(): { readonly version: string; readonly verified: boolean } | undefined {
+    const { authorized, getProtocol } = this._socket as Partial<TLSSocket>;
+    const version = this.secure ? getProtocol?.call(this._socket) : undefined;
+    return version ? { version, verified: authorized === true } : undefined;
   }
 
   /** Greeting, EHLO, STARTTLS, AUTH. Calls back once: undefined means ready for a transaction. */
@@ -111,14 +117,15 @@ export class NextHop extends Base {
 
   private authenticate(): void {
     const { login } = this.settings;
-    const method = ["PLAIN", "LOGIN"].find((name) => this.extensions.auth.includes(name));
+    const method = login?.mechanisms.find((name) => this.extensions.auth.includes(name));
     if (login === undefined) {
       this.ready();
     } else if (method === undefined) {
-      const text = `${this.hop} offers neither AUTH PLAIN nor LOGIN`;
+      const text = `${this.hop} offers no AUTH ${login.mechanisms.join(" or ")}`;
       this.fail(deferred("auth", "4.7.0", text));
     } else {
-      this.login({ method, user: login.username, pass: login.password }, (error) => {
+      this.login({ method, user: login.username, pass: login.secret }, (error) => {
+        this.mechanism = method;
         if (error) this.fail(authTrouble(error));
         else this.ready();
       });

@@ -5,12 +5,16 @@
 import type { Socket } from "node:net";
 import type { CredentialRef, Host, RouteId } from "../../routing/route.ts";
 import type { DeferCause, Outcome, Reply } from "../outcome.ts";
+import type { Mechanism } from "./login.ts";
+import type { StsOptions } from "./mta-sts/policies.ts";
 import type { NameResolver } from "./resolver.ts";
 
 /** A Secret's content at one version. PEM text for `ca`, `cert` and `key`. */
 export type Credential = {
   readonly username?: string;
   readonly password?: string;
+  /** Of an OAuth2 client. */
+  readonly clientSecret?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -38,6 +42,8 @@ export type HopLimits = {
   readonly dataMsMax: number;
   readonly dataBlockMsMax: number;
   readonly dataDoneMsMax: number;
+  /** For an access token. */
+  readonly tokenMsMax: number;
   readonly restMsMin: number;
   readonly restMsMax: number;
   /** How often the one timer looks for idle and overdue connections. */
@@ -64,6 +70,7 @@ export const defaultHopLimits: HopLimits = {
   dataMsMax: 2 * minute,
   dataBlockMsMax: 3 * minute,
   dataDoneMsMax: 10 * minute,
+  tokenMsMax: 10_000,
   restMsMin: 5_000,
   restMsMax: 5 * minute,
   sweepMs: 1_000,
@@ -76,10 +83,41 @@ export function longestSilenceMs(limits: HopLimits): number {
   const commands = [greetingMsMax, helloMsMax, mailMsMax, rcptMsMax];
   return Math.max(...commands, dataMsMax, dataBlockMsMax, dataDoneMsMax, idleMsMax);
 }
+export type TokenEvent = {
+  readonly endpoint: string;
+  /** "namespace/name". */
+  readonly secret: string;
+  readonly result: "fetched" | "refused" | "failed";
+  /** Of a refusal or a failure; holds no credential. */
+  readonly why?: string;
+  readonly ms: number;
+};
+
+export type StsEvent = {
+  readonly domain: string;
+  /** A policy was fetched or not; some mail hosts are not named in it. */
+  readonly result: "fetched" | "failed" | "unlisted";
+  readonly text: string;
+};
+
+/** A connection that is ready for messages, and by what it is protected. */
+export type Opened = {
+  readonly hop: string;
+  readonly address: string;
+  /** The version; absent: clear text. */
+  readonly tls?: string;
+  /** The certificate is the host's, whether or not that was asked for. */
+  readonly verified: boolean;
+  /** How we have logged in. */
+  readonly mechanism?: Mechanism;
+  /** The mode of the MTA-STS policy under which it was opened. */
+  readonly sts?: "enforce" | "testing";
+  readonly ms: number;
+};
 
 /** `hop` is always "host:port". */
 export type DeliveryEvents = {
-  connectionOpened?(event: { hop: string; address: string; tls?: string; ms: number }): void;
+  connectionOpened?(event: Opened): void;
   connectionClosed?(event: { hop: string; messages: number }): void;
   connectionFailed?(event: { hop: string; cause: DeferCause | "refused"; reply: Reply }): void;
   hostRested?(event: { hop: string; restMs: number; cause: DeferCause }): void;
@@ -90,6 +128,10 @@ export type DeliveryEvents = {
     spacingMs: number;
     reply: Reply;
   }): void;
+  /** A token endpoint ("host:port") was asked for the client whose secret is in the Secret `secret`. */
+  token?(event: TokenEvent): void;
+  /** About the MTA-STS policy of a recipients' domain. */
+  sts?(event: StsEvent): void;
   /** One transaction tried at one host; `outcomes` in the order of `recipients`. */
   attempt?(event: {
     id: string;
@@ -114,6 +156,8 @@ export type DeliveryOptions = {
   readonly outboundPort?: number;
   /** CIDR networks that an MX host may not be in; [] turns it off. */
   readonly mxDeniedNetworks?: readonly string[];
+  /** Absent: policies of MTA-STS are not looked for. */
+  readonly sts?: StsOptions;
   /** CIDR networks, beyond loopback and link-local, that only a route whose `reach` says so may reach. */
   readonly deniedNetworks?: readonly string[];
   /** Our own listeners: a host that turns out to be one of them is a loop (5.4.6). */

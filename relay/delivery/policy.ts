@@ -14,6 +14,10 @@ export type Policy = {
   readonly messagesMax: number;
   /** Which inner networks its hosts may turn out to be in; absent: none. */
   readonly reach?: Route["reach"];
+  /** The same for the host that gives out its access tokens. */
+  readonly tokenReach?: Route["reach"];
+  /** By a policy of the recipients' domain (MTA-STS). */
+  readonly sts?: "enforce" | "testing";
   /** Equal for two routes whose connections are interchangeable; holds the credentials' versions. */
   readonly key: string;
 };
@@ -63,6 +67,7 @@ export function policyOf(
     tls.mode,
     tls.serverName ?? "",
     auth?.kind ?? "",
+    auth?.kind === "oauth2" ? JSON.stringify([auth.tokenURL, auth.clientID, auth.scope]) : "",
     ...credentials,
     // A connection that one route may have is not for a route that may not.
     ...(reach === "anywhere" ? ["anywhere"] : (reach ?? [])),
@@ -73,6 +78,7 @@ export function policyOf(
     tls,
     ...(auth === undefined ? {} : { auth }),
     ...(reach === undefined ? {} : { reach }),
+    ...(route.reach === undefined ? {} : { tokenReach: route.reach }),
     connectionsMax:
       delivery.maxConnections === undefined
         ? defaults.connectionsMax
@@ -80,6 +86,17 @@ export function policyOf(
     messagesMax: delivery.maxMessagesPerConnection ?? defaults.messagesMax,
     key: key.join("|"),
   };
+}
+
+/**
+ * RFC 8461 section 5: under `enforce` the host's certificate is checked by the host's name, whatever the route asks
+ * for; `testing` changes nothing but what is told.
+ */
+export function underSts(policy: Policy, mode: "enforce" | "testing"): Policy {
+  if (mode === "testing") return { ...policy, sts: mode };
+  const { serverName: _, ...tls } = policy.tls;
+  const key = `${policy.key}|mta-sts`;
+  return { ...policy, sts: mode, tls: { ...tls, mode: "Verified" }, key };
 }
 
 export function hopOf({ host, port }: Host, via: Via, policy: Policy): Hop {

@@ -5,7 +5,8 @@ import { connect, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { deadPort, deliveryFor, jobTo, never, routeTo } from "./delivery.testkit.ts";
-import { type MisbehavingOptions, misbehaving } from "./misbehaving.testkit.ts";
+import { misbehaving } from "./misbehaving.testkit.ts";
+import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
 import { interleaved } from "./race.ts";
 
 /** Listens at the address and accepts nothing; its queue is full, so whoever connects waits for ever. */
@@ -41,6 +42,7 @@ function deliveryTo(context: TestContext, addresses: readonly string[]) {
     resolver: {
       srv: async () => ({ kind: "none" }),
       mx: async () => ({ kind: "none" }),
+      txt: async () => ({ kind: "none" }),
       addresses: async () => ({ kind: "addresses", addresses }),
       close() {},
     },

@@ -21,6 +21,7 @@ const resolver: NameResolver = {
     kind: "records",
     records: [{ exchange: domain, preference: 1 }],
   }),
+  txt: async () => ({ kind: "none" }),
   async addresses(host) {
     return { kind: "addresses", addresses: names[host] ?? [host] };
   },

@@ -1,5 +1,5 @@
 /**
- * DNS by c-ares (never `dns.lookup`, whose threads also carry fsync): MX, SRV, A and AAAA with a cache that
+ * DNS by c-ares (never `dns.lookup`, whose threads also carry fsync): MX, SRV, TXT, A and AAAA with a cache that
  * keeps to their TTLs. The only file that knows c-ares' error codes. Answers are values; it never
  * rejects, and decides nothing about mail.
  */
@@ -15,10 +15,15 @@ type AddressAnswer =
   | { readonly kind: "nxdomain" }
   | { readonly kind: "unanswered"; readonly reason: string };
 
+type TxtAnswer =
+  /** Each record's strings joined. */
+  { readonly kind: "records"; readonly texts: readonly string[] } | Refusal;
+
 export interface NameResolver {
   /** By the name of SRV records, "_smtp._tcp.corp.example". */
   srv(service: string): Promise<SrvAnswer>;
   mx(domain: string): Promise<MxAnswer>;
+  txt(name: string): Promise<TxtAnswer>;
   /** IPv4 before IPv6. `search`: also under the search domains, for names that people configured. */
   addresses(host: string, options?: { readonly search: boolean }): Promise<AddressAnswer>;
   /** Ends look-ups under way. */
@@ -38,6 +43,7 @@ export type ResolverOptions = {
 
 /** c-ares tells no TTL of MX and SRV records. */
 const recordsMsMax = 60_000;
+const txtMsMax = 60_000;
 const addressMsMax = 3_600_000;
 const negativeMs = 15_000;
 const unansweredMs = 5_000;
@@ -56,6 +62,7 @@ export function createResolver(options: ResolverOptions = {}): NameResolver {
   const mxCache = new NameCache<MxAnswer>({ entriesMax: cacheEntriesMax, now });
   const srvCache = new NameCache<SrvAnswer>({ entriesMax: cacheEntriesMax, now });
   const cache = new NameCache<AddressAnswer>({ entriesMax: cacheEntriesMax, now });
+  const txtCache = new NameCache<TxtAnswer>({ entriesMax: cacheEntriesMax, now });
   const one = (host: string) => cache.get(host, (name) => lookUpAddresses(dns, name));
 
   async function searched(host: string): Promise<AddressAnswer> {
@@ -71,6 +78,7 @@ export function createResolver(options: ResolverOptions = {}): NameResolver {
   return {
     srv: async (service) => await srvCache.get(service, (name) => lookUpSrv(dns, name)),
     mx: async (domain) => await mxCache.get(domain, (name) => lookUpMx(dns, name)),
+    txt: async (text) => await txtCache.get(text, (name) => lookUpTxt(dns, name)),
     async addresses(host, how) {
       if (isIP(host) !== 0) return { kind: "addresses", addresses: [host] };
       if (host === "localhost") return loopback;
@@ -99,6 +107,16 @@ async function lookUpSrv(dns: Resolver, service: string): Promise<Kept<SrvAnswer
     }));
     if (records.length === 0) return { value: { kind: "none" }, ttlMs: negativeMs };
     return { value: { kind: "records", records }, ttlMs: recordsMsMax };
+  } catch (error) {
+    return keptRefusal(refusal(error));
+  }
+}
+
+async function lookUpTxt(dns: Resolver, name: string): Promise<Kept<TxtAnswer>> {
+  try {
+    const texts = (await dns.resolveTxt(name)).map((strings) => strings.join(""));
+    if (texts.length === 0) return { value: { kind: "none" }, ttlMs: negativeMs };
+    return { value: { kind: "records", texts }, ttlMs: txtMsMax };
   } catch (error) {
     return keptRefusal(refusal(error));
   }

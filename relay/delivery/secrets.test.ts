@@ -3,7 +3,8 @@ import { test } from "node:test";
 import type { Auth, Route, Tls } from "../../routing/route.ts";
 import { deliveryFor, fixture, hopTls, jobTo, never, routeTo } from "./delivery.testkit.ts";
 import type { Credential } from "./delivery.ts";
-import { type MisbehavingOptions, misbehaving } from "./misbehaving.testkit.ts";
+import { misbehaving } from "./misbehaving.testkit.ts";
+import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
 
 const secret = (name: string) => ({ secret: name, version: "1" });
 const ca = secret("ca");
@@ -16,6 +17,7 @@ const stock = new Map<string, Credential>([
   ["login", { username: "us", password: "pass:word" }],
   ["wrong", { username: "us", password: "wrong" }],
   ["empty", { username: "us" }],
+  ["app", { username: "us", clientSecret: "s3cret" }],
   ["client", { cert: fixture("client.pem"), key: fixture("client.key") }],
 ]);
 const credentials = { get: ({ secret: name }: { secret: string }) => stock.get(name) };
@@ -216,7 +218,7 @@ const cases: readonly Case[] = [
     want: "credentials",
   },
   {
-    title: "OAuth2 waits until it is served",
+    title: "a Secret without a client-secret waits",
     tls: verified,
     auth: {
       kind: "oauth2",
@@ -226,6 +228,13 @@ const cases: readonly Case[] = [
     },
     hop: withLogin,
     want: "credentials",
+  },
+  {
+    title: "no access token is shown to a certificate that nobody checks",
+    tls: { mode: "Required" },
+    auth: { kind: "oauth2", tokenURL: "https://x.test/", clientID: "x", credential: secret("app") },
+    hop: withLogin,
+    want: "tls",
   },
 ];
 

@@ -7,7 +7,9 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { type ConnectionOptions, createSecureContext, type SecureContext } from "node:tls";
-import type { CredentialRef, Tls } from "../../routing/route.ts";
+import type { Auth, CredentialRef, Tls } from "../../routing/route.ts";
+import { type Login, passwordLogin, tokenLogin } from "./login.ts";
+import type { Tokens, TokenWish } from "./oauth2/tokens.ts";
 import type { Credential, Credentials } from "./options.ts";
 import type { Hop, Policy } from "./policy.ts";
 import { deferred, type Trouble } from "./reply.ts";
@@ -15,31 +17,32 @@ import { deferred, type Trouble } from "./reply.ts";
 export type Terms = {
   readonly startTls: "never" | "if-offered" | "always";
   readonly tls: ConnectionOptions;
-  readonly login?: { readonly username: string; readonly password: string };
+  readonly login?: Login;
 };
 
 export type Terming = { readonly terms: Terms } | { readonly trouble: Trouble };
+
+type OAuth2 = Extract<Auth, { kind: "oauth2" }>;
 
 const contextsMax = 500;
 
 export class Secrets {
   private readonly credentials: Credentials;
+  private readonly tokens: Tokens;
   private readonly contexts = new Map<string, SecureContext>();
 
-  constructor(credentials: Credentials) {
-    this.credentials = credentials;
+  constructor(options: { readonly credentials: Credentials; readonly tokens: Tokens }) {
+    this.credentials = options.credentials;
+    this.tokens = options.tokens;
   }
 
-  termsFor(hop: Hop): Terming {
+  /** May fetch an access token, which takes seconds at most. */
+  async termsFor(hop: Hop, signal: AbortSignal): Promise<Terming> {
     const { tls, auth } = hop.policy;
     const verified = isVerified(hop.policy);
     if (auth !== undefined && !verified) {
       const text = "a password is shown only over TLS with a verified certificate";
       return { trouble: deferred("tls", "4.7.0", `${hop.name}: ${text}`) };
-    }
-    if (auth?.kind === "oauth2") {
-      const text = "OAuth2 (auth.oauth2) is not served yet: use auth.secretRef";
-      return { trouble: deferred("credentials", "4.3.5", text) };
     }
     const context = this.contextFor(hop.policy);
     if ("trouble" in context) return context;
@@ -52,18 +55,57 @@ export class Secrets {
         ...(isIP(serverName) === 0 ? { servername: serverName } : { host: serverName }),
       },
     };
-    return auth === undefined ? { terms } : this.withLogin(terms, auth.credential);
+    if (auth === undefined) return { terms };
+    const login = await this.loginFor(hop, auth, signal);
+    return "trouble" in login ? login : { terms: { ...terms, login } };
   }
 
-  private withLogin(terms: Terms, ref: CredentialRef): Terming {
-    const credential = this.credentials.get(ref);
-    if (credential === undefined) return { trouble: absent(ref) };
-    const { username, password } = credential;
-    if (username === undefined || username === "" || password === undefined || password === "") {
-      const text = `Secret ${ref.secret} has no username or no password`;
-      return { trouble: deferred("credentials", "4.3.5", text) };
+  /** After a next hop has refused the login of `terms`: with a new access token, if one is to be had. */
+  async renewed(hop: Hop, terms: Terms, signal: AbortSignal): Promise<Terms | undefined> {
+    const { auth } = hop.policy;
+    if (auth?.kind !== "oauth2" || terms.login === undefined) return undefined;
+    const wish = this.wishOf(hop, auth, signal);
+    if ("trouble" in wish) return undefined;
+    const token = await this.tokens.replace(wish, terms.login.secret);
+    if (token === undefined) return undefined;
+    return { ...terms, login: tokenLogin(terms.login.username, token) };
+  }
+
+  private async loginFor(
+    hop: Hop,
+    auth: Auth,
+    signal: AbortSignal,
+  ): Promise<Login | { readonly trouble: Trouble }> {
+    if (auth.kind === "oauth2") {
+      const wish = this.wishOf(hop, auth, signal);
+      if ("trouble" in wish) return wish;
+      const token = await this.tokens.get(wish);
+      if (token !== undefined) return tokenLogin(wish.username, token);
+      // Why is in the log and among the problems: what an endpoint says of us is not for senders' reports.
+      const text = `there is no access token for ${hop.name} now (auth.oauth2)`;
+      return { trouble: deferred("auth", "4.7.0", text) };
     }
-    return { terms: { ...terms, login: { username, password } } };
+    const { username, password } = this.credentials.get(auth.credential) ?? {};
+    if (username && password) return passwordLogin(username, password);
+    return { trouble: this.lacking(auth.credential, "no username or no password") };
+  }
+
+  private wishOf(
+    { policy }: Hop,
+    auth: OAuth2,
+    signal: AbortSignal,
+  ): (TokenWish & { readonly username: string }) | { readonly trouble: Trouble } {
+    const { username, clientSecret, ca } = this.credentials.get(auth.credential) ?? {};
+    // XOAUTH2 parts its fields by controls.
+    if (username && clientSecret && !/\p{Cc}/u.test(username)) {
+      return { auth, username, clientSecret, ca, reach: policy.tokenReach, signal };
+    }
+    return { trouble: this.lacking(auth.credential, "no username or no client-secret") };
+  }
+
+  private lacking(ref: CredentialRef, what: string): Trouble {
+    if (this.credentials.get(ref) === undefined) return absent(ref);
+    return deferred("credentials", "4.3.5", `Secret ${ref.secret} has ${what}`);
   }
 
   private contextFor(policy: Policy): { secureContext: SecureContext } | { trouble: Trouble } {

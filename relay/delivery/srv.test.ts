@@ -54,6 +54,7 @@ function resolverOf(answers: Readonly<Record<string, readonly Host[]>>): NameRes
       return found === undefined ? { kind: "nxdomain" } : { kind: "records", records: found };
     },
     mx: async () => ({ kind: "none" }),
+    txt: async () => ({ kind: "none" }),
     addresses: async () => ({ kind: "addresses", addresses: ["127.0.0.1"] }),
     close() {},
   };

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { errorText } from "../../kube/error-text.ts";
+import type { Opened, StsEvent, TokenEvent } from "../delivery/options.ts";
 import type { FailureSource, ProxyEvent } from "../listener/events.ts";
 import type { LimitName } from "../listener/limits.ts";
 import type { Client } from "../listener/reception.ts";
@@ -33,12 +34,12 @@ export function createLog(options: LogOptions) {
     options.write(`${JSON.stringify({ time, level, event, ...fields })}\n`);
   };
   const shown = (address: string): string => showAddress(address, options.addresses);
-  return { ...processEvents(line), ...mailEvents(line, shown) };
+  return { ...processEvents(line), ...hopEvents(line), ...mailEvents(line, shown) };
 }
 
 type WriteLine = (level: Level, event: string, fields: Fields) => void;
 
-/** The relay itself, its tables and its neighbours. */
+/** The relay itself, its tables, its spool and its clients. */
 function processEvents(line: WriteLine) {
   return {
     started: (fields: {
@@ -82,26 +83,6 @@ function processEvents(line: WriteLine) {
     handover: (fields: { readonly given: number; readonly left: number }): void =>
       line(fields.left > 0 ? "warn" : "info", "handover", fields),
     held: (id: string, text: string): void => line("warn", "held", { id, text }),
-    /** A next hop says that it gets too much: so many connections, so long between two messages for a while. */
-    hostPressed: (fields: {
-      readonly hop: string;
-      readonly connections: number;
-      readonly spacingMs: number;
-      readonly code: number;
-      readonly status: string;
-      readonly text: string;
-    }): void => line("info", "pressed", fields),
-    hostRested: (fields: {
-      readonly hop: string;
-      readonly ms: number;
-      readonly cause: string;
-    }): void => line("warn", "rested", fields),
-    connectionFailed: (fields: {
-      readonly hop: string;
-      readonly cause: string;
-      readonly code: number;
-      readonly text: string;
-    }): void => line("warn", "connection-failed", fields),
     protocolRefused: (client: Client, reason: Refusal): void =>
       line("info", "protocol", { ...who(client), reason }),
     listenerFailed: (error: unknown, source: FailureSource, client: Client | undefined): void =>
@@ -121,6 +102,45 @@ function processEvents(line: WriteLine) {
       line("warn", "proxy-refused", { listener, client: address, reason: result, text });
     },
     crashed: (error: unknown): void => line("error", "crashed", { err: errorText(error) }),
+  };
+}
+
+/** Next hops, and what we show to them. */
+function hopEvents(line: WriteLine) {
+  return {
+    /** A next hop says that it gets too much: so many connections, so long between two messages for a while. */
+    hostPressed: (fields: {
+      readonly hop: string;
+      readonly connections: number;
+      readonly spacingMs: number;
+      readonly code: number;
+      readonly status: string;
+      readonly text: string;
+    }): void => line("info", "pressed", fields),
+    hostRested: (fields: {
+      readonly hop: string;
+      readonly ms: number;
+      readonly cause: string;
+    }): void => line("warn", "rested", fields),
+    /** Ready for messages; by what it is protected, and how we have logged in. */
+    connected: ({ hop, address, tls, verified, mechanism, sts, ms }: Opened): void =>
+      line("info", "connected", {
+        ...{ hop, address, tls: tls ?? "none", verified, mechanism, sts },
+        ms: Math.round(ms),
+      }),
+    sts: ({ domain, result, text }: StsEvent): void =>
+      line(result === "fetched" ? "info" : "warn", "mta-sts", { domain, result, text }),
+    token: ({ endpoint, secret, result, why, ms }: TokenEvent): void =>
+      line(result === "fetched" ? "info" : "warn", "token", {
+        ...{ endpoint, secret, result, text: why },
+        ms: Math.round(ms),
+      }),
+    connectionFailed: (fields: {
+      readonly hop: string;
+      readonly cause: string;
+      readonly code: number;
+      readonly text: string;
+    }): void => line("warn", "connection-failed", fields),
   };
 }
 

@@ -7,6 +7,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { AuthVerdict, Mechanism } from "../auth/identity.ts";
 import { outboundRouteId } from "../config/outbound.ts";
+import type { Opened, StsEvent, TokenEvent } from "../delivery/options.ts";
 import type { LimitName } from "../listener/limits.ts";
 import type { ProxyResult } from "../listener/proxy-reader.ts";
 import type { Refusal } from "../listener/step.ts";
@@ -114,8 +115,29 @@ function sendingMetrics(registers: Registry[]) {
     "From acceptance to delivery of a recipient.",
     registers,
   );
+  const secured = counter(
+    "mailroute_next_hop_connections_total",
+    'Connections to next hops that were ready for messages: TLS version or "none", whether the certificate was verified, SASL mechanism or "", mode of the MTA-STS policy or "".',
+    ["tls", "verified", "mechanism", "sts"],
+  );
+  const policies = counter(
+    "mailroute_mta_sts_total",
+    "MTA-STS policies fetched or not; mail hosts found that a policy does not name.",
+    ["result"],
+  );
+  const tokens = counter(
+    "mailroute_tokens_total",
+    "Access tokens asked for at token endpoints (auth.oauth2).",
+    ["result"],
+  );
   const pick = attemptCounters(recipients);
   return {
+    secured({ tls = "none", verified, mechanism, sts }: Opened): void {
+      const how = { mechanism: mechanism ?? "", sts: sts ?? "" };
+      secured.inc({ tls, verified: String(verified), ...how });
+    },
+    sts: (result: StsEvent["result"]): void => policies.inc({ result }),
+    token: (result: TokenEvent["result"]): void => tokens.inc({ result }),
     attempted(event: Attempted): void {
       pick(event).inc();
       if (event.outcome.kind !== "delivered") return;

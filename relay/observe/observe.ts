@@ -6,6 +6,7 @@ import type { ReceptionEvents } from "../reception/events.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RouteHealth } from "./route-health.ts";
+import type { TokenProblems } from "./token-problems.ts";
 
 export type Observed = {
   readonly queue: QueueEvents;
@@ -14,7 +15,9 @@ export type Observed = {
   readonly listener: ListenerEvents;
 };
 
-export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observed {
+export type Watchers = { readonly health: RouteHealth; readonly tokens: TokenProblems };
+
+export function observe(log: Log, metrics: Metrics, { health, tokens }: Watchers): Observed {
   return {
     queue: {
       attempted(event) {
@@ -63,17 +66,7 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
         log.unsaved(error);
       },
     },
-    delivery: {
-      connectionOpened: () => metrics.connection("out", "opened"),
-      connectionFailed({ hop, cause, reply }) {
-        metrics.connection("out", "failed");
-        log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
-      },
-      hostPressed: ({ hop, connectionsMax, spacingMs, reply }) =>
-        log.hostPressed({ hop, connections: connectionsMax, spacingMs, ...reply }),
-      hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
-      bug: (error) => log.crashed(error),
-    },
+    delivery: deliveryEvents(log, metrics, tokens),
     listener: {
       opened: () => metrics.connection("in", "opened"),
       closed() {},
@@ -96,5 +89,32 @@ export function observe(log: Log, metrics: Metrics, health: RouteHealth): Observ
       },
       failed: (error, source, client) => log.listenerFailed(error, source, client),
     },
+  };
+}
+
+function deliveryEvents(log: Log, metrics: Metrics, tokens: TokenProblems): DeliveryEvents {
+  return {
+    connectionOpened(event) {
+      metrics.connection("out", "opened");
+      metrics.secured(event);
+      log.connected(event);
+    },
+    connectionFailed({ hop, cause, reply }) {
+      metrics.connection("out", "failed");
+      log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
+    },
+    hostPressed: ({ hop, connectionsMax, spacingMs, reply }) =>
+      log.hostPressed({ hop, connections: connectionsMax, spacingMs, ...reply }),
+    hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
+    sts(event) {
+      metrics.sts(event.result);
+      log.sts(event);
+    },
+    token(event) {
+      metrics.token(event.result);
+      log.token(event);
+      tokens.told(event);
+    },
+    bug: (error) => log.crashed(error),
   };
 }

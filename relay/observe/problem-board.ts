@@ -6,7 +6,7 @@ import type { Problem } from "../table/worker-messages.ts";
 import type { Log } from "./log.ts";
 
 /** Who may complain; each replaces its own list only. */
-export type ProblemSource = "routes" | "tls" | "users" | "listeners" | "queue";
+export type ProblemSource = "routes" | "tls" | "users" | "listeners" | "queue" | "tokens";
 
 export class ProblemBoard {
   readonly #bySource = new Map<ProblemSource, readonly Problem[]>();

@@ -18,7 +18,7 @@ import { createReporter } from "./reports.ts";
 
 const retry = { initialMs: 40, maxMs: 40, expireAfterMs: 60_000, delayWarningAfterMs: 60_000 };
 const outbound = outboundRoute({
-  outbound: { tls: "Disabled", port: 25, deniedNetworks: [] },
+  outbound: { tls: "Disabled", port: 25, mtaSts: false, deniedNetworks: [] },
   retry,
 });
 const shortRetry = { initial: "1s", max: "1s" };

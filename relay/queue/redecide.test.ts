@@ -7,7 +7,7 @@ import { redecide, type Way } from "./redecide.ts";
 
 const retry = { initialMs: 1, maxMs: 1, expireAfterMs: 1, delayWarningAfterMs: 1 };
 const outbound = outboundRoute({
-  outbound: { tls: "Opportunistic", port: 25, deniedNetworks: [] },
+  outbound: { tls: "Opportunistic", port: 25, mtaSts: false, deniedNetworks: [] },
   retry,
 });
 

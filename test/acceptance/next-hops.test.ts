@@ -6,11 +6,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import {
-  type Misbehaving,
-  type MisbehavingOptions,
-  misbehaving,
-} from "../../relay/delivery/misbehaving.testkit.ts";
+import { type Misbehaving, misbehaving } from "../../relay/delivery/misbehaving.testkit.ts";
+import type { MisbehavingOptions } from "../../relay/delivery/misbehaving-options.testkit.ts";
 import {
   eventually,
   hostsRoute,
