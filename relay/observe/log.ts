@@ -74,6 +74,13 @@ function processEvents(line: WriteLine) {
     mended: (fields: { readonly where: string }): void => line("info", "mended", fields),
     unsaved: (error: unknown): void => line("error", "unsaved", { err: errorText(error) }),
     corrupt: (id: string): void => line("error", "corrupt", { id }),
+    /** A message has gone to another relay, or come from one, with all that is known of it. */
+    handedOver: (fields: { readonly id: string; readonly to: string }): void =>
+      line("info", "handed-over", fields),
+    takenOver: (fields: { readonly id: string; readonly from: string }): void =>
+      line("info", "taken-over", fields),
+    handover: (fields: { readonly given: number; readonly left: number }): void =>
+      line(fields.left > 0 ? "warn" : "info", "handover", fields),
     held: (id: string, text: string): void => line("warn", "held", { id, text }),
     /** A next hop says that it gets too much: so many connections, so long between two messages for a while. */
     hostPressed: (fields: {
