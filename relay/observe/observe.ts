@@ -66,28 +66,7 @@ export function observe(log: Log, metrics: Metrics, { health, tokens }: Watchers
         log.unsaved(error);
       },
     },
-    delivery: {
-      connectionOpened(event) {
-        metrics.connection("out", "opened");
-        metrics.secured(event);
-        log.connected(event);
-      },
-      connectionFailed({ hop, cause, reply }) {
-        metrics.connection("out", "failed");
-        log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
-      },
-      hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
-      sts(event) {
-        metrics.sts(event.result);
-        log.sts(event);
-      },
-      token(event) {
-        metrics.token(event.result);
-        log.token(event);
-        tokens.told(event);
-      },
-      bug: (error) => log.crashed(error),
-    },
+    delivery: deliveryEvents(log, metrics, tokens),
     listener: {
       opened: () => metrics.connection("in", "opened"),
       closed() {},
@@ -110,5 +89,31 @@ export function observe(log: Log, metrics: Metrics, { health, tokens }: Watchers
       },
       failed: (error, source, client) => log.listenerFailed(error, source, client),
     },
+  };
+}
+
+function deliveryEvents(log: Log, metrics: Metrics, tokens: TokenProblems): DeliveryEvents {
+  return {
+    connectionOpened(event) {
+      metrics.connection("out", "opened");
+      metrics.secured(event);
+      log.connected(event);
+    },
+    connectionFailed({ hop, cause, reply }) {
+      metrics.connection("out", "failed");
+      log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
+    },
+    hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
+    sts(event) {
+      metrics.sts(event.result);
+      log.sts(event);
+    },
+    signed: ({ result }) => metrics.signed(result),
+    token(event) {
+      metrics.token(event.result);
+      log.token(event);
+      tokens.told(event);
+    },
+    bug: (error) => log.crashed(error),
   };
 }
