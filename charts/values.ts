@@ -8,7 +8,7 @@ import { configSchema } from "../relay/config/config.ts";
 import { balancerSchema } from "../relay/config/listeners.ts";
 import { mailGrantSpec } from "../routing/mail-grant.ts";
 
-const { hostname, className, trustedNetworks, neverTrustedNetworks, routes, spool } =
+const { hostname, className, trustedNetworks, neverTrustedNetworks, routes, spool, handover } =
   configSchema.shape;
 const anything = z.record(z.string(), z.unknown());
 const text = z.string();
@@ -27,8 +27,12 @@ const relayConfig = configSchema
     trustedNetworks: true,
     neverTrustedNetworks: true,
     admin: true,
+    handover: true,
   })
-  .extend({ spool: z.strictObject({ limits: spool.shape.limits }).optional() });
+  .extend({
+    spool: spool.pick({ limits: true, startHeld: true }).optional(),
+    handover: handover.unwrap().pick({ timeMsMax: true }).optional(),
+  });
 
 const resources = z.strictObject({
   requests: anything.optional(),
@@ -61,6 +65,12 @@ const outerService = {
 const relay = z.strictObject({
   ...placement,
   config: relayConfig.describe("Settings of the relay, as docs/configuration.md names them."),
+  autoscaling: z.strictObject({
+    enabled: z.boolean(),
+    minReplicas: z.int().min(1).max(1000),
+    maxReplicas: z.int().min(1).max(1000),
+    averageCPU: text,
+  }),
   service: z.strictObject({ ...outerService, port }),
   submission: z.strictObject({ enabled: z.boolean(), port }),
   submissions: z.strictObject({ enabled: z.boolean(), port }),

@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   explain: async () => (await import("./explain.ts")).explainCommand,
   lint: async () => (await import("./lint.ts")).lintCommand,
   queue: async () => (await import("./queue.ts")).queueCommand,
+  drain: async () => (await import("./drain.ts")).drainCommand,
   send: async () => (await import("./send.ts")).sendCommand,
   "hash-password": async () => (await import("./hash-password.ts")).hashPasswordCommand,
 };

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { type Admission, admit } from "../relay/policy/admit.ts";
 import { formatAddress, parseAddress } from "../routing/address.ts";
 import { explain, match, type Step } from "../routing/match.ts";
+import { hostPort } from "../routing/parse-route.ts";
 import type { Route } from "../routing/route.ts";
 import type { RouteTable } from "../routing/table.ts";
 import { readConfig } from "./configuration.ts";
@@ -130,7 +131,7 @@ function deed(route: Route): string {
   const hosts = target.hosts.toSorted((a, b) => a.priority - b.priority);
   const list = hosts.map(
     ({ host, port, priority, weight }) =>
-      `${host}:${port} (priority ${priority}, weight ${weight})`,
+      `${hostPort({ host, port })} (priority ${priority}, weight ${weight})`,
   );
   return `by ${protocol} to ${list.join(", then ")}, TLS ${tls.mode}${route.auth === undefined ? "" : ", with a login"}`;
 }

@@ -44,6 +44,8 @@ export function createOperatorLog(options: {
       readonly ok: boolean;
       readonly error?: string | undefined;
     }): void => line(fields.ok ? "info" : "warn", "watch", fields),
+    /** Jobs have been made that empty what relays have left behind. */
+    draining: (fields: { readonly jobs: string }): void => line("info", "draining", fields),
     problem: (fields: { readonly where: string; readonly text: string }): void =>
       line("warn", "problem", fields),
   };

@@ -8,7 +8,9 @@ import { type Readiness, startProbes } from "../kube/probes.ts";
 import { type Reflector, reflect, type WatchState } from "../kube/reflector.ts";
 import type { Note } from "./conditions.ts";
 import { LentSecrets } from "./credentials.ts";
+import { drainClaims } from "./drain.ts";
 import { postEvent } from "./events.ts";
+import { ensureHandoverKey } from "./handover-key.ts";
 import { HoldOff } from "./hold-off.ts";
 import { holdLease } from "./lease.ts";
 import { Lender } from "./lend.ts";
@@ -52,6 +54,7 @@ const askMs = 2000;
 const againMs = 2000;
 const statusesAtOnceMax = 10;
 const namesShownMax = 3;
+const drainMs = 15_000;
 
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
   const { settings } = options;
@@ -130,6 +133,7 @@ class Session {
   #stopped = false;
   #askTimer: NodeJS.Timeout | undefined;
   #recheckTimer: NodeJS.Timeout | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
   #askOftenUntilMs = 0;
   /** Since when an ask waits for relays to have taken a table; undefined: none does. */
   #askWaitsSinceMs: number | undefined;
@@ -216,6 +220,7 @@ class Session {
     this.#leads = true;
     this.#holdOff.touch();
     this.#askIn(0);
+    void this.#drain();
   }
 
   stop(): void {
@@ -224,6 +229,7 @@ class Session {
     this.#statuses.stop();
     clearTimeout(this.#askTimer);
     clearTimeout(this.#recheckTimer);
+    clearTimeout(this.#drainTimer);
     for (const reflector of this.#reflectors) reflector.stop();
   }
 
@@ -249,6 +255,7 @@ class Session {
     if (this.#reconciler !== undefined) return this.#reconciler;
     const { api, settings, log } = this.#options;
     const { namespace, name } = settings;
+    await ensureHandoverKey({ api, namespace, name });
     this.#publisher = this.#newPublisher();
     const reconciler = new Reconciler({
       store: this.#store,
@@ -324,6 +331,19 @@ class Session {
     const isSettled = this.#answers.every(({ digest }) => digest === this.#publisher.digest);
     const isOften = !isSettled && performance.now() < this.#askOftenUntilMs;
     this.#askIn(isOften ? askOftenMs : askMs);
+  }
+
+  /** Claims that relays have left behind are nobody's hurry. */
+  async #drain(): Promise<void> {
+    const { api, settings, log } = this.#options;
+    const { namespace, name } = settings;
+    try {
+      const drains = (jobs: readonly string[]): void => log.draining({ jobs: jobs.join(" ") });
+      if (this.isLeader()) await drainClaims({ api, namespace, name, drains });
+    } catch (error) {
+      log.problem({ where: "drain", text: errorText(error) });
+    }
+    if (!this.#stopped) this.#drainTimer = setTimeout(() => void this.#drain(), drainMs);
   }
 
   #post(object: KubeObject, note: Note): void {

@@ -13,6 +13,7 @@ import { deliveringOf } from "./delivering.ts";
 import { nextGrantStatus } from "./grant-status.ts";
 import type { Lender, Lent } from "./lend.ts";
 import type { OperatorLog } from "./log.ts";
+import { Losses } from "./losses.ts";
 import type { Programmed, RelayAnswer } from "./programmed.ts";
 import type { Publisher } from "./publish.ts";
 import { snapshotOf } from "./snapshot.ts";
@@ -63,6 +64,7 @@ export class Reconciler {
   #heldBack: { readonly message: string } | undefined;
   #crowdedOut = "";
   readonly #toldGrants = new Set<string>();
+  readonly #losses = new Losses();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -76,6 +78,7 @@ export class Reconciler {
     const named = new Set(credentialsOf(this.#table).map(({ version }) => version));
     secrets.restore(lent.filter(({ version }) => named.has(version)));
     programmed.published(publisher.digest, generationsOf(this.#table));
+    this.#losses.published(this.#table, { nowMs: this.#options.now(), isMeant: true });
   }
 
   /** Compiles and publishes. Throws Overtaken, or an Error where the API server refused or did not answer. */
@@ -90,18 +93,26 @@ export class Reconciler {
     for (const [id, { spec }] of store.all("MailRoute")) specs.set(id, spec);
     const keys = keyCount(compiled.table);
     this.#tellGrants(compiled);
-    const why = await this.#refusal(compiled.table);
+    const { why, isMeant } = await this.#refusal(compiled.table);
     this.#tellHeldBack(why, compiled.table.digest);
     const facts = { keys, compileMs, heldBack: why };
-    if (why !== undefined) {
+    // The watch of our ConfigMaps brings an approval; should it not run, a look every so often finds it.
+    let waitUntilMs = why === undefined ? undefined : now() + approvalMs;
+    if (why === undefined && !isMeant)
+      waitUntilMs = this.#losses.waitUntilMs(
+        { previous: this.#table, next: compiled.table },
+        now(),
+        (route) => specs.has(route),
+      );
+    if (waitUntilMs !== undefined) {
       this.#judged = { compiled, specs };
       await this.#putBack(relays);
-      // The watch of our ConfigMaps brings an approval; should it not run, this finds it.
-      return { ...facts, recheckAtMs: now() + approvalMs };
+      return { ...facts, recheckAtMs: waitUntilMs };
     }
     const lent = await this.#lend(compiled.table);
     const changed = await publisher.publish(compiled.table, relays);
     this.#table = compiled.table;
+    this.#losses.published(compiled.table, { nowMs: now(), isMeant });
     programmed.published(publisher.digest, generationsOf(compiled.table));
     this.#judged = { compiled, specs };
     if (changed)
@@ -130,12 +141,16 @@ export class Reconciler {
       await publisher.publish(this.#table, relays);
   }
 
-  /** Why the table waits for a person; undefined: it may be published. */
-  async #refusal(next: RouteTable): Promise<string | undefined> {
+  /** `why` the table waits for a person; undefined: it may be published, as he says where it `isMeant`. */
+  async #refusal(
+    next: RouteTable,
+  ): Promise<{ readonly why: string | undefined; readonly isMeant: boolean }> {
     const isHolding = this.#heldBack !== undefined;
     const judgement = judge({ previous: this.#table, next, isHolding });
-    if (judgement.publish) return undefined;
-    return (await this.#options.publisher.approved()) === next.digest ? undefined : judgement.why;
+    const why = judgement.publish ? this.#losses.refusal(next, this.#options.now()) : judgement.why;
+    if (why === undefined) return { why, isMeant: false };
+    const isMeant = (await this.#options.publisher.approved()) === next.digest;
+    return { why: isMeant ? undefined : why, isMeant };
   }
 
   /** Grants that came from a file have no status: what is wrong with them is in the log, once. */

@@ -12,9 +12,11 @@ import type { Installation } from "../routing/delegation.ts";
 import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
+import { defaultHopLimits } from "./delivery/options.ts";
 import { createResolver } from "./delivery/resolver.ts";
 import { gaugesOf, generationIn, type RelayState, readiness, revisionOf } from "./facts.ts";
 import { postmasterOf, prepareFrontDoor } from "./front-door.ts";
+import { handOverAtTheEnd, openHandover } from "./leaving.ts";
 import { createLog, type Log } from "./observe/log.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { type Observed, observe } from "./observe/observe.ts";
@@ -127,18 +129,10 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const observed = observe(log, metrics, { health, tokens });
   const credentials = new CredentialStore();
   const site: Site = {
-    options,
-    closers,
-    log,
-    tables,
-    credentials,
-    spool,
-    deliveries,
-    state,
-    observed,
+    ...{ options, closers, log, tables, credentials },
+    ...{ spool, deliveries, state, observed },
   };
-  const clusterApi = once(async () => await openCluster(site));
-  const common = { ...site, clusterApi };
+  const common = { ...site, clusterApi: once(async () => await openCluster(site)) };
   const frontDoor = await prepareFrontDoor({
     ...common,
     config,
@@ -149,7 +143,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const source = await startSource(common);
   const admin = await startProbes({
     ...config.admin,
-    metrics: async () => await metrics.registry.metrics(),
+    metrics: () => metrics.registry.metrics(),
     readiness: () => readiness(site),
     revision: () => revisionOf(tables, health),
     more: queueOverHttp({ state, tokenFile: config.admin.queueTokenFile }),
@@ -158,9 +152,11 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   await firstTable(source.first, log);
 
   const nextId = createIds({ now: clock.now, random: Math.random });
+  handOverAtTheEnd(common);
   const queue = startQueue(site, nextId);
   const queued = await takeOver(site, queue);
   await openQueueSocket({ ...site, spoolDirectory: directory });
+  await openHandover(common, queue);
   const addresses = await frontDoor.open({ queue, nextId });
   const shown = addresses.map(({ name, port }) => `${name}:${port}`).join(" ");
   log.started({ version: options.version, listeners: shown, admin: admin.port, queued });
@@ -352,6 +348,9 @@ function deliveryLimits(limits: Config["delivery"]): NonNullable<DeliveryOptions
     helloMsMax: commandMsMax,
     mailMsMax: commandMsMax,
     rcptMsMax: commandMsMax,
+    tlsMsMax: Math.min(commandMsMax, defaultHopLimits.tlsMsMax),
+    dataMsMax: Math.min(commandMsMax, defaultHopLimits.dataMsMax),
+    dataBlockMsMax: Math.min(dataMsMax, defaultHopLimits.dataBlockMsMax),
     dataDoneMsMax: dataMsMax,
   };
 }

@@ -4,7 +4,7 @@
  * may claim anything; with no grant, no other namespace may claim.
  */
 
-import { parseIp } from "./domain.ts";
+import { isService, parseIp } from "./domain.ts";
 import type { Issue } from "./field-reader.ts";
 import {
   type Grant,
@@ -212,7 +212,8 @@ export function hostRefusal(
     return `${host} is inside the cluster or this host: MailGrant ${grant.name} must name its address in targets.hosts`;
   }
   if (grant.hosts === undefined || byPort.length > 0) return undefined;
-  const what = rules.length > 0 ? `port ${port} of ${host}` : host;
+  const ports = isService(host) ? "every port, which SRV records need," : `port ${port}`;
+  const what = rules.length > 0 ? `${ports} of ${host}` : host;
   return `MailGrant ${grant.name} does not allow ${what}: ask an admin to add it to targets.hosts`;
 }
 

@@ -37,6 +37,22 @@ export function parseDomain(text: string, options: NameOptions = {}): Domain | u
   return mapped(name);
 }
 
+const serviceName = /^(_[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?\._tcp)\.(.+)$/;
+
+/** RFC 2782: the name of SRV records, `_smtp._tcp.corp.example`, canonical; only services over TCP. */
+export function parseService(text: string): string | undefined {
+  const [, service, name = ""] = serviceName.exec(text.toLowerCase()) ?? [];
+  const domain = service === undefined ? undefined : parseDomain(name, { utf8: true });
+  if (domain === undefined) return undefined;
+  const whole = `${service}.${domain}`;
+  return whole.length <= limits.domainOctetsMax ? whole : undefined;
+}
+
+/** Of a parsed host. */
+export function isService(host: string): boolean {
+  return host.startsWith("_");
+}
+
 /** Whether the text could stand in a table: no mapping, so it is cheap enough for every wire entry. */
 export function isCanonicalShape(text: string): text is Domain {
   return (

@@ -4,7 +4,7 @@
  */
 import type * as z from "zod";
 import { parseAddress } from "./address.ts";
-import { type Domain, parseDomain, parseIp, parseLiteral } from "./domain.ts";
+import { type Domain, parseDomain, parseIp, parseLiteral, parseService } from "./domain.ts";
 import {
   addressKey,
   domainKey,
@@ -66,7 +66,16 @@ export class FieldReader {
     return "";
   }
 
-  /** A name, "*", "*.name", an address or a CIDR block, in canonical form. */
+  /** A host, or the name of the SRV records that say which. */
+  nextHop(text: string, path: string): string {
+    if (!text.startsWith("_")) return this.host(text, path);
+    const service = parseService(text);
+    if (service !== undefined) return service;
+    this.refuse(path, `${shown(text)} is no name of SRV records such as _smtp._tcp.corp.example`);
+    return "";
+  }
+
+  /** A name, "*", "*.name", the name of SRV records, an address or a CIDR block, in canonical form. */
   hostPattern(text: string, path: string): string {
     if (text === "*") return text;
     if (text.startsWith("*.")) {
@@ -74,7 +83,7 @@ export class FieldReader {
       if (rest !== undefined) return `*.${rest}`;
     } else if (text.includes("/")) {
       if (parseBlock(text) !== undefined) return text.toLowerCase();
-    } else return this.host(text, path);
+    } else return this.nextHop(text, path);
     this.refuse(path, `${shown(text)} is none of: a host name, "*", "*.name", address, CIDR block`);
     return "";
   }

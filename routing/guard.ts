@@ -3,6 +3,7 @@
  * must never send internal mail to the Internet: a compile that loses too much waits for a person.
  */
 import { everyDomain, suffixKey } from "./key.ts";
+import type { RouteId } from "./route.ts";
 import {
   holderOf,
   keyCount,
@@ -63,7 +64,7 @@ function refusal(
 function keyLoss({ previous, next }: Tables): Loss {
   const after = keyCount(next);
   const before = keyCount(previous);
-  return { before, after, lost: after === 0 ? before : lostKeys(previous, next) };
+  return { before, after, lost: after === 0 ? before : lostKeyCount(previous, next) };
 }
 
 const everybody = suffixKey(everyDomain);
@@ -87,14 +88,19 @@ function rightsLoss({ previous, next }: Tables): Loss {
   return { before: before.length, after: counted(next).length, lost: lost.length };
 }
 
-/** Consecutive tables share the shards that are the same: nothing is lost in those. */
-function lostKeys(previous: RouteTable, next: RouteTable): number {
+/** Keys of `previous` that `next` lacks, but for those that were only held for a vanished route; of all routes, or some. */
+export function lostKeyCount(
+  previous: RouteTable,
+  next: RouteTable,
+  isMeant: (route: RouteId) => boolean = () => true,
+): number {
+  // Consecutive tables share the shards that are the same: nothing is lost in those.
   const same = new Set(next.shards);
   let lost = 0;
   for (const shard of previous.shards) {
     if (same.has(shard)) continue;
     for (const { key, senderKey, route } of shardEntries(shard)) {
-      if (holderOf(next, key, senderKey) !== undefined) continue;
+      if (!isMeant(route) || holderOf(next, key, senderKey) !== undefined) continue;
       // A key that was only held for a vanished route is not lost by this compile.
       if (routeOf(previous, route)?.heldUntilMs === undefined) lost += 1;
     }

@@ -63,7 +63,7 @@ export const grantNamespaces = withRules(
 
 const targetHost = z.strictObject({
   host: hostPattern.describe(
-    'A name, "*.corp.example" (any name under it), "*" (any name), an address or a CIDR block. ' +
+    'A name, "*.corp.example" (any name under it), "*" (any name), a name of SRV records, an address or a CIDR block. ' +
       "Loopback, link-local and Service addresses must be named as address or block.",
   ),
   ports: setOf(port, limits.grantPortsMax).optional().describe("Default: every port."),

@@ -3,6 +3,7 @@
  * names are frozen (there is no conversion webhook). Defaults are applied when it is parsed.
  */
 import * as z from "zod";
+import { isService } from "./domain.ts";
 import { limits } from "./limits.ts";
 import { celSize, type Rule, withRules } from "./rules.ts";
 import {
@@ -32,22 +33,34 @@ const routeSenders = withRules(senders, [
   },
 ]);
 
-const host = z.strictObject({
-  host: hostName.describe("Host name, or IP address without brackets."),
-  port: port.optional().describe("Default: 25, and 24 where protocol is LMTP."),
-  priority: z
-    .int()
-    .min(0)
-    .max(limits.priorityMax)
-    .default(10)
-    .describe("Lower goes first, as with MX."),
-  weight: z
-    .int()
-    .min(0)
-    .max(limits.weightMax)
-    .default(1)
-    .describe("Share among hosts of equal priority; 0 only where no other is left."),
-});
+const host = withRules(
+  z.strictObject({
+    host: hostName.describe(
+      "Host name, IP address without brackets, or the name of SRV records (_smtp._tcp.corp.example): they say hosts, ports and their order.",
+    ),
+    port: port.optional().describe("Default: 25, and 24 where protocol is LMTP."),
+    priority: z
+      .int()
+      .min(0)
+      .max(limits.priorityMax)
+      .default(10)
+      .describe("Lower goes first, as with MX."),
+    weight: z
+      .int()
+      .min(0)
+      .max(limits.weightMax)
+      .default(1)
+      .describe("Share among hosts of equal priority; 0 only where no other is left."),
+  }),
+  [
+    {
+      cel: "!has(self.port) || !self.host.startsWith('_')",
+      message: "SRV records name the port: leave port out, or name a host",
+      fieldPath: "port",
+      check: ({ host: name, port: own }) => own === undefined || !isService(name),
+    },
+  ],
+);
 
 const emptyObject = z.strictObject({});
 
@@ -243,6 +256,16 @@ const specRules: readonly Rule<Spec>[] = [
     message: "access Anyone with target.mx would be an open relay: use Trusted",
     fieldPath: "access",
     check: ({ access, target: { mx } }) => access !== "Anyone" || mx === undefined,
+  },
+  {
+    cel: "!has(self.target.hosts) || !self.target.hosts.exists(h, h.host.startsWith('_')) || (!has(self.auth) && (!has(self.tls) || self.tls.mode != 'Verified')) || (has(self.tls) && has(self.tls.serverName))",
+    message:
+      "SRV records may name any host: auth and tls.mode Verified need tls.serverName, the name that its certificate must have",
+    fieldPath: "tls",
+    check: ({ auth: login, target: { hosts }, tls: { mode, serverName } }) =>
+      serverName !== undefined ||
+      (login === undefined && mode !== "Verified") ||
+      !(hosts ?? []).some(({ host: name }) => isService(name)),
   },
   {
     cel: "self.protocol != 'LMTP' || has(self.target.hosts) || has(self.target.inbound)",

@@ -3,6 +3,7 @@
  * is what the schema's patterns cannot say: UTS 46, host addresses, durations against each other. Every
  * issue names the field and what to write instead. No delegation, no Secrets: those come later.
  */
+import { isService } from "./domain.ts";
 import { FieldReader, type Issue, issuesMax, schemaIssues } from "./field-reader.ts";
 import type { RecipientKey, SenderKey } from "./key.ts";
 import { type MailRouteSpec, mailRouteSchema } from "./mail-route.ts";
@@ -134,8 +135,8 @@ function targetOf(read: FieldReader, { target, protocol }: MailRouteSpec): Targe
     const defaultPort = protocol === "LMTP" ? 24 : 25;
     const hosts = target.hosts.map(
       ({ host, port, priority, weight }, index): Host => ({
-        host: read.host(host, `spec.target.hosts[${index}].host`),
-        port: port ?? defaultPort,
+        host: read.nextHop(host, `spec.target.hosts[${index}].host`),
+        port: isService(host) ? 0 : (port ?? defaultPort),
         priority,
         weight,
       }),
@@ -149,8 +150,9 @@ function targetOf(read: FieldReader, { target, protocol }: MailRouteSpec): Targe
   return { kind: "mx", ...(domain !== undefined && { domain }) };
 }
 
-/** "mx1.corp.example:25", "[2001:db8::1]:25". */
+/** "mx1.corp.example:25", "[2001:db8::1]:25", and "_smtp._tcp.corp.example", whose port is in DNS. */
 export function hostPort({ host, port }: { readonly host: string; readonly port: number }): string {
+  if (isService(host)) return host;
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 

@@ -3,7 +3,7 @@
  * annotation names. So nobody who may write MailRoutes but not read Secrets sends somebody's password
  * to a host of his own. Contents never come here: only which keys exist, and a version.
  */
-import { parseDomain, parseIp } from "./domain.ts";
+import { parseDomain, parseIp, parseService } from "./domain.ts";
 import type { Issue } from "./field-reader.ts";
 import { hostPort, type ParsedRoute, type SecretNeed } from "./parse-route.ts";
 import type { CredentialRef, Route, Tls } from "./route.ts";
@@ -101,6 +101,7 @@ const hostAndPort = /^(?:\[([^\]]+)\]|([^:]+)):([1-9][0-9]{0,4})$/;
 function canonicalHostPort(text: string): string | undefined {
   const trimmed = text.trim();
   if (trimmed === "inbound" || trimmed === "mx") return trimmed;
+  if (trimmed.startsWith("_")) return parseService(trimmed);
   const parts = hostAndPort.exec(trimmed);
   if (parts === null) return undefined;
   const [, bracketed, plain = "", port] = parts;

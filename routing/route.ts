@@ -8,7 +8,10 @@ import type { Domain } from "./domain.ts";
 /** "namespace/name" of the MailRoute. */
 export type RouteId = string & { readonly brand: "RouteId" };
 
-/** `host` is a canonical domain name or an IP address without brackets. */
+/**
+ * `host` is a canonical domain name, an IP address without brackets, or the name of SRV records
+ * (`_smtp._tcp.corp.example`), which name the ports too: `port` is 0 then.
+ */
 export type Host = {
   readonly host: string;
   readonly port: number;

@@ -16,6 +16,7 @@ const name = `(?:${label}\\.)*${label}\\.?`;
 const literal = "\\[[0-9A-Fa-fIPVipv:.]{3,60}\\]";
 const local = `(?:"[^\\p{Cc}\\p{Cf}]{1,62}"|[^\\p{Cc}\\p{Cf}\\p{Z}"@]{1,64})`;
 const ip = "[0-9A-Fa-f:.]{2,45}";
+const service = `_[A-Za-z0-9-]{1,15}\\._[Tt][Cc][Pp]\\.${name}`;
 
 /** A regular expression that zod, the CRD and editors all read. */
 function pattern(source: string): RegExp {
@@ -43,13 +44,13 @@ export const mailbox = text(
   "must be one mailbox such as ceo@corp.example",
 );
 export const hostName = text(
-  `${name}|${ip}`,
+  `${name}|${ip}|${service}`,
   254,
-  "must be a host name or an IP address without brackets",
+  "must be a host name, an IP address without brackets or a name of SRV records such as _smtp._tcp.corp.example",
 );
-/** For grants: a name, "*." and a name, an address or a CIDR block. */
+/** For grants: a name, "*." and a name, a name of SRV records, an address or a CIDR block. */
 export const hostPattern = text(
-  `(?:\\*\\.)?${name}|\\*|${ip}(?:/[0-9]{1,3})?`,
+  `(?:\\*\\.)?${name}|\\*|${service}|${ip}(?:/[0-9]{1,3})?`,
   256,
   'must be a host name, "*.corp.example", "*", an IP address or a CIDR block',
 );

@@ -3,14 +3,25 @@
  * Strict: a field that this version does not know may say something about who may send, or where.
  */
 import * as z from "zod";
-import { parseIp } from "./domain.ts";
+import { isService, parseIp, parseService } from "./domain.ts";
 import { isDomainName } from "./key.ts";
 import { limits } from "./limits.ts";
 import { parseBlock } from "./network.ts";
 import type { Route, Signer } from "./route.ts";
 
 const domain = z.string().refine((text) => isDomainName(text) && !text.startsWith("["));
-const host = z.string().refine((text) => parseIp(text) === text || isDomainName(text));
+const host = z
+  .strictObject({
+    host: z
+      .string()
+      .refine(
+        (text) => parseIp(text) === text || isDomainName(text) || parseService(text) === text,
+      ),
+    port: z.int().min(0).max(65_535),
+    priority: z.int().min(0),
+    weight: z.int().min(0),
+  })
+  .refine((self) => isService(self.host) === (self.port === 0));
 const credential = z.strictObject({ secret: z.string().max(400), version: z.string().max(256) });
 const block = z
   .string()
@@ -23,11 +34,7 @@ const line = z.string().max(2048);
 const target = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("hosts"),
-    hosts: z
-      .array(
-        z.strictObject({ host, port: z.int().min(1).max(65_535), priority: count, weight: count }),
-      )
-      .max(limits.hostsMax),
+    hosts: z.array(host).max(limits.hostsMax),
   }),
   z.strictObject({ kind: z.literal("inbound") }),
   z.strictObject({ kind: z.literal("mx"), domain: domain.optional() }),

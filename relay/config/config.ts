@@ -9,6 +9,7 @@ import { parseAddress } from "../../routing/address.ts";
 import { parseDomain } from "../../routing/domain.ts";
 import { hostlessNetworks } from "../../routing/network.ts";
 import { authenticationContradictions, authenticationSchema } from "./authentication.ts";
+import { handoverSchema } from "./handover.ts";
 import {
   deliveryLimitsSchema,
   queueLimitsSchema,
@@ -147,6 +148,11 @@ export const configSchema = z.strictObject({
   dns: dns.prefault({}),
   limits: receivingLimitsSchema.prefault({}),
   queue: queueLimitsSchema.prefault({}),
+  handover: handoverSchema
+    .optional()
+    .describe(
+      "How a leaving relay hands its queue to the others. Without it, it stays on its volume.",
+    ),
   delivery: deliveryLimitsSchema.prefault({}),
   retry: z
     .strictObject({

@@ -137,6 +137,11 @@ export const deliveryLimitsSchema = z.strictObject({
   idleMsMax: whole(30 * second, 100, 1 * hour, "How long an unused connection is kept."),
   connectMsMax: whole(30 * second, 100, 10 * minute, "Time for a TCP connection."),
   greetingMsMax: whole(5 * minute, 100, 1 * hour, "Time for the banner (RFC 5321 4.5.3.2.1)."),
-  commandMsMax: whole(5 * minute, 100, 1 * hour, "Time for the answer to a command."),
+  commandMsMax: whole(
+    5 * minute,
+    100,
+    1 * hour,
+    "Time for the answer to a command; of it at most 1 min for a TLS handshake and 2 min for DATA.",
+  ),
   dataMsMax: whole(10 * minute, 100, 1 * hour, "Time for the answer to a whole message."),
 });

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import type { Outcome } from "../outcome.ts";
 import { deadPort, deliveryFor, jobTo, never, routeTo } from "./delivery.testkit.ts";
 import { createDelivery } from "./delivery.ts";
-import { type MisbehavingOptions, misbehaving } from "./misbehaving.testkit.ts";
+import { misbehaving } from "./misbehaving.testkit.ts";
+import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
 
 /** "delivered 250 2.0.0", "deferred timeout 451 4.4.2" ... */
 function brief(outcome: Outcome | undefined): string {
@@ -345,6 +346,7 @@ test("delivery: never rejects, and says where the bug was", async () => {
   const delivery = createDelivery({
     hostname: "relay.test",
     resolver: {
+      srv: async () => ({ kind: "none" }),
       mx: () => Promise.reject(new Error("boom")),
       txt: () => Promise.reject(new Error("boom")),
       addresses: () => Promise.reject(new Error("boom")),

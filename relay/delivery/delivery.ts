@@ -27,7 +27,7 @@ import {
 } from "./options.ts";
 import type { Hop } from "./policy.ts";
 import { Pool } from "./pool.ts";
-import { deferred, failed, type Trouble } from "./reply.ts";
+import { deferred, failed, isTooMuch, type Trouble } from "./reply.ts";
 
 export type { Credential, DeliveryOptions } from "./options.ts";
 
@@ -237,13 +237,23 @@ class Deliverer implements Delivery {
       return { kind: "told", outcomes: letter.recipients.map(() => outcome), again: [] };
     }
     flight.connection = connection;
+    const beganMs = this.now();
     const transcript = await new Promise<Transcript>((resolve) => {
       connection.transact(sayable.letter, resolve);
     });
     flight.connection = undefined;
     this.pool.release(hop, connection);
     const verdict = judge(transcript, { hop: hop.name, reused });
+    if (verdict.kind === "told") this.heed(verdict, hop, beganMs);
     return sayable.letter === letter ? verdict : spread(verdict, sayable.positions, letter, hop);
+  }
+
+  /** A message that is put off whole because it is too much: less for a while. */
+  private heed({ outcomes }: Told, hop: Hop, beganMs: number): void {
+    const [first] = outcomes;
+    if (first !== undefined && isTooMuch(first) && outcomes.every(isTooMuch)) {
+      this.pool.press(hop, beganMs, first);
+    }
   }
 }
 

@@ -1,71 +1,52 @@
 /**
- * From a hop to an open connection: names to addresses, addresses to sockets, sockets to a NextHop that
- * has said EHLO. Goes through the addresses of one host and falls back to clear text where the policy
+ * From a hop to an open connection: addresses to sockets, sockets to a NextHop that has said EHLO. Goes
+ * through the addresses of one host (addresses.ts, race.ts) and falls back to clear text where the policy
  * allows; choosing among hosts, and keeping connections, is done elsewhere.
  */
 import { connect, type Socket } from "node:net";
-import {
-  alwaysDenied,
-  hostlessNetworks,
-  isDeniedAddress,
-  networkSet,
-} from "../../routing/network.ts";
+import { alwaysDenied, networkSet } from "../../routing/network.ts";
+import { createAddressFinder } from "./addresses.ts";
 import { NextHop } from "./next-hop.ts";
 import { Tokens } from "./oauth2/tokens.ts";
 import type { DeliveryOptions, HopLimits } from "./options.ts";
-import { isOwn } from "./own.ts";
 import type { Hop } from "./policy.ts";
-import { deferred, failed, type Trouble } from "./reply.ts";
+import { type Connected, firstToConnect, type Race } from "./race.ts";
+import { deferred, type Trouble } from "./reply.ts";
 import { Secrets, type Terms } from "./secrets.ts";
 
 type Dialled = { readonly connection: NextHop } | { readonly trouble: Trouble };
 
 export type Dial = (hop: Hop, cutOff: AbortSignal) => Promise<Dialled>;
 
-type Addresses = { readonly addresses: readonly string[] } | { readonly trouble: Trouble };
+type Meeting = {
+  readonly socket: Socket;
+  readonly address: string;
+  readonly beganMs: number;
+  readonly terms: Terms;
+  readonly cutOff: AbortSignal;
+};
+
+/** RFC 8305 section 8: the connection attempt delay. */
+const headStartMs = 250;
 
 export function createDial(
   options: DeliveryOptions,
   settings: { readonly limits: HopLimits; readonly now: () => number },
 ): Dial {
   const { limits, now } = settings;
-  const { random = Math.random, events = {} } = options;
-  const noExchangers = networkSet(options.mxDeniedNetworks ?? hostlessNetworks);
+  const { random = Math.random, events = {}, credentials, resolver } = options;
   const denied = networkSet([...alwaysDenied, ...(options.deniedNetworks ?? [])]);
-  const { credentials, resolver } = options;
   const tokens = new Tokens({ resolver, denied, events, now, random, limits });
   const secrets = new Secrets({ credentials, tokens });
+  const addressesOf = createAddressFinder(options, limits);
 
-  async function addressesOf(hop: Hop): Promise<Addresses> {
-    if (options.dial !== undefined) return { addresses: [hop.host] };
-    const answer = await options.resolver.addresses(hop.host, { search: hop.via === "hosts" });
-    if (answer.kind === "unanswered") {
-      const text = `DNS gave no answer about ${hop.host}: ${answer.reason}`;
-      return { trouble: deferred("dns", "4.4.3", text) };
-    }
-    if (answer.kind !== "addresses") return { trouble: nameless(hop) };
-    const own = options.ownAddresses?.() ?? [];
-    const foreign = answer.addresses.filter((address) => !isOwn({ address, port: hop.port }, own));
-    if (foreign.length < answer.addresses.length) {
-      return { trouble: failed(554, "5.4.6", `${hop.name} is this system itself: mail loops`) };
-    }
-    const usable =
-      hop.via === "hosts" ? foreign : foreign.filter((address) => !noExchangers.has(address));
-    if (usable.length === 0) {
-      const text = `${hop.host} has no address that mail may be sent to`;
-      return { trouble: failed(550, "5.4.4", text) };
-    }
-    const { reach } = hop.policy;
-    const allowed = usable.filter((address) => !isDeniedAddress(address, { denied, reach }));
-    if (allowed.length === 0) return { trouble: outOfReach(hop, usable) };
-    return { addresses: rotated(allowed, random).slice(0, limits.addressesPerHostMax) };
-  }
-
-  async function openAt(hop: Hop, address: string, terms: Terms, cutOff: AbortSignal) {
-    const began = now();
+  async function connectTo(hop: Hop, address: string, cutOff: AbortSignal): Promise<Connected> {
     const socket = options.dial?.(address, hop.port) ?? connect({ host: address, port: hop.port });
     const refused = await connected(socket, { hop, address, ms: limits.connectMsMax, cutOff });
-    if (refused !== undefined) return { trouble: refused };
+    return refused === undefined ? { socket } : { trouble: refused };
+  }
+
+  async function greet(hop: Hop, { socket, address, beganMs, terms, cutOff }: Meeting) {
     const { host, name, policy } = hop;
     const { heloName, protocol } = policy;
     const connection = new NextHop({
@@ -76,12 +57,25 @@ export function createDial(
     if (trouble !== undefined) return { trouble };
     const { tls, mechanism } = connection;
     events.connectionOpened?.({
-      ...{ hop: name, address, verified: tls?.verified === true, ms: now() - began },
+      ...{ hop: name, address, verified: tls?.verified === true, ms: now() - beganMs },
       ...(tls === undefined ? {} : { tls: tls.version }),
       ...(mechanism === undefined ? {} : { mechanism }),
       ...(policy.sts === undefined ? {} : { sts: policy.sts }),
     });
     return { connection };
+  }
+
+  /** Greets on the socket, and once more in clear text where TLS fails and the policy allows that. */
+  async function openOn(hop: Hop, meeting: Meeting): Promise<Dialled> {
+    const dialled = await greet(hop, meeting);
+    if (!isTlsTrouble(dialled) || hop.policy.tls.mode !== "Opportunistic") return dialled;
+    return await openAgain(hop, { ...meeting, terms: { ...meeting.terms, startTls: "never" } });
+  }
+
+  /** On another connection to the same address. */
+  async function openAgain(hop: Hop, meeting: Meeting): Promise<Dialled> {
+    const again = await connectTo(hop, meeting.address, meeting.cutOff);
+    return "trouble" in again ? again : await greet(hop, { ...meeting, ...again });
   }
 
   return async function dial(hop, cutOff) {
@@ -91,19 +85,25 @@ export function createDial(
     const found = await addressesOf(hop);
     if ("trouble" in found) return found;
     let last: Trouble = deferred("connect", "4.4.1", `${hop.name} has no address`);
-    for (const address of found.addresses) {
-      let dialled: Dialled = await openAt(hop, address, terms, cutOff);
-      if (isTlsTrouble(dialled) && hop.policy.tls.mode === "Opportunistic") {
-        dialled = await openAt(hop, address, { ...terms, startTls: "never" }, cutOff);
-      }
+    const race: Race = {
+      connect: async (address, signal) => await connectTo(hop, address, signal),
+      ...{ headStartMs, cutOff },
+    };
+    for (let left = found.addresses; left.length > 0 && !cutOff.aborted; ) {
+      const beganMs = now();
+      const raced = await firstToConnect(left, race);
+      if ("trouble" in raced) return raced;
+      const meeting: Meeting = { ...raced, beganMs, terms, cutOff };
+      let dialled = await openOn(hop, meeting);
       const renewed = isRefusedLogin(dialled) && (await secrets.renewed(hop, terms, cutOff));
       if (renewed) {
         terms = renewed;
-        dialled = await openAt(hop, address, terms, cutOff);
+        dialled = await openAgain(hop, { ...meeting, terms });
       }
       if ("connection" in dialled) return dialled;
       last = dialled.trouble;
-      if (cutOff.aborted || isSettled(last)) break;
+      if (isSettled(last)) break;
+      left = raced.left;
     }
     return { trouble: last };
   };
@@ -123,30 +123,6 @@ function isTlsTrouble(dialled: Dialled): boolean {
 function isRefusedLogin(dialled: Dialled): boolean {
   if (!("trouble" in dialled) || dialled.trouble.kind !== "deferred") return false;
   return dialled.trouble.cause === "auth" && dialled.trouble.reply.code === 535;
-}
-
-/** A configured name that is missing is its owner's mistake; a recipient's domain that is, the sender's. */
-function nameless({ host, via }: Hop): Trouble {
-  if (via === "hosts") return deferred("dns", "4.4.3", `the host ${host} has no address in DNS`);
-  if (via === "mx") return failed(550, "5.4.4", `the mail host ${host} has no address in DNS`);
-  return failed(550, "5.1.2", `the domain ${host} has neither a mail host nor an address in DNS`);
-}
-
-/** The rule's fault, never the sender's: an admin may name the network, or the host may move. */
-function outOfReach({ name }: Hop, addresses: readonly string[]): Trouble {
-  const where = addresses.slice(0, 3).join(", ");
-  const text = `${name} is at ${where}, in a network that this route may not reach (routes.deniedNetworks): use another host, or ask an admin to name the network in targets.hosts of the MailGrant`;
-  return deferred("unavailable", "4.3.5", text);
-}
-
-/** Any address may come first within its family; the families keep their order. */
-function rotated(addresses: readonly string[], random: () => number): readonly string[] {
-  if (addresses.length < 2) return addresses;
-  const families = Map.groupBy(addresses, (address) => address.includes(":"));
-  return [...families.values()].flatMap((family) => {
-    const first = Math.floor(random() * family.length);
-    return [...family.slice(first), ...family.slice(0, first)];
-  });
 }
 
 type Waiting = { hop: Hop; address: string; ms: number; cutOff: AbortSignal };

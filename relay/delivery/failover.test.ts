@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deadPort, deliveryFor, hopTls, jobTo, never, routeTo } from "./delivery.testkit.ts";
-import { type MisbehavingOptions, misbehaving } from "./misbehaving.testkit.ts";
+import { misbehaving } from "./misbehaving.testkit.ts";
+import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
 
 type Case = {
   readonly title: string;

@@ -64,7 +64,9 @@ export function judge(transcript: Transcript, at: { hop: string; reused: boolean
     const outcome = recipientFate(transcript, index, at.hop);
     outcomes.push(outcome);
     if (outcome.kind !== "deferred" || transcript.bodySent) continue;
-    const unsaid = rcpt[index] === undefined || isAccepted(rcpt[index]);
+    // 421 says something of the connection and nothing of the recipient (RFC 5321 section 3.8).
+    const said = rcpt[index];
+    const unsaid = said === undefined || isAccepted(said) || said.code === 421;
     // RFC 5321 section 5.1: with nobody accepted, or the dialog broken before the message, another may.
     if (!anyAccepted || (unsaid && transcript.trouble !== undefined)) again.push(index);
     if (!anyAccepted && isPolicy(outcome)) rest = outcome;

@@ -2,6 +2,7 @@
  * The hosts that a target means now, in the order in which to try them: the rule's own, the local mail
  * store's, or those that DNS names. Adapter between routes, resolver and order.ts; opens nothing.
  */
+import { isService } from "../../routing/domain.ts";
 import type { Host, Route } from "../../routing/route.ts";
 import { StsPolicies } from "./mta-sts/policies.ts";
 import { isListed, type StsPolicy } from "./mta-sts/policy.ts";
@@ -18,6 +19,7 @@ import {
   type Via,
 } from "./policy.ts";
 import { deferred, failed, type Trouble } from "./reply.ts";
+import { chooseServers } from "./srv.ts";
 
 export type Hops = { readonly hops: readonly Hop[] } | { readonly trouble: Trouble };
 
@@ -51,13 +53,13 @@ export class HopFinder {
     const { inbound } = this.options.delivery;
     switch (target.kind) {
       case "hosts":
-        return this.ordered(target.hosts, this.knownOf(route));
+        return await this.ordered(target.hosts, this.knownOf(route));
       case "inbound": {
         if (inbound === undefined) {
           const text = "this installation was given no mail store (inbound)";
           return { trouble: deferred("unavailable", "4.3.5", text) };
         }
-        return this.ordered(inbound.hosts, this.knownOf(route));
+        return await this.ordered(inbound.hosts, this.knownOf(route));
       }
       case "mx":
         return await this.byMx(route, target.domain ?? domain);
@@ -91,7 +93,7 @@ export class HopFinder {
       : protocol;
   }
 
-  private ordered(hosts: readonly Host[], known: Known): Hops {
+  private async ordered(hosts: readonly Host[], known: Known): Promise<Hops> {
     const hop = (host: Host): Hop => {
       let found = known.hops.get(host);
       if (found === undefined) {
@@ -100,7 +102,28 @@ export class HopFinder {
       }
       return found;
     };
-    return { hops: this.order(hosts, hop) };
+    const hops = this.order(hosts, hop);
+    if (!hops.some(({ host }) => isService(host))) return { hops };
+    return await this.withServers(hops, known.policy);
+  }
+
+  /** With the hosts of SRV records in their place; hosts at rest still go behind all that are not. */
+  private async withServers(hops: readonly Hop[], policy: Policy): Promise<Hops> {
+    const { delivery, isRested } = this.options;
+    const all: Hop[] = [];
+    let trouble: Trouble | undefined;
+    for (const hop of hops) {
+      if (!isService(hop.host) || delivery.dial !== undefined) {
+        all.push(hop);
+        continue;
+      }
+      const chosen = chooseServers(await delivery.resolver.srv(hop.host), hop.host);
+      if ("trouble" in chosen) trouble ??= chosen.trouble;
+      else all.push(...this.order(chosen.hosts, (host) => hopOf(host, "srv", policy)));
+    }
+    if (all.length === 0 && trouble !== undefined) return { trouble };
+    const awake = all.filter(({ key }) => !isRested(key));
+    return { hops: [...awake, ...all.filter(({ key }) => isRested(key))] };
   }
 
   private async byMx(route: Route, domain: string): Promise<Hops> {

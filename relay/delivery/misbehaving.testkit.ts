@@ -1,12 +1,13 @@
 /**
- * A next hop that misbehaves on demand, for tests: the local part of an address says what happens to
- * it, `[STAGE-]WHAT[-CODE[-STATUS]]`. A recipient's acts at RCPT unless it names the stage data, body
- * or final; the sender's acts at MAIL. WHAT: perm, temp (reply with CODE), say (that CODE, no more),
- * drop (cut off), garbage, endless, hang, slow. "final-perm-554-5.6.0@x", "drop@x", "temp-421@x".
- * Whatever else is accepted and kept in `messages`.
+ * A next hop that misbehaves on demand, for tests: the local part of an address says what happens to it, as
+ * manners.testkit.ts has it. A recipient's acts at RCPT unless it names the stage data, body or final; the
+ * sender's acts at MAIL; what comes before them is said by options. Whatever else is accepted and kept in
+ * `messages`.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, TLSSocket } from "node:tls";
+import { type Manner, mannerOf, perform, takes } from "./manners.testkit.ts";
+import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
 
 type Received = {
   readonly sender: string;
@@ -18,28 +19,6 @@ type Received = {
   readonly login: string | undefined;
 };
 
-export type MisbehavingOptions = {
-  readonly port?: number;
-  readonly protocol?: "SMTP" | "LMTP";
-  /** EHLO keywords; STARTTLS and AUTH come with `tls` and `logins`. */
-  readonly extensions?: readonly string[];
-  /** At connect, at EHLO or LHLO, at STARTTLS, at AUTH, at RSET: like a local part, "perm-554-5.7.1". */
-  readonly banner?: string;
-  readonly ehlo?: string;
-  readonly startTls?: string;
-  readonly auth?: string;
-  readonly rset?: string;
-  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
-  /** After "220 go ahead": talk nonsense, or say nothing at all. */
-  readonly handshake?: "garbage" | "hang";
-  /** "user:password". */
-  readonly logins?: readonly string[];
-  /** "user token" each: AUTH XOAUTH2. */
-  readonly bearers?: ReadonlySet<string>;
-  /** false: AUTH LOGIN only. */
-  readonly plain?: boolean;
-};
-
 export type Misbehaving = {
   readonly port: number;
   readonly messages: readonly Received[];
@@ -49,14 +28,14 @@ export type Misbehaving = {
   sessions(): number;
   /** From now on 421 to whoever connects while so many sessions are open. */
   limitSessions(max: number): void;
+  /** From now on `manner` at MAIL while more sessions than that are open. */
+  crowdedAbove(sessionsMax: number, manner: string): void;
   /** Cuts all connections off without a word. */
   dropAll(): void;
   /** Says this on all connections, unasked. */
   sayAll(text: string): void;
   close(): Promise<void>;
 };
-
-type Manner = { stage: string; what: string; code: number; status: string };
 
 const defaultExtensions = [
   "PIPELINING",
@@ -65,34 +44,27 @@ const defaultExtensions = [
   "SMTPUTF8",
   "ENHANCEDSTATUSCODES",
 ];
-const manners =
-  /^(?:(data|body|final)-)?(perm|temp|say|drop|garbage|endless|hang|slow)(?:-(\d{3}))?(?:-(\d\.\d{1,3}\.\d{1,3}))?(?:[.+-].*)?$/;
-
-function mannerOf(text: string): Manner | undefined {
-  const match = manners.exec(text);
-  if (match === null) return undefined;
-  const [, stage = "", what = "", code, status] = match;
-  const plain = what === "temp" ? 451 : 550;
-  const number = Number(code ?? plain);
-  return { stage, what, code: number, status: status ?? `${Math.floor(number / 100)}.0.0` };
-}
-
 export async function misbehaving(options: MisbehavingOptions = {}): Promise<Misbehaving> {
+  const { host = "127.0.0.1" } = options;
   const messages: Received[] = [];
   const commands: string[] = [];
   const open = new Set<Session>();
   let count = 0;
   let sessionsMax = Number.POSITIVE_INFINITY;
+  let crowd = { above: Number.POSITIVE_INFINITY, manner: "" };
+  const crowded = (): string | undefined => (open.size > crowd.above ? crowd.manner : undefined);
   const server: Server = createServer({ noDelay: true }, (socket) => {
     if (open.size >= sessionsMax) {
       socket.on("error", () => {}).end("421 4.7.0 too many connections\r\n");
       return;
     }
-    const session = new Session({ options, messages, commands, number: ++count, socket });
+    const session = new Session({
+      ...{ options, messages, commands, number: ++count, socket, crowded },
+    });
     open.add(session);
     socket.on("close", () => open.delete(session));
   });
-  await new Promise<void>((resolve) => server.listen(options.port ?? 0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(options.port ?? 0, host, resolve));
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : 0,
@@ -101,6 +73,9 @@ export async function misbehaving(options: MisbehavingOptions = {}): Promise<Mis
     sessions: () => count,
     limitSessions: (max) => {
       sessionsMax = max;
+    },
+    crowdedAbove: (above, manner) => {
+      crowd = { above, manner };
     },
     dropAll: () => {
       for (const session of open) session.drop();
@@ -121,6 +96,8 @@ type Surroundings = {
   readonly commands: string[];
   readonly number: number;
   readonly socket: Socket;
+  /** The manner of the moment at MAIL. */
+  readonly crowded: () => string | undefined;
 };
 
 class Session {
@@ -132,7 +109,6 @@ class Session {
   private login: string | undefined;
   private loginLines: string[] = [];
   private sender: string | undefined;
-  private recipients: string[] = [];
   private accepted: string[] = [];
   private busy: Promise<void> = Promise.resolve();
 
@@ -140,11 +116,29 @@ class Session {
     this.around = around;
     this.socket = around.socket;
     this.listen();
-    this.act(mannerOf(around.options.banner ?? ""), "220 misbehaving.test ready");
+    this.busy = this.act(mannerOf(around.options.banner ?? ""), "220 misbehaving.test ready");
   }
 
-  write(text: string): void {
-    if (!this.socket.destroyed) this.socket.write(text);
+  write(bytes: string | Buffer): void {
+    if (this.socket.writable) this.socket.write(bytes);
+  }
+
+  reset(): void {
+    this.state = "dead";
+    this.around.socket.resetAndDestroy();
+  }
+
+  end(): void {
+    this.socket.end();
+  }
+
+  mute(): void {
+    this.state = "dead";
+  }
+
+  repeat(everyMs: number, action: () => void): void {
+    const timer = setInterval(action, everyMs);
+    this.around.socket.once("close", () => clearInterval(timer));
   }
 
   drop(): void {
@@ -164,13 +158,14 @@ class Session {
   private async take(): Promise<void> {
     while (this.state !== "dead") {
       if (this.state === "data") {
-        if (!this.takeBody()) return;
+        if (!(await this.takeBody())) return;
         continue;
       }
       const end = this.buffer.indexOf("\r\n");
       if (end === -1) return;
       const line = this.buffer.subarray(0, end).toString("utf8");
       this.buffer = this.buffer.subarray(end + 2);
+      if (this.around.options.forgetful) this.buffer = Buffer.alloc(0);
       await this.command(line);
     }
   }
@@ -188,22 +183,21 @@ class Session {
       return;
     }
     const verb = line.split(/[ :]/, 1)[0]?.toUpperCase();
-    if (verb === "EHLO" || verb === "LHLO") {
-      this.act(mannerOf(options.ehlo ?? ""), this.greeting(verb));
-    } else if (verb === "HELO") this.act(mannerOf(options.ehlo ?? ""), "250 misbehaving.test");
+    const { ehlo = "", helo = ehlo, startTls = "", auth = "" } = options;
+    if (verb === "EHLO" || verb === "LHLO") await this.act(mannerOf(ehlo), this.greeting(verb));
+    else if (verb === "HELO") await this.act(mannerOf(helo), "250 misbehaving.test");
     else if (verb === "STARTTLS")
-      this.act(mannerOf(options.startTls ?? ""), "", () => this.upgrade());
-    else if (verb === "AUTH")
-      this.act(mannerOf(options.auth ?? ""), "", () => this.authenticate(line));
-    else if (verb === "MAIL") this.mail(line);
+      await this.act(mannerOf(startTls), "220 2.0.0 go ahead", () => this.upgrade());
+    else if (verb === "AUTH") await this.act(mannerOf(auth), "", () => this.authenticate(line));
+    else if (verb === "MAIL") await this.mail(line);
     else if (verb === "RCPT") await this.rcpt(line);
-    else if (verb === "DATA") this.data();
+    else if (verb === "DATA") await this.data();
     else if (verb === "RSET") {
       this.clear();
-      this.act(mannerOf(options.rset ?? ""), "250 2.0.0 ok");
+      await this.act(mannerOf(options.rset ?? ""), "250 2.0.0 ok");
     } else if (verb === "QUIT") {
-      this.write("221 2.0.0 bye\r\n");
-      this.socket.end();
+      await this.act(mannerOf(options.quit ?? ""), "221 2.0.0 bye");
+      this.end();
     } else this.write("500 5.5.2 what?\r\n");
   }
 
@@ -221,29 +215,16 @@ class Session {
   }
 
   /** Does as the manner says, or says `reply`, or does `otherwise`. */
-  private act(manner: Manner | undefined, reply: string, otherwise?: () => void): void {
-    if (manner === undefined || manner.what === "slow") {
-      if (otherwise === undefined) this.write(`${reply}\r\n`);
-      else otherwise();
-      return;
-    }
-    if (manner.what === "drop") this.drop();
-    else if (manner.what === "garbage") this.write("ja bitte?\u0000\r\n");
-    else if (manner.what === "endless") this.pour();
-    else if (manner.what === "hang") this.state = "dead";
-    else this.refuse(manner);
+  private async act(manner: Manner | undefined, reply: string, otherwise?: () => void) {
+    if (manner !== undefined) await perform(manner, this, reply);
+    else if (otherwise === undefined) this.write(`${reply}\r\n`);
+    else otherwise();
   }
 
-  private refuse({ code, status, what }: Manner): void {
-    this.write(`${code} ${status} as you asked: ${what}\r\n`);
-    if (code === 421) this.socket.end();
-  }
-
-  private pour(): void {
-    this.state = "dead";
-    const line = `250-${"more ".repeat(200)}\r\n`;
-    const timer = setInterval(() => this.write(line), 1);
-    this.socket.on("close", () => clearInterval(timer));
+  private parameterManner(line: string): Manner | undefined {
+    const { parameters = {} } = this.around.options;
+    const found = Object.entries(parameters).find(([word]) => line.includes(word));
+    return found === undefined ? undefined : mannerOf(found[1]);
   }
 
   private upgrade(): void {
@@ -256,10 +237,15 @@ class Session {
     this.socket.removeAllListeners("data");
     this.buffer = Buffer.alloc(0);
     if (handshake === "garbage") {
-      this.write("this is not a ServerHello");
+      // After the ClientHello: what comes before it is forgotten.
+      this.socket.once("data", () => this.write("this is not a ServerHello"));
       return;
     }
     if (handshake === "hang") return;
+    if (handshake === "drop") {
+      this.drop();
+      return;
+    }
     const { clientCa } = tls;
     const context = createSecureContext({
       ...tls,
@@ -320,15 +306,16 @@ class Session {
     } else this.write("535 5.7.8 wrong password\r\n");
   }
 
-  private mail(line: string): void {
+  private async mail(line: string): Promise<void> {
     if (this.sender !== undefined) {
       this.write("503 5.5.1 nested MAIL\r\n");
       return;
     }
     const sender = /<(.*)>/.exec(line)?.[1] ?? "";
-    const manner = mannerOf(sender.replace(/@[^@]*$/, ""));
-    if (manner === undefined) this.sender = sender;
-    this.act(manner, "250 2.1.0 ok");
+    const crowded = mannerOf(this.around.crowded() ?? "");
+    const manner = crowded ?? this.parameterManner(line) ?? this.mannerOf(sender);
+    if (takes(manner)) this.sender = sender;
+    await this.act(manner, "250 2.1.0 ok");
   }
 
   private async rcpt(line: string): Promise<void> {
@@ -337,36 +324,36 @@ class Session {
       this.write("503 5.5.1 MAIL first\r\n");
       return;
     }
-    const manner = mannerOf(recipient.replace(/@[^@]*$/, ""));
-    this.recipients.push(recipient);
-    const isHere = manner !== undefined && manner.stage === "";
-    if (isHere && manner.what === "slow") await new Promise((resolve) => setTimeout(resolve, 100));
-    if (!isHere || manner.what === "slow") this.accepted.push(recipient);
-    this.act(isHere ? manner : undefined, "250 2.1.5 ok");
+    const own = this.mannerOf(recipient);
+    const manner = this.parameterManner(line) ?? (own?.stage === "" ? own : undefined);
+    if (takes(manner)) this.accepted.push(recipient);
+    await this.act(manner, "250 2.1.5 ok");
+  }
+
+  private mannerOf(address: string): Manner | undefined {
+    return this.around.options.polite ? undefined : mannerOf(address.replace(/@[^@]*$/, ""));
   }
 
   private mannerAt(stage: string, recipients: readonly string[]): Manner | undefined {
-    const all = recipients.map((recipient) => mannerOf(recipient.replace(/@[^@]*$/, "")));
+    const all = recipients.map((recipient) => this.mannerOf(recipient));
     return all.find((manner) => manner?.stage === stage);
   }
 
-  private data(): void {
+  private async data(): Promise<void> {
     if (this.accepted.length === 0) {
       this.write("554 5.5.1 no valid recipients\r\n");
       return;
     }
     const manner = this.mannerAt("data", this.accepted);
-    this.act(manner, "", () => {
-      this.state = "data";
-      this.write("354 go ahead\r\n");
-    });
+    if (takes(manner)) this.state = "data";
+    await this.act(manner, "354 go ahead");
   }
 
-  private takeBody(): boolean {
+  private async takeBody(): Promise<boolean> {
     const early = this.mannerAt("body", this.accepted);
     if (early !== undefined && this.buffer.length > 0) {
       this.state = "dead";
-      this.act(early, "");
+      await this.act(early, "");
       return false;
     }
     const isEmpty = this.buffer.subarray(0, 3).equals(Buffer.from(".\r\n"));
@@ -375,28 +362,28 @@ class Session {
     const stuffed = this.buffer.subarray(0, end).toString("latin1");
     this.buffer = this.buffer.subarray(end + 3);
     this.state = "command";
-    this.keep(Buffer.from(stuffed.replace(/^\.\./, ".").replace(/\r\n\.\./g, "\r\n."), "latin1"));
+    const plain = stuffed.replace(/^\.\./, ".").replace(/\r\n\.\./g, "\r\n.");
+    await this.keep(Buffer.from(plain, "latin1"));
     return true;
   }
 
-  private keep(body: Buffer): void {
+  private async keep(body: Buffer): Promise<void> {
     const { options, messages, number } = this.around;
     const { sender = "", secure, login, accepted } = this;
     this.clear();
     const each = options.protocol === "LMTP" ? accepted.map((one) => [one]) : [accepted];
-    const taken = each.filter((group) => this.mannerAt("final", group) === undefined).flat();
+    const taken = each.filter((group) => takes(this.mannerAt("final", group))).flat();
     if (taken.length > 0) {
       messages.push({ sender, recipients: taken, body, secure, session: number, login });
     }
     for (const group of each) {
       if (this.state !== "command") return;
-      this.act(this.mannerAt("final", group), `250 2.0.0 kept as ${messages.length}`);
+      await this.act(this.mannerAt("final", group), `250 2.0.0 kept as ${messages.length}`);
     }
   }
 
   private clear(): void {
     this.sender = undefined;
-    this.recipients = [];
     this.accepted = [];
   }
 }

@@ -8,19 +8,13 @@ import type { Socket } from "node:net";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import SMTPConnection from "nodemailer/lib/smtp-connection";
 import { assertNever, type Reply } from "../outcome.ts";
-import {
-  type Extensions,
-  isAscii,
-  type Letter,
-  noExtensions,
-  parseExtensions,
-} from "./commands.ts";
+import { type Extensions, type Letter, noExtensions, parseExtensions } from "./commands.ts";
 import type { Transcript } from "./fate.ts";
 import { type Login, type Mechanism, xoauth2 } from "./login.ts";
-import type { HopLimits } from "./options.ts";
-import { closing, deferred, garbled, parseReply, type Trouble } from "./reply.ts";
+import { type HopLimits, longestSilenceMs } from "./options.ts";
+import { closing, decode, deferred, garbled, parseReply, type Trouble, unfit } from "./reply.ts";
 import { stuff } from "./stuffing.ts";
-import { type Phase, Transaction } from "./transaction.ts";
+import { Transaction } from "./transaction.ts";
 
 export type NextHopOptions = {
   /** Connected, nothing read yet. */
@@ -88,7 +82,7 @@ export class NextHop extends Base {
       opportunisticTLS: settings.startTls === "if-offered",
       tls: settings.tls,
       greetingTimeout: limits.greetingMsMax,
-      socketTimeout: 2 * limits.dataDoneMsMax,
+      socketTimeout: 2 * longestSilenceMs(limits),
       maxResponseSize: limits.replyBytesMax,
       customAuth: { XOAUTH2: xoauth2 },
       logger: silent,
@@ -209,6 +203,13 @@ export class NextHop extends Base {
   }
 
   private openingReply(raw: string, reply: Reply): void {
+    const unasked = this._responseQueue[0];
+    if (unasked !== undefined) {
+      // Until it is open one command is said at a time: this is no answer to any.
+      const next = parseReply(decode(unasked));
+      this.fail(next?.code === 421 ? closing(next) : unfit(this.hop, "the greeting", reply));
+      return;
+    }
     this.openTimer?.refresh();
     this.lastServerResponse = raw;
     this._responseActions.shift()?.call(this, raw);
@@ -238,7 +239,8 @@ export class NextHop extends Base {
     if (this.upgrading || type === "ETLS" || /^ERR_(SSL|TLS|OSSL)/.test(code)) {
       return deferred("tls", "4.7.5", text);
     }
-    if (reply !== undefined) return { kind: "deferred", cause: "reply", reply };
+    if (reply !== undefined && reply.code < 400) return unfit(this.hop, this.stageName, reply);
+    if (reply !== undefined) return closing(reply);
     if (type === "ETIMEDOUT") return deferred("timeout", "4.4.2", text);
     if (type === "EPROTOCOL") return deferred("protocol", "4.5.0", text);
     return deferred("connect", "4.4.2", text);
@@ -269,7 +271,7 @@ export class NextHop extends Base {
 
   private step(transaction: Transaction, reply: Reply): void {
     if (this.isEarly(transaction, reply)) {
-      this.fail(this.unfit(transaction.phase, reply));
+      this.fail(unfit(this.hop, this.stageName, reply));
       return;
     }
     const step = transaction.take(reply);
@@ -292,7 +294,7 @@ export class NextHop extends Base {
         this.finish("close");
         break;
       case "unfit":
-        this.fail(this.unfit(transaction.phase, reply));
+        this.fail(unfit(this.hop, this.stageName, reply));
         break;
       default:
         assertNever(step);
@@ -366,11 +368,6 @@ export class NextHop extends Base {
     return { current, told };
   }
 
-  private unfit(phase: Phase, reply: Reply): Trouble {
-    const text = `${this.hop} answered ${reply.code} ${reply.text} at ${phase.toUpperCase()}`;
-    return deferred("protocol", "4.5.0", text);
-  }
-
   /** The end of this connection, told to whoever waits for it. */
   private fail(trouble: Trouble): void {
     const { opened } = this;
@@ -389,11 +386,4 @@ function authTrouble(error: RawError): Trouble {
   const reply = parseReply(error.response ?? "");
   if (reply === undefined) return deferred("auth", "4.7.0", error.message);
   return { kind: "deferred", cause: reply.code === 421 ? "reply" : "auth", reply };
-}
-
-/** nodemailer keeps bytes as latin1 until a reply is whole; UTF-8 where it is valid (RFC 6531 3.7.4). */
-function decode(raw: string): string {
-  if (isAscii(raw)) return raw;
-  const text = Buffer.from(raw, "latin1").toString("utf8");
-  return text.includes("\uFFFD") ? raw : text;
 }

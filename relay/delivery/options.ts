@@ -78,6 +78,13 @@ export const defaultHopLimits: HopLimits = {
   sweepMs: 1_000,
 };
 
+/** As long as a connection that is in order may be without a byte, at whatever stage, or kept. */
+export function longestSilenceMs(limits: HopLimits): number {
+  const { greetingMsMax, helloMsMax, mailMsMax, rcptMsMax } = limits;
+  const { dataMsMax, dataBlockMsMax, dataDoneMsMax, idleMsMax } = limits;
+  const commands = [greetingMsMax, helloMsMax, mailMsMax, rcptMsMax];
+  return Math.max(...commands, dataMsMax, dataBlockMsMax, dataDoneMsMax, idleMsMax);
+}
 export type TokenEvent = {
   readonly endpoint: string;
   /** "namespace/name". */
@@ -116,6 +123,13 @@ export type DeliveryEvents = {
   connectionClosed?(event: { hop: string; messages: number }): void;
   connectionFailed?(event: { hop: string; cause: DeferCause | "refused"; reply: Reply }): void;
   hostRested?(event: { hop: string; restMs: number; cause: DeferCause }): void;
+  /** It said that it gets too much; so much it is given now. */
+  hostPressed?(event: {
+    hop: string;
+    connectionsMax: number;
+    spacingMs: number;
+    reply: Reply;
+  }): void;
   /** A token endpoint ("host:port") was asked for the client whose secret is in the Secret `secret`. */
   token?(event: TokenEvent): void;
   /** About the MTA-STS policy of a recipients' domain. */

@@ -2,6 +2,7 @@
  * What a route asks of every connection made for it, worked out once for each route: the key under
  * which connections may be shared, and the hops. Pure, but for remembering what it worked out.
  */
+import { hostPort } from "../../routing/parse-route.ts";
 import type { Auth, Host, Route, Tls } from "../../routing/route.ts";
 
 export type Policy = {
@@ -21,8 +22,13 @@ export type Policy = {
   readonly key: string;
 };
 
-/** How a host was found: by the rule itself, as an MX host, or as a domain without MX record. */
-export type Via = "hosts" | "mx" | "implicit";
+/** How a host was found: by the rule itself or its SRV records, as an MX host, or as a domain without MX record. */
+export type Via = "hosts" | "srv" | "mx" | "implicit";
+
+/** Named by the route's owner, not by whoever owns the recipient's domain. */
+export function isConfigured(via: Via): boolean {
+  return via === "hosts" || via === "srv";
+}
 
 export type Hop = {
   readonly host: string;
@@ -94,6 +100,6 @@ export function underSts(policy: Policy, mode: "enforce" | "testing"): Policy {
 }
 
 export function hopOf({ host, port }: Host, via: Via, policy: Policy): Hop {
-  const name = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const name = hostPort({ host, port });
   return { host, port, via, policy, name, key: `${name}|${via}|${policy.key}` };
 }

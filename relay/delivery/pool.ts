@@ -3,11 +3,12 @@
  * turn, and rests what cannot be used. One message at a time on each connection, one timer for all.
  * Knows nothing of messages or routes; opening is `dial`'s, the dialog next-hop.ts's.
  */
+import { type Allowance, eased, pressed, unlimited } from "./allowance.ts";
 import { type Dial, shuttingDown } from "./dial.ts";
 import type { NextHop } from "./next-hop.ts";
 import type { DeliveryEvents, HopLimits } from "./options.ts";
 import type { Hop } from "./policy.ts";
-import { deferred, type Trouble } from "./reply.ts";
+import { deferred, isTooMuch, type Trouble } from "./reply.ts";
 import { nextRest, noRest, type Rest } from "./rest.ts";
 
 export type Acquired = { readonly connection: NextHop } | { readonly trouble: Trouble };
@@ -33,6 +34,11 @@ type Line = {
   ceiling: number;
   raiseAtMs: number;
   rest: Rest;
+  /** Less than the limits after complaints that we send too much. */
+  allowance: Allowance;
+  /** When the next message may begin, and what waits for that. */
+  nextAtMs: number;
+  spacing: NodeJS.Timeout | undefined;
 };
 
 export type PoolOptions = {
@@ -70,8 +76,10 @@ export class Pool {
   /** An idle connection at once, if there is one and nobody waits for it. */
   take(hop: Hop): NextHop | undefined {
     const line = this.lines.get(hop.key);
-    if (line === undefined || line.waiters.size > 0) return undefined;
-    return pickIdle(line, "any");
+    if (line === undefined || line.waiters.size > 0 || !this.isDue(line)) return undefined;
+    const connection = pickIdle(line, "any");
+    if (connection !== undefined) this.begun(line);
+    return connection;
   }
 
   /** Waits for its turn. `fresh`: only a connection that no message has used. */
@@ -103,6 +111,10 @@ export class Pool {
       return;
     }
     const line = this.lineOf(hop.key);
+    if (line.all.size > line.allowance.connectionsMax) {
+      connection.quit();
+      return;
+    }
     connection.idleSince = this.now();
     line.idle.push(connection);
     if (line.waiters.size > 0) this.pump(line);
@@ -123,6 +135,18 @@ export class Pool {
     if (line.rest === before) return;
     const restMs = line.rest.untilMs - this.now();
     this.events.hostRested?.({ hop: hop.name, restMs, cause: trouble.cause });
+  }
+
+  /** A message that began at `beganMs` was told that the host gets too much from us. */
+  press(hop: Hop, beganMs: number, { reply }: Trouble): void {
+    const line = this.lineOf(hop.key);
+    const before = line.allowance;
+    if (beganMs < before.settlesAtMs || line.all.size > before.connectionsMax) return;
+    const connections = line.all.size + line.dialling;
+    line.allowance = pressed(before, { connections, code: reply.code, nowMs: this.now() });
+    for (const idle of line.idle.slice(line.allowance.connectionsMax)) idle.quit();
+    const { connectionsMax, spacingMs } = line.allowance;
+    this.events.hostPressed?.({ hop: hop.name, connectionsMax, spacingMs, reply });
   }
 
   async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
@@ -148,6 +172,7 @@ export class Pool {
     const line: Line = {
       ...{ key, idle: [], all: new Set<NextHop>(), dialling: 0, waiters: new Set<Waiter>() },
       ...{ ceiling: Number.POSITIVE_INFINITY, raiseAtMs: 0, rest: noRest },
+      ...{ allowance: unlimited, nextAtMs: 0, spacing: undefined },
     };
     this.lines.set(key, line);
     this.timer ??= setInterval(() => this.sweep(), this.limits.sweepMs).unref();
@@ -157,12 +182,17 @@ export class Pool {
   /** Gives idle connections to those who wait longest, and opens what is missing. */
   private pump(line: Line): void {
     for (const waiter of line.waiters) {
+      if (!this.isDue(line)) {
+        this.pumpLater(line);
+        break;
+      }
       const connection = pickIdle(line, waiter.fresh ? "fresh" : "any");
       if (connection === undefined) {
         if (waiter.fresh) continue;
         break;
       }
       line.waiters.delete(waiter);
+      this.begun(line);
       waiter.resolve({ connection });
     }
     for (const waiter of line.waiters) {
@@ -173,8 +203,24 @@ export class Pool {
     if (line.dialling >= line.waiters.size) this.blocked.delete(line);
   }
 
+  private isDue(line: Line): boolean {
+    return line.allowance.spacingMs === 0 || this.now() >= line.nextAtMs;
+  }
+
+  private begun(line: Line): void {
+    line.nextAtMs = this.now() + line.allowance.spacingMs;
+  }
+
+  private pumpLater(line: Line): void {
+    line.spacing ??= setTimeout(() => {
+      line.spacing = undefined;
+      if (!this.closing) this.pump(line);
+    }, line.nextAtMs - this.now()).unref();
+  }
+
   private hasRoom(line: Line, waiter: Waiter): boolean {
-    const max = Math.min(waiter.hop.policy.connectionsMax, line.ceiling);
+    const allowed = Math.min(line.ceiling, line.allowance.connectionsMax);
+    const max = Math.min(waiter.hop.policy.connectionsMax, allowed);
     if (line.all.size + line.dialling >= max) {
       this.blocked.delete(line);
       // Only idle ones that it must not use are in its way.
@@ -204,6 +250,7 @@ export class Pool {
     this.blocked.delete(line);
     line.dialling += 1;
     this.total += 1;
+    const beganMs = this.now();
     void this.dial(hop, this.cutOff.signal)
       .catch((error: unknown): Acquired => {
         this.events.bug?.(error);
@@ -213,7 +260,7 @@ export class Pool {
       .then((dialled) => {
         line.dialling -= 1;
         if ("connection" in dialled) this.admit(line, hop, dialled.connection);
-        else this.refused(line, hop, dialled.trouble);
+        else this.refused(line, hop, { trouble: dialled.trouble, beganMs });
       });
   }
 
@@ -222,7 +269,8 @@ export class Pool {
       // Gone between its EHLO and us, as after a 421 in the same segment: as if it never was.
       connection.quit();
       const text = `${hop.name} closed the connection after EHLO`;
-      this.refused(line, hop, deferred("connect", "4.4.2", text));
+      const trouble = deferred("connect", "4.4.2", text);
+      this.refused(line, hop, { trouble, beganMs: this.now() });
       return;
     }
     if (line.all.size === 0) {
@@ -259,10 +307,12 @@ export class Pool {
     }
   }
 
-  private refused(line: Line, hop: Hop, trouble: Trouble): void {
+  private refused(line: Line, hop: Hop, refusal: { trouble: Trouble; beganMs: number }): void {
+    const { trouble, beganMs } = refusal;
     this.total -= 1;
     const cause = trouble.kind === "deferred" ? trouble.cause : "refused";
     this.events.connectionFailed?.({ hop: hop.name, cause, reply: trouble.reply });
+    if (isTooMuch(trouble)) this.press(hop, beganMs, trouble);
     if (line.all.size > 0) {
       // It has enough of us, but those that it took go on working.
       line.ceiling = line.all.size;
@@ -307,6 +357,10 @@ export class Pool {
       line.raiseAtMs = now + raiseMs;
       this.pump(line);
     }
+    const { allowance } = line;
+    line.allowance = eased(allowance, now);
+    if (line.allowance !== allowance) this.pump(line);
+    if (line.allowance !== unlimited) return;
     const isUnused = line.all.size + line.dialling + line.waiters.size === 0;
     if (isUnused && now > line.rest.untilMs + this.limits.restMsMax) this.lines.delete(line.key);
   }

@@ -16,6 +16,7 @@ const names: Readonly<Record<string, readonly string[]>> = {
 };
 
 const resolver: NameResolver = {
+  srv: async () => ({ kind: "none" }),
   mx: async (domain) => ({
     kind: "records",
     records: [{ exchange: domain, preference: 1 }],

@@ -1,6 +1,6 @@
 /**
  * Replies of a next hop, read and written: the text of one reply as it came in, its enhanced status
- * code, and the replies we make ourselves where no next hop said anything. Pure; undefined means
+ * code, and the replies we make ourselves where no next hop said anything of use. Pure; undefined means
  * that what came is no SMTP reply.
  */
 import type { DeferCause, Outcome, Reply } from "../outcome.ts";
@@ -61,11 +61,31 @@ export function failed(code: number, status: string, text: string): Trouble {
   return { kind: "failed", reply: { code, status, text: cleanText(text) } };
 }
 
+/** No SMTP reply at all: whoever sends that is no judge of anybody's mail. */
 export function garbled(hop: string, raw: string): Trouble {
   return deferred("protocol", "4.5.0", `${hop} sent no SMTP reply: ${raw.slice(0, 100)}`);
 }
 
-/** RFC 5321 section 3.8: 421 to whatever was said. */
+/** A reply that makes no sense where it came. */
+export function unfit(hop: string, stage: string, { code, text }: Reply): Trouble {
+  return deferred("protocol", "4.5.0", `${hop} answered ${code} ${text} at ${stage}`);
+}
+
+/** What it says about itself, whatever the code: another host, or the same one later. */
 export function closing(reply: Reply): Trouble {
   return { kind: "deferred", cause: "reply", reply };
+}
+
+/** Of a host that says that it gets too much from us: 421, or 4.7.x, by which senders are held back. */
+export function isTooMuch(outcome: Outcome): outcome is Trouble {
+  if (outcome.kind !== "deferred" || outcome.cause !== "reply") return false;
+  const { code, status } = outcome.reply;
+  return code === 421 || (code < 500 && /^4\.7\./.test(status));
+}
+
+/** nodemailer keeps bytes as latin1 until a reply is whole; UTF-8 where it is valid (RFC 6531 3.7.4). */
+export function decode(raw: string): string {
+  if (!/[\u0080-\u00ff]/.test(raw)) return raw;
+  const text = Buffer.from(raw, "latin1").toString("utf8");
+  return text.includes("\uFFFD") ? raw : text;
 }

@@ -1,5 +1,5 @@
 /**
- * DNS by c-ares (never `dns.lookup`, whose threads also carry fsync): MX, TXT, A and AAAA with a cache that
+ * DNS by c-ares (never `dns.lookup`, whose threads also carry fsync): MX, SRV, TXT, A and AAAA with a cache that
  * keeps to their TTLs. The only file that knows c-ares' error codes. Answers are values; it never
  * rejects, and decides nothing about mail.
  */
@@ -7,6 +7,7 @@ import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { MxAnswer } from "./mx.ts";
 import { type Kept, NameCache } from "./name-cache.ts";
+import type { SrvAnswer } from "./srv.ts";
 
 type AddressAnswer =
   | { readonly kind: "addresses"; readonly addresses: readonly string[] }
@@ -19,6 +20,8 @@ type TxtAnswer =
   { readonly kind: "records"; readonly texts: readonly string[] } | Refusal;
 
 export interface NameResolver {
+  /** By the name of SRV records, "_smtp._tcp.corp.example". */
+  srv(service: string): Promise<SrvAnswer>;
   mx(domain: string): Promise<MxAnswer>;
   txt(name: string): Promise<TxtAnswer>;
   /** IPv4 before IPv6. `search`: also under the search domains, for names that people configured. */
@@ -38,7 +41,8 @@ export type ResolverOptions = {
   readonly now?: () => number;
 };
 
-const mxMsMax = 60_000;
+/** c-ares tells no TTL of MX and SRV records. */
+const recordsMsMax = 60_000;
 const txtMsMax = 60_000;
 const addressMsMax = 3_600_000;
 const negativeMs = 15_000;
@@ -56,6 +60,7 @@ export function createResolver(options: ResolverOptions = {}): NameResolver {
   const dns = new Resolver({ timeout: timeoutMs, tries });
   if (options.servers !== undefined) dns.setServers([...options.servers]);
   const mxCache = new NameCache<MxAnswer>({ entriesMax: cacheEntriesMax, now });
+  const srvCache = new NameCache<SrvAnswer>({ entriesMax: cacheEntriesMax, now });
   const cache = new NameCache<AddressAnswer>({ entriesMax: cacheEntriesMax, now });
   const txtCache = new NameCache<TxtAnswer>({ entriesMax: cacheEntriesMax, now });
   const one = (host: string) => cache.get(host, (name) => lookUpAddresses(dns, name));
@@ -71,6 +76,7 @@ export function createResolver(options: ResolverOptions = {}): NameResolver {
   }
 
   return {
+    srv: async (service) => await srvCache.get(service, (name) => lookUpSrv(dns, name)),
     mx: async (domain) => await mxCache.get(domain, (name) => lookUpMx(dns, name)),
     txt: async (text) => await txtCache.get(text, (name) => lookUpTxt(dns, name)),
     async addresses(host, how) {
@@ -87,7 +93,20 @@ async function lookUpMx(dns: Resolver, domain: string): Promise<Kept<MxAnswer>> 
     const found = await dns.resolveMx(domain);
     const records = found.map(({ exchange, priority }) => ({ exchange, preference: priority }));
     if (records.length === 0) return { value: { kind: "none" }, ttlMs: negativeMs };
-    return { value: { kind: "records", records }, ttlMs: mxMsMax };
+    return { value: { kind: "records", records }, ttlMs: recordsMsMax };
+  } catch (error) {
+    return keptRefusal(refusal(error));
+  }
+}
+
+async function lookUpSrv(dns: Resolver, service: string): Promise<Kept<SrvAnswer>> {
+  try {
+    const records = (await dns.resolveSrv(service)).map(({ name, ...each }) => ({
+      ...each,
+      host: name,
+    }));
+    if (records.length === 0) return { value: { kind: "none" }, ttlMs: negativeMs };
+    return { value: { kind: "records", records }, ttlMs: recordsMsMax };
   } catch (error) {
     return keptRefusal(refusal(error));
   }

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import type { Auth, Route, Tls } from "../../routing/route.ts";
 import { deliveryFor, fixture, hopTls, jobTo, never, routeTo } from "./delivery.testkit.ts";
 import type { Credential } from "./delivery.ts";
-import { type MisbehavingOptions, misbehaving } from "./misbehaving.testkit.ts";
+import { misbehaving } from "./misbehaving.testkit.ts";
+import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
 
 const secret = (name: string) => ({ secret: name, version: "1" });
 const ca = secret("ca");

@@ -34,12 +34,12 @@ export function createLog(options: LogOptions) {
     options.write(`${JSON.stringify({ time, level, event, ...fields })}\n`);
   };
   const shown = (address: string): string => showAddress(address, options.addresses);
-  return { ...processEvents(line), ...mailEvents(line, shown) };
+  return { ...processEvents(line), ...hopEvents(line), ...mailEvents(line, shown) };
 }
 
 type WriteLine = (level: Level, event: string, fields: Fields) => void;
 
-/** The relay itself, its tables and its neighbours. */
+/** The relay itself, its tables, its spool and its clients. */
 function processEvents(line: WriteLine) {
   return {
     started: (fields: {
@@ -75,7 +75,48 @@ function processEvents(line: WriteLine) {
     mended: (fields: { readonly where: string }): void => line("info", "mended", fields),
     unsaved: (error: unknown): void => line("error", "unsaved", { err: errorText(error) }),
     corrupt: (id: string): void => line("error", "corrupt", { id }),
+    /** A message has gone to another relay, or come from one, with all that is known of it. */
+    handedOver: (fields: { readonly id: string; readonly to: string }): void =>
+      line("info", "handed-over", fields),
+    takenOver: (fields: { readonly id: string; readonly from: string }): void =>
+      line("info", "taken-over", fields),
+    handover: (fields: { readonly given: number; readonly left: number }): void =>
+      line(fields.left > 0 ? "warn" : "info", "handover", fields),
     held: (id: string, text: string): void => line("warn", "held", { id, text }),
+    protocolRefused: (client: Client, reason: Refusal): void =>
+      line("info", "protocol", { ...who(client), reason }),
+    listenerFailed: (error: unknown, source: FailureSource, client: Client | undefined): void =>
+      line("warn", "listener-failed", {
+        source,
+        session: client?.sessionId ?? "",
+        err: errorText(error),
+      }),
+    /** A client showed a certificate, where they are asked for. */
+    clientCertificate: (client: Client, { result, name, text }: ShownCertificate): void =>
+      line("info", "client-certificate", { ...who(client), result, name, text }),
+    limit: (client: Client, limit: LimitName): void =>
+      line("warn", "limit", { ...who(client), limit }),
+    /** A connection that is no session. A health check that connects and says nothing is no news. */
+    proxyRefused: ({ listener, address, result, text }: ProxyEvent): void => {
+      if (text === undefined || result === "closed") return;
+      line("warn", "proxy-refused", { listener, client: address, reason: result, text });
+    },
+    crashed: (error: unknown): void => line("error", "crashed", { err: errorText(error) }),
+  };
+}
+
+/** Next hops, and what we show to them. */
+function hopEvents(line: WriteLine) {
+  return {
+    /** A next hop says that it gets too much: so many connections, so long between two messages for a while. */
+    hostPressed: (fields: {
+      readonly hop: string;
+      readonly connections: number;
+      readonly spacingMs: number;
+      readonly code: number;
+      readonly status: string;
+      readonly text: string;
+    }): void => line("info", "pressed", fields),
     hostRested: (fields: {
       readonly hop: string;
       readonly ms: number;
@@ -100,25 +141,6 @@ function processEvents(line: WriteLine) {
       readonly code: number;
       readonly text: string;
     }): void => line("warn", "connection-failed", fields),
-    protocolRefused: (client: Client, reason: Refusal): void =>
-      line("info", "protocol", { ...who(client), reason }),
-    listenerFailed: (error: unknown, source: FailureSource, client: Client | undefined): void =>
-      line("warn", "listener-failed", {
-        source,
-        session: client?.sessionId ?? "",
-        err: errorText(error),
-      }),
-    /** A client showed a certificate, where they are asked for. */
-    clientCertificate: (client: Client, { result, name, text }: ShownCertificate): void =>
-      line("info", "client-certificate", { ...who(client), result, name, text }),
-    limit: (client: Client, limit: LimitName): void =>
-      line("warn", "limit", { ...who(client), limit }),
-    /** A connection that is no session. A health check that connects and says nothing is no news. */
-    proxyRefused: ({ listener, address, result, text }: ProxyEvent): void => {
-      if (text === undefined || result === "closed") return;
-      line("warn", "proxy-refused", { listener, client: address, reason: result, text });
-    },
-    crashed: (error: unknown): void => line("error", "crashed", { err: errorText(error) }),
   };
 }
 

@@ -103,6 +103,8 @@ function deliveryEvents(log: Log, metrics: Metrics, tokens: TokenProblems): Deli
       metrics.connection("out", "failed");
       log.connectionFailed({ hop, cause, code: reply.code, text: reply.text });
     },
+    hostPressed: ({ hop, connectionsMax, spacingMs, reply }) =>
+      log.hostPressed({ hop, connections: connectionsMax, spacingMs, ...reply }),
     hostRested: ({ hop, restMs, cause }) => log.hostRested({ hop, ms: restMs, cause }),
     sts(event) {
       metrics.sts(event.result);

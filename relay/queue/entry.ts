@@ -81,13 +81,16 @@ export function freshEntry(envelope: Envelope, state: State): Entry {
   };
 }
 
-export function stateOf({ envelope, pending, held, deaths }: Entry): Change {
-  const state: State = {
+export function stateIn({ pending, held, deaths }: Entry): State {
+  return {
     recipients: [...pending],
     ...(held !== undefined && { held }),
     ...(deaths > 0 && { deaths }),
   };
-  return { kind: "update", id: envelope.id, state };
+}
+
+export function stateOf(entry: Entry): Change {
+  return { kind: "update", id: entry.envelope.id, state: stateIn(entry) };
 }
 
 export function isFinished({ pending }: Entry): boolean {

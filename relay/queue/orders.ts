@@ -76,12 +76,10 @@ export class Orders {
     this.#options = options;
   }
 
-  /** In order of arrival, beginning behind the id `after`. */
+  /** In the order in which they came, beginning behind the id `after`. */
   async *list(selection: Selection, { after, limit }: Page): AsyncGenerator<Listed> {
     let count = 0;
-    for await (const [entry, places] of this.#walk(selection)) {
-      // Ids are in order of time.
-      if (after !== undefined && entry.envelope.id <= after) continue;
+    for await (const [entry, places] of this.#walk(selection, after)) {
       if (count === limit) return;
       count += 1;
       yield this.#listed(entry, isOfRecipients(selection) ? places : undefined);
@@ -131,11 +129,11 @@ export class Orders {
     return count;
   }
 
-  async *#walk(selection: Selection): AsyncGenerator<[Entry, number[]]> {
+  async *#walk(selection: Selection, after?: string): AsyncGenerator<[Entry, number[]]> {
     const { queue, now } = this.#options;
     const asked = { nowMs: now(), routeOf: this.#routeOf };
     let looked = 0;
-    for (const entry of entriesOf(queue, selection)) {
+    for (const entry of behind(after, queue, entriesOf(queue, selection))) {
       looked += 1;
       if (looked % entriesPerSlice === 0) await turn();
       if (entry.envelope.arrivedAtMs > asked.nowMs) continue; // came since: reports of this very order, too
@@ -236,6 +234,21 @@ export class Orders {
 function entriesOf(queue: Queue, { ids }: Selection): Iterable<Entry> {
   if (ids === undefined) return queue.entries();
   return [...ids].sort().flatMap((id) => queue.find(id) ?? []);
+}
+
+/** Behind the message `after`; where that has gone meanwhile, by its id, as ids are in order of time. */
+function* behind(
+  after: string | undefined,
+  queue: Queue,
+  entries: Iterable<Entry>,
+): Generator<Entry> {
+  let isMet = after === undefined || queue.find(after) === undefined;
+  const isById = after !== undefined && isMet;
+  for (const entry of entries) {
+    const { id } = entry.envelope;
+    if (isMet && !(isById && id <= after)) yield entry;
+    if (id === after) isMet = true;
+  }
 }
 
 /** RFC 3463 5.7.0 would blame security: X.0.0 says nothing but that it is final. */

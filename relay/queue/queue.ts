@@ -14,6 +14,7 @@ import type { TableHolder } from "../table/holder.ts";
 import { Bodies } from "./bodies.ts";
 import { arrivalOf, isConfirmed } from "./confirmation.ts";
 import { DueTimes } from "./due.ts";
+import { Entries } from "./entries.ts";
 import {
   admitted,
   type Entry,
@@ -49,7 +50,7 @@ const togetherMs = 1000;
 
 export class Queue {
   readonly #options: QueueOptions;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Entries();
   readonly #held = new Set<string>();
   readonly #due: DueTimes;
   readonly #lanes: Lanes;
@@ -87,11 +88,11 @@ export class Queue {
   }
 
   #take(entry: Entry): void {
-    this.#entries.set(entry.envelope.id, entry);
+    this.#entries.add(entry);
     this.#schedule(entry);
   }
 
-  /** In order of arrival. */
+  /** In order of their coming. */
   entries(): IterableIterator<Entry> {
     return this.#entries.values();
   }
@@ -126,10 +127,9 @@ export class Queue {
     return this.#held.size;
   }
 
-  /** Arrival of the oldest message, epoch ms; undefined when empty. Entries stand in order of arrival. */
+  /** Arrival of the oldest message, epoch ms; undefined when empty. */
   get oldestMs(): number | undefined {
-    for (const entry of this.#entries.values()) return entry.envelope.arrivedAtMs;
-    return undefined;
+    return this.#entries.oldestMs;
   }
 
   /** Starts nothing more, gives what runs `graceMs`, then cuts it off: all of it is on disk. */

@@ -37,7 +37,11 @@ export function dial(port: number | undefined, from: From = {}): TestClient {
 
 /** A connection that has said EHLO. */
 export async function greeted(port: number | undefined, from: From = {}): Promise<TestClient> {
-  const client = dial(port, from);
+  return await greet(dial(port, from));
+}
+
+/** Reads the banner and says EHLO; the answer is the same connection. */
+export async function greet(client: TestClient): Promise<TestClient> {
   const banner = await client.reply();
   if (!banner.startsWith("220 ")) throw new Error(`no greeting: ${banner}`);
   const reply = await say(client, "EHLO client.test");

@@ -202,3 +202,12 @@ export const spellings: readonly Spelling[] = [
   ...taken.map(([path, leaves]) => ({ path, leaves })),
   ...takenUtf8.map(([path, leaves]) => ({ path, utf8: true as const, leaves })),
 ];
+
+/** Without a domain, after whatever source route: for everybody (RFC 5321 section 4.5.1). */
+export const isPostmaster = ({ path = "" }: Spelling): boolean =>
+  /^(?:@.*:)?postmaster$/i.test(path);
+
+export const rcptLine = ({ path, line }: Spelling): string => line ?? `RCPT TO:<${path}>`;
+
+/** For titles and failures. */
+export const shown = ({ path, line }: Spelling): string => JSON.stringify(line ?? path);

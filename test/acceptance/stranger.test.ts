@@ -6,11 +6,7 @@ import { type CountingDns, countingDns } from "../ledger/dns.ts";
 import { hostsRoute, type RelayProcess, relayProcess } from "../ledger/relay-process.ts";
 import { dial, greeted, hand, idIn, say, send, sendBody, stranger } from "./client.ts";
 import { admin, drained, type Hosts, logged, metric, startHosts, untilLogged } from "./hosts.ts";
-import { type Spelling, spellings } from "./spellings.ts";
-
-/** Without a domain, after whatever source route: for everybody (RFC 5321 section 4.5.1). */
-const isPostmaster = ({ path = "" }: Spelling): boolean => /^(?:@.*:)?postmaster$/i.test(path);
-const shown = ({ path, line }: Spelling): string => JSON.stringify(line ?? path);
+import { isPostmaster, rcptLine, type Spelling, shown, spellings } from "./spellings.ts";
 
 describe("who may send", { timeout: 120_000 }, () => {
   let hosts: Hosts;
@@ -55,7 +51,7 @@ describe("who may send", { timeout: 120_000 }, () => {
     const client = await greeted(relay.port(), from);
     const mail = await say(client, `MAIL FROM:<>${spelling.utf8 ? " SMTPUTF8" : ""}`);
     assert.match(mail, /^250 /);
-    const reply = await say(client, spelling.line ?? `RCPT TO:<${spelling.path}>`);
+    const reply = await say(client, rcptLine(spelling));
     const taken = reply.startsWith("250") ? await sendBody(client, {}) : undefined;
     client.socket.destroy();
     return taken === undefined ? { reply } : { reply, id: idIn(taken) };

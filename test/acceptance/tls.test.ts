@@ -5,11 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type TLSSocket, connect as tlsConnect } from "node:tls";
-import {
-  type Misbehaving,
-  type MisbehavingOptions,
-  misbehaving,
-} from "../../relay/delivery/misbehaving.testkit.ts";
+import { type Misbehaving, misbehaving } from "../../relay/delivery/misbehaving.testkit.ts";
+import type { MisbehavingOptions } from "../../relay/delivery/misbehaving-options.testkit.ts";
 import { TestClient } from "../../relay/listener/dialog.testkit.ts";
 import {
   eventually,

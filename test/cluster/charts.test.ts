@@ -74,6 +74,16 @@ const refused: readonly { name: string; values: Record<string, unknown>; words: 
     words: /relay\.proxyProtocol\.balancers is empty.*list the addresses/,
   },
   {
+    name: "trust by address that anybody who reaches a node could claim by a PROXY header",
+    values: {
+      "relay.proxyProtocol.enabled": true,
+      "relay.proxyProtocol.balancers": ["198.51.100.0/24"],
+      "relay.proxyProtocol.service.externalTrafficPolicy": "Cluster",
+      trustedNetworks: ["192.0.2.0/24"],
+    },
+    words: /set relay\.proxyProtocol\.service\.externalTrafficPolicy to Local/,
+  },
+  {
     name: "submission without a certificate",
     values: { "relay.submission.enabled": true },
     words: /relay\.submission\.enabled needs a certificate: set relay\.tls\.secretName/,
@@ -306,4 +316,30 @@ test("charts: Prometheus finds every pod by its annotations, unless the values s
   };
   assert.deepEqual(scraped("Deployment"), ["true", "9090", "/metrics"]);
   assert.deepEqual(scraped("StatefulSet"), ["false", "9090", "/metrics"]);
+});
+
+test("charts: an autoscaler says how many relays there are, or `replicas` does", { skip }, () => {
+  const relays = (objects: readonly Json[]) =>
+    objects.find(({ kind }) => kind === "StatefulSet")?.["spec"] as unknown as {
+      replicas?: number;
+    };
+  const fixed = render({ hostname });
+  assert.equal(relays(fixed.objects).replicas, 2);
+  assert.ok(fixed.objects.every(({ kind }) => kind !== "HorizontalPodAutoscaler"));
+  const scaled = render({ hostname, "relay.autoscaling.enabled": true });
+  assert.equal(relays(scaled.objects).replicas, undefined);
+  const autoscaler = scaled.objects.find(({ kind }) => kind === "HorizontalPodAutoscaler");
+  assert.match(JSON.stringify(autoscaler), /"kind":"StatefulSet","name":"mailroute-relay"/);
+  assert.match(JSON.stringify(autoscaler), /"minReplicas":2/);
+});
+
+test("charts: the relays' configuration says how a queue is handed over, and they may do it", {
+  skip,
+}, () => {
+  const { objects } = render({ hostname, "relay.config.handover.timeMsMax": 30_000 }, "mail-out");
+  const text = JSON.stringify(objects);
+  assert.match(text, /\\"siblings\\": \\"mail-out-relay\.mail\.svc\\"/);
+  assert.match(text, /\\"timeMsMax\\": 30000/);
+  assert.match(text, /"secretName":"mail-out-handover"/);
+  assert.match(text, /"resources":\["statefulsets"\],"resourceNames":\["mail-out-relay"\]/);
 });

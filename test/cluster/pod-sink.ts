@@ -1,6 +1,6 @@
 /**
- * Runs in a pod: a next hop that prints what it receives and who connects, one JSON object a line. `lmtp` as
- * argument for LMTP.
+ * Runs in a pod: a next hop that prints what it receives and who connects, one JSON object a line; `client` is the
+ * address that the newest Received line names. `lmtp` as argument for LMTP.
  */
 import { startSink } from "../ledger/sink.ts";
 
@@ -10,8 +10,10 @@ await startSink({
   lmtp: process.argv.includes("lmtp"),
   connected: () => console.log(JSON.stringify({ connectedMs: Date.now() })),
   received({ atMs, recipients, body }) {
-    const number = Number(/^X-Ledger: (\d+)/m.exec(body.toString())?.[1] ?? -1);
-    console.log(JSON.stringify({ atMs, recipients, number }));
+    const text = body.toString();
+    const number = Number(/^X-Ledger: (\d+)/m.exec(text)?.[1] ?? -1);
+    const client = /^Received: from \S+ \(\[(.+?)\]\)/m.exec(text)?.[1];
+    console.log(JSON.stringify({ atMs, recipients, number, client }));
     return undefined;
   },
 });

@@ -123,10 +123,62 @@ test("pods: what was answered 250 survives a relay killed in its container", {
   await pods.route("late", specTo("late", "late.test"));
   await pods.until("late", { type: "Ready", says: /^True/ });
   const recipients = Array.from({ length: 6 }, (_, number) => `u${number}@late.test`);
-  await Promise.all(recipients.map(async (to) => await pods.send(to)));
+  // Not through the Service, which might give all of it to the other relay.
+  const host = `${first.relay(1)}.${first.name}-relay.${first.namespace}`;
+  await Promise.all(recipients.map(async (to) => await pods.send(to, host, 2525)));
   const found = await first.killRelay(1);
   if (found === undefined) return context.skip("the node is not ours");
   assert.ok(found > 0, "some of it was there");
   await pods.scale("late", 1);
   for (const to of recipients) await pods.isAt(to, "late");
+});
+
+const leftRetry = { initial: "1s", max: "1s" };
+
+/** Messages that no host takes, at the second relay. */
+async function leaveAt1(recipients: readonly string[]): Promise<void> {
+  const { pods, first } = site();
+  const hosts = [{ host: hopHost("one"), port: 2599 }];
+  await pods.route("left", { suffixes: ["left.test"], target: { hosts }, retry: leftRetry });
+  await pods.until("left", { type: "Ready", says: /^True/ });
+  const host = `${first.relay(1)}.${first.name}-relay.${first.namespace}`;
+  for (const to of recipients) await pods.send(to, host, 2525);
+}
+
+/** The other relay has them, the claim of the one that is gone goes, and they arrive. */
+async function areTakenOver(recipients: readonly string[]): Promise<void> {
+  const { pods, first } = site();
+  const waiting = async (): Promise<boolean> =>
+    (await first.queue(0, "list", "--domain", "left.test", "--json")).length === recipients.length;
+  await eventually(waiting, { msMax: 90_000, what: "they are at the other", everyMs: 1000 });
+  const isAlone = async (): Promise<boolean> => String(await first.claims()) === "0";
+  await eventually(isAlone, { msMax: 90_000, what: "the claim is gone", everyMs: 1000 });
+  await pods.route("left", specTo("one", "left.test"));
+  for (const to of recipients) await pods.isAt(to, "one");
+}
+
+test("pods: a relay that is scaled away hands its queue to one that stays", {
+  skip,
+  timeout,
+}, async () => {
+  const { first } = site();
+  const recipients = ["u0@left.test", "u1@left.test", "u2@left.test"];
+  await leaveAt1(recipients);
+  await first.scaleRelays(1);
+  const waiting = await first.queue(0, "list", "--domain", "left.test", "--json");
+  assert.equal(waiting.length, recipients.length, "they are at the other");
+  await areTakenOver(recipients);
+  await first.scaleRelays(2);
+});
+
+test("pods: what a relay had no time to hand over is drained from its claim, and the claim goes", {
+  skip,
+  timeout,
+}, async () => {
+  const { first } = site();
+  const recipients = ["u3@left.test", "u4@left.test", "u5@left.test"];
+  await leaveAt1(recipients);
+  await first.cutRelays(1);
+  await areTakenOver(recipients);
+  await first.scaleRelays(2);
 });

@@ -20,7 +20,7 @@ test("pods: the roles grant what the code asks for, and nothing else", {
   const asked = node.own.audit();
   const get = async (kind: string, name: string): Promise<unknown> =>
     JSON.parse(await node.kubectl(["get", kind, name, "-n", first.namespace, "-o", "json"]));
-  for (const role of ["operator", "relay"]) {
+  for (const role of ["operator", "relay", "drain"]) {
     const user = `system:serviceaccount:${first.namespace}:${first.name}-${role}`;
     const theirs = asked.filter((each) => each.user.username === user);
     assert.deepEqual(forbidden(theirs), [], role);

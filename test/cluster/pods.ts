@@ -28,7 +28,11 @@ type Object = { readonly kind: string; readonly metadata: { name: string; namesp
 type Applied = Object & { readonly metadata: { uid: string; generation: number } };
 
 /** A message as a next hop has it; the number is that of the ledger, or -1. */
-type Received = Arrival & { readonly recipients: readonly string[] };
+type Received = Arrival & {
+  readonly recipients: readonly string[];
+  /** Who the relay says that its client was. */
+  readonly client?: string;
+};
 
 export type LoadOptions = {
   readonly name: string;
@@ -117,6 +121,13 @@ export class Pods {
     }
   }
 
+  /** Takes all MailRoutes of a namespace away again. */
+  async withdraw(namespace: string): Promise<void> {
+    await this.#node.kubectl(["delete", "mailroutes", "--all", "-n", namespace]);
+    for (const id of this.#routes.keys())
+      if (id.startsWith(`${namespace}/`)) this.#routes.delete(id);
+  }
+
   /** All MailRoutes as they were applied last. */
   get applied(): readonly object[] {
     return [...this.#routes.values()].map(({ resource }) => resource);
@@ -145,8 +156,8 @@ export class Pods {
   }
 
   /** With the image's own `mailroute send`, from the client pod. */
-  async send(to: string, host = "mailroute.mail"): Promise<string> {
-    const send = ["node", "/app/cli/main.ts", "send", "--host", host, "--port", "25"];
+  async send(to: string, host = "mailroute.mail", port = 25): Promise<string> {
+    const send = ["node", "/app/cli/main.ts", "send", "--host", host, "--port", String(port)];
     const args = [...send, "--to", to, "--from", "me@client.test"];
     return await this.#node.kubectl(["exec", "-n", hopsNamespace, "deploy/client", "--", ...args]);
   }
@@ -223,20 +234,17 @@ export class Pods {
     const ask = async (...args: readonly string[]): Promise<string> =>
       await this.#node.kubectl(args).catch(String);
     const events = await ask("get", "events", "-A", "--sort-by=.lastTimestamp");
-    const logs = await ask(
-      "logs",
-      "-n",
-      "mail",
-      "-l",
-      "app.kubernetes.io/name=mailroute",
-      "--tail=200",
+    const namespaces = new Set(this.sightings.all("relay").map(({ id }) => id.split("/")[0] ?? ""));
+    const select = ["-l", "app.kubernetes.io/name=mailroute", "--tail=200"];
+    const logs = await Promise.all(
+      [...namespaces].map(async (each) => await ask("logs", "-n", each, ...select)),
     );
     return [
       await ask("get", "pods,pvc", "-A", "-o", "wide"),
       await ask("get", "mailroutes", "-A", "-o", "yaml"),
       events.split("\n").slice(-40).join("\n"),
       logs
-        .split("\n")
+        .flatMap((text) => text.split("\n"))
         .filter((line) => !/"event":"(accepted|delivered)"/.test(line))
         .join("\n"),
     ].join("\n");

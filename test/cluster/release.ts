@@ -95,6 +95,51 @@ export class Release {
     return await this.queuedAtStart(pod);
   }
 
+  /** Another number of relays, and they are all there, or those that are not wanted gone. */
+  async scaleRelays(replicas: number): Promise<void> {
+    const before = Number(await this.#relays("{.spec.replicas}"));
+    const set = `statefulset/${this.name}-relay`;
+    await this.#kubectl(["scale", set, `--replicas=${replicas}`]);
+    for (let ordinal = replicas; ordinal < before; ordinal += 1)
+      await this.#kubectl(["wait", "--for=delete", `pod/${this.relay(ordinal)}`, "--timeout=140s"]);
+    await this.#kubectl(["rollout", "status", set, "--timeout=140s"]);
+  }
+
+  /** Scales down so fast that the relays that go hand nothing over. */
+  async cutRelays(replicas: number): Promise<void> {
+    const before = Number(await this.#relays("{.spec.replicas}"));
+    await this.#kubectl(["scale", `statefulset/${this.name}-relay`, `--replicas=${replicas}`]);
+    for (let ordinal = replicas; ordinal < before; ordinal += 1)
+      await this.#kubectl(["delete", "pod", this.relay(ordinal), "--grace-period=1"]);
+  }
+
+  /** Ordinals of the relays that have a claim. */
+  async claims(): Promise<readonly number[]> {
+    const jsonPath = "jsonpath={.items[*].metadata.name}";
+    const names = (await this.#kubectl(["get", "pvc", "-o", jsonPath])).split(" ");
+    const prefix = `spool-${this.name}-relay-`;
+    return names.flatMap((name) =>
+      name.startsWith(prefix) ? [Number(name.slice(prefix.length))] : [],
+    );
+  }
+
+  /** What a relay says of its queue, one line for each message. */
+  async queue(ordinal: number, ...args: readonly string[]): Promise<readonly string[]> {
+    const command = ["node", "/app/cli/main.ts", "queue", ...args];
+    const said = await this.#kubectl(["exec", this.relay(ordinal), "--", ...command]);
+    return said.split("\n").filter((line) => line !== "");
+  }
+
+  async #relays(path: string): Promise<string> {
+    return await this.#kubectl([
+      "get",
+      "statefulset",
+      `${this.name}-relay`,
+      "-o",
+      `jsonpath=${path}`,
+    ]);
+  }
+
   async isBack(pod: string, before: Container): Promise<void> {
     const holds = async (): Promise<boolean> => {
       const now = await this.container(pod);

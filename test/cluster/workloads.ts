@@ -8,11 +8,17 @@ const programs = [
   "cluster/pod-sink.ts",
   "cluster/pod-login-sink.ts",
   "cluster/pod-load.ts",
+  "cluster/pod-submission.ts",
   "ledger/sink.ts",
   "ledger/generator.ts",
 ];
 /** Within the application, so that they find its packages. */
 const programsAt = "/app/programs";
+/** Where a pod finds the token of its ServiceAccount, if it is given one: as docs/security.md says it. */
+const tokenAt = "/var/run/mail";
+
+/** Where a program is in a pod. */
+export const podProgram = (file: string): string => `${programsAt}/${file}`;
 
 export type Workload = {
   readonly name: string;
@@ -22,37 +28,33 @@ export type Workload = {
   readonly replicas?: number;
   /** A Secret to be mounted at /secret. */
   readonly secret?: string;
+  /** Where it is not among the next hops; programsMap() must be there. */
+  readonly namespace?: string;
+  /** For whom its ServiceAccount's token is made out; without it there is none. */
+  readonly audience?: string;
 };
 
 const keyOf = (program: string): string => program.replace("/", "-");
 
-export function programsMap(): object {
+export function programsMap(namespace = hopsNamespace): object {
   const texts = programs.map((file) => [keyOf(file), readFileSync(join(testFolder, file), "utf8")]);
   return {
     apiVersion: "v1",
     kind: "ConfigMap",
-    metadata: { name: "programs", namespace: hopsNamespace },
+    metadata: { name: "programs", namespace },
     data: Object.fromEntries(texts),
   };
 }
 
-export function deployment({ name, image, args, replicas = 1, secret }: Workload): object {
-  const items = programs.map((path) => ({ key: keyOf(path), path }));
-  const volumes: object[] = [{ name: "programs", configMap: { name: "programs", items } }];
-  const volumeMounts = [{ name: "programs", mountPath: programsAt }];
-  if (secret !== undefined) {
-    volumes.push({ name: "secret", secret: { secretName: secret } });
-    volumeMounts.push({ name: "secret", mountPath: "/secret" });
-  }
+export function deployment(workload: Workload): object {
+  const { name, image, args, replicas = 1, namespace = hopsNamespace } = workload;
+  const mounts = mountsOf(workload);
   const container = {
     name: "main",
     image,
-    command: [
-      "node",
-      ...args.map((arg) => (programs.includes(arg) ? `${programsAt}/${arg}` : arg)),
-    ],
+    command: ["node", ...args.map((arg) => (programs.includes(arg) ? podProgram(arg) : arg))],
     securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
-    volumeMounts,
+    volumeMounts: mounts.map(([{ name: volume }, mountPath]) => ({ name: volume, mountPath })),
   };
   const labels = { app: name };
   const spec = {
@@ -60,14 +62,30 @@ export function deployment({ name, image, args, replicas = 1, secret }: Workload
     terminationGracePeriodSeconds: 1,
     securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
     containers: [container],
-    volumes,
+    volumes: mounts.map(([volume]) => volume),
   };
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
-    metadata: { name, namespace: hopsNamespace },
+    metadata: { name, namespace },
     spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
   };
+}
+
+type Volume = { readonly name: string } & Readonly<Record<string, unknown>>;
+
+function mountsOf({ secret, audience }: Workload): readonly (readonly [Volume, string])[] {
+  const items = programs.map((path) => ({ key: keyOf(path), path }));
+  const all: [Volume, string][] = [
+    [{ name: "programs", configMap: { name: "programs", items } }, programsAt],
+  ];
+  if (secret !== undefined)
+    all.push([{ name: "secret", secret: { secretName: secret } }, "/secret"]);
+  if (audience !== undefined) {
+    const serviceAccountToken = { audience, expirationSeconds: 3600, path: "token" };
+    all.push([{ name: "token", projected: { sources: [{ serviceAccountToken }] } }, tokenAt]);
+  }
+  return all;
 }
 
 /** Headless, or with an address of its own where a port is given. */

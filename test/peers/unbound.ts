@@ -1,6 +1,7 @@
 /**
  * A real DNS server on loopback: Debian's unbound with the records that a test gives it, authoritative for
- * "test." and for nothing else. What has no record there is NXDOMAIN.
+ * "test." and for nothing else. What has no record there is NXDOMAIN. A zone below it is resolved as the
+ * Internet is: aliases are followed, wildcards match, and delegations lead where they lead.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
@@ -25,12 +26,15 @@ export type UnboundOptions = {
   readonly broken?: readonly string[];
   /** Zones for which it does not answer at all. */
   readonly silent?: readonly string[];
+  /** Lines of a zone file, for "zoned.test."; names without a dot at the end are relative to it. */
+  readonly zoned?: readonly string[];
 };
 
 export async function startUnbound(options: UnboundOptions): Promise<Unbound> {
   const directory = mkdtempSync(join(tmpdir(), "mailroute-unbound-"));
   const port = await freePort();
   const file = join(directory, "unbound.conf");
+  writeFileSync(join(directory, "zoned.zone"), zoneFile(options.zoned ?? []));
   writeFileSync(file, configuration(options, { port, directory }));
   const child: ChildProcess = spawn(options.program, ["-d", "-c", file], {
     stdio: ["ignore", "ignore", "pipe"],
@@ -87,14 +91,25 @@ function configuration(options: UnboundOptions, { port, directory }: Place): str
     "  do-ip6: no",
     '  module-config: "iterator"',
     '  local-zone: "test." static',
-    ...broken.map((zone) => `  local-zone: "${zone}" transparent`),
+    ...["zoned.test", ...broken].map((zone) => `  local-zone: "${zone}" transparent`),
     ...silent.map((zone) => `  local-zone: "${zone}" always_deny`),
     ...data.map((record) => `  local-data: '${record}'`),
     ...forwards,
+    "auth-zone:",
+    '  name: "zoned.test."',
+    `  zonefile: "${join(directory, "zoned.zone")}"`,
+    "  for-downstream: no",
+    "  for-upstream: yes",
+    "  fallback-enabled: no",
     "remote-control:",
     "  control-enable: no",
     "",
   ].join("\n");
+}
+
+function zoneFile(lines: readonly string[]): string {
+  const head = ["$ORIGIN zoned.test.", "$TTL 60", "@ SOA ns hostmaster 1 60 60 60 60", "@ NS ns"];
+  return `${[...head, "ns A 127.0.0.1", ...lines].join("\n")}\n`;
 }
 
 async function freePort(): Promise<number> {

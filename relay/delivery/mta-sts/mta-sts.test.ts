@@ -11,7 +11,8 @@ import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import type { Tls } from "../../../routing/route.ts";
 import { deliveryFor, hopTls, jobTo, never, routeTo } from "../delivery.testkit.ts";
 import type { Delivery, DeliveryOptions } from "../delivery.ts";
-import { type MisbehavingOptions, misbehaving } from "../misbehaving.testkit.ts";
+import { misbehaving } from "../misbehaving.testkit.ts";
+import type { MisbehavingOptions } from "../misbehaving-options.testkit.ts";
 import type { Opened, StsEvent } from "../options.ts";
 import type { NameResolver } from "../resolver.ts";
 
@@ -77,6 +78,7 @@ async function bench(
   const told: StsEvent[] = [];
   const opened: Opened[] = [];
   const resolver: NameResolver = {
+    srv: async () => ({ kind: "none" }),
     mx: async () => ({
       kind: "records",
       records: dns.mx.map((exchange, preference) => ({ exchange, preference })),

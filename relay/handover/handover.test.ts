@@ -1,0 +1,208 @@
+/** Hand-over between real spools over real TLS on loopback: what goes over, what stays, and who is let in. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { checksum, type Envelope, freshState, type State } from "../spool/records.ts";
+import { type Change, Spool, type Stored } from "../spool/spool.ts";
+import { decodeFrame, encodeFrame } from "./frame.ts";
+import { clientTls } from "./key.ts";
+import { handoverPath, startReceiver } from "./receiver.ts";
+import { handOver } from "./sender.ts";
+
+const key = Buffer.alloc(32, 7);
+const otherKey = Buffer.alloc(32, 8);
+const limits = { bytesMax: 1e9, messagesMax: 1e6, freeBytesMin: 0 };
+const timeMsMax = 20_000;
+
+async function spoolOf(context: TestContext, more: Partial<typeof limits> = {}): Promise<Spool> {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-handover-"));
+  const spool = await Spool.open({ directory, owner: "t", limits: { ...limits, ...more } });
+  context.after(async () => {
+    await spool.close();
+    rmSync(directory, { recursive: true });
+  });
+  return spool;
+}
+
+const bodyOf = (id: string): Buffer => Buffer.from(`Subject: ${id}\r\n\r\n${id.repeat(50)}\r\n`);
+
+function stored(id: string, more: Partial<State> = {}): Stored {
+  const body = bodyOf(id);
+  const recipient = { key: "suffix:a.test", expiresAtMs: 9e12, warnAtMs: 9e12 };
+  const envelope: Envelope = {
+    id,
+    session: "s",
+    client: "192.0.2.1",
+    trusted: true,
+    sender: "me@sender.test",
+    recipients: [
+      { ...recipient, address: "one@a.test", notify: ["FAILURE"], orcpt: "rfc822;one@a.test" },
+      { ...recipient, address: "two@a.test" },
+    ],
+    arrivedAtMs: 1000,
+    bytes: body.length,
+    crc: checksum(body),
+    eightBit: false,
+    smtputf8: false,
+    envid: "E1",
+  };
+  return { envelope, state: { ...freshState(envelope), ...more } };
+}
+
+async function filled(context: TestContext, list: readonly Stored[]): Promise<Spool> {
+  const spool = await spoolOf(context);
+  const changes = list.flatMap(({ envelope, state }): Change[] => [
+    { kind: "accept", envelope, body: bodyOf(envelope.id) },
+    { kind: "update", id: envelope.id, state },
+  ]);
+  await spool.commit(changes);
+  return spool;
+}
+
+const none = (id: string): void => assert.fail(`${id} is damaged`);
+const listed = (spool: Spool): Stored[] => [...spool.list(none)];
+
+async function receiverOf(
+  context: TestContext,
+  spool: Spool,
+  more: { host?: string; port?: number; isStopping?: () => boolean } = {},
+) {
+  const taken: Stored[] = [];
+  const receiver = await startReceiver({
+    host: "127.0.0.1",
+    port: 0,
+    key,
+    spool,
+    find: (id) => taken.find(({ envelope }) => envelope.id === id)?.envelope,
+    take: (each) => taken.push(each),
+    isStopping: () => false,
+    messageBytesMax: 1e6,
+    taken: () => undefined,
+    ...more,
+  });
+  context.after(() => receiver.close());
+  return { taken, port: receiver.port };
+}
+
+async function giveAll(
+  spool: Spool,
+  to: { port: number; siblings?: readonly string[]; key?: Buffer; msMax?: number },
+) {
+  return await handOver({
+    key: to.key ?? key,
+    messages: listed(spool),
+    body: (envelope) => spool.body(envelope),
+    siblings: async () => to.siblings ?? ["127.0.0.1"],
+    port: to.port,
+    given: async (envelope) => await spool.commit([{ kind: "remove", envelope }]),
+    signal: AbortSignal.timeout(to.msMax ?? timeMsMax),
+  });
+}
+
+test("handover: every message is on the other's disk with all that is known of it, and gone here", async (context) => {
+  const held = { sinceMs: 5, why: "by order" };
+  const tried = {
+    attempts: 3,
+    dueAtMs: 7e12,
+    warned: true,
+    last: "450 4.2.1 later",
+    key: "suffix:.",
+  };
+  const list = [
+    stored("m1"),
+    stored("m2", { held, deaths: 2 }),
+    stored("m3", { recipients: [null, tried] }),
+    ...Array.from({ length: 40 }, (_, index) => stored(`n${index}`)),
+  ];
+  const from = await filled(context, list);
+  const to = await spoolOf(context);
+  const { taken, port } = await receiverOf(context, to);
+  assert.deepEqual(await giveAll(from, { port }), { given: 43, left: 0 });
+  const byId = (a: Stored, b: Stored): number => (a.envelope.id < b.envelope.id ? -1 : 1);
+  const expected = list.toSorted(byId);
+  assert.deepEqual(listed(to).toSorted(byId), expected);
+  assert.deepEqual(taken.toSorted(byId), expected);
+  assert.deepEqual(listed(from), []);
+  for (const { envelope } of expected)
+    assert.equal(to.body(envelope)?.toString(), bodyOf(envelope.id).toString());
+});
+
+test("handover: who does not know the key gets nothing, and nobody gets his messages", async (context) => {
+  const from = await filled(context, [stored("m1")]);
+  const to = await spoolOf(context);
+  const { port } = await receiverOf(context, to);
+  assert.deepEqual(await giveAll(from, { port, key: otherKey, msMax: 700 }), { given: 0, left: 1 });
+  assert.deepEqual([listed(from).length, listed(to).length], [1, 0]);
+});
+
+test("handover: a relay that leaves or is full takes nothing; the next one does", async (context) => {
+  const from = await filled(context, [stored("m1"), stored("m2")]);
+  const leaving = await spoolOf(context);
+  const { port } = await receiverOf(context, leaving, { isStopping: () => true });
+  const full = await spoolOf(context, { messagesMax: 0 });
+  await receiverOf(context, full, { host: "127.0.0.2", port });
+  const to = await spoolOf(context);
+  await receiverOf(context, to, { host: "127.0.0.3", port });
+  const siblings = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"];
+  assert.deepEqual(await giveAll(from, { port, siblings }), { given: 2, left: 0 });
+  assert.deepEqual(
+    [listed(leaving).length, listed(full).length, listed(to).length, listed(from).length],
+    [0, 0, 2, 0],
+  );
+});
+
+test("handover: with nobody there everything stays, and it ends in time", async (context) => {
+  const from = await filled(context, [stored("m1"), stored("m2")]);
+  assert.deepEqual(await giveAll(from, { port: 9, siblings: [], msMax: 300 }), {
+    given: 0,
+    left: 2,
+  });
+  assert.equal(listed(from).length, 2);
+});
+
+/** The status that a frame is answered with. */
+async function posted(port: number, frame: Buffer): Promise<number | undefined> {
+  return await new Promise((resolve, reject) => {
+    const asked = request(
+      { ...clientTls(key), host: "127.0.0.1", port, method: "POST", path: handoverPath },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      },
+    );
+    asked.once("error", reject);
+    asked.setHeader("content-length", frame.length);
+    asked.end(frame);
+  });
+}
+
+test("handover: whose answer was lost may ask again; another message of the same id is refused", async (context) => {
+  const to = await spoolOf(context);
+  const { taken, port } = await receiverOf(context, to);
+  const first = { ...stored("m1"), body: bodyOf("m1") };
+  assert.equal(await posted(port, encodeFrame(first)), 200);
+  assert.equal(await posted(port, encodeFrame(first)), 200);
+  taken.pop(); // it has gone on to its next hop meanwhile
+  assert.equal(await posted(port, encodeFrame(first)), 200);
+  assert.equal(taken.length, 0, "and is not taken again");
+  const body = Buffer.from("another");
+  const envelope = { ...first.envelope, bytes: body.length, crc: checksum(body) };
+  assert.equal(await posted(port, encodeFrame({ ...first, envelope, body })), 409);
+});
+
+test("handover: what was damaged on its way is refused and not stored", async (context) => {
+  const to = await spoolOf(context);
+  const { port } = await receiverOf(context, to);
+  const frame = encodeFrame({ ...stored("m1"), body: bodyOf("m1") });
+  for (const at of [0, 3, 10, frame.length - 1]) {
+    const damaged = Buffer.from(frame);
+    damaged[at] = (damaged[at] ?? 0) ^ 1;
+    assert.equal(decodeFrame(damaged), undefined);
+    assert.equal(await posted(port, damaged), 400);
+  }
+  assert.equal(await posted(port, frame.subarray(0, 50)), 400);
+  assert.equal(listed(to).length, 0);
+});
