@@ -60,7 +60,27 @@ export function findingsOf(
     const place = places.get(id);
     if (place !== undefined) findings.push(...fromVerdict({ id, verdict, place, places }, options));
   }
+  findings.push(...fromGrants(repository, options));
   return findings.sort((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1));
+}
+
+/** DKIM keys of grants that cannot be used. */
+function fromGrants(
+  { manifests, compiled }: Repository,
+  options: { readonly secrets: boolean },
+): Finding[] {
+  return manifests.flatMap(({ kind, id, file, lineOf }) => {
+    const verdict = kind === "MailGrant" ? compiled.grantVerdicts.get(id ?? "") : undefined;
+    if (verdict?.kind !== "accepted") return [];
+    return (verdict.problems ?? [])
+      .filter(({ message }) => options.secrets || !message.includes("does not exist"))
+      .map(({ path, message }) => {
+        const line = lineOf(
+          path.split(/[.[\]]+/).map((part) => (/^\d+$/.test(part) ? Number(part) : part)),
+        );
+        return { file, line, text: `MailGrant ${id}: ${path}: ${message}` };
+      });
+  });
 }
 
 type Judged = {

@@ -19,24 +19,27 @@ export function dictionary(value: unknown): Dictionary {
   return typeof value === "object" && value !== null ? (value as Dictionary) : {};
 }
 
-/** What a relay uses of a Secret. PEM text for `ca`, `cert` and `key`. */
+/** What a relay uses of a Secret. PEM text for `ca`, `cert`, `key` and `dkimKey`. */
 export type CredentialValues = {
   readonly username?: string;
   readonly password?: string;
   readonly clientSecret?: string;
+  readonly dkimKey?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
 };
 
-/** The keys of the Secret types kubernetes.io/basic-auth and kubernetes.io/tls, ca.crt, and client-secret. */
+/** The keys of the Secret types kubernetes.io/basic-auth and kubernetes.io/tls, ca.crt, client-secret and dkim.key. */
 export function credentialOf(values: Readonly<Record<string, string>>): CredentialValues {
   const { username, password } = values;
-  const { "ca.crt": ca, "tls.crt": cert, "tls.key": key, "client-secret": clientSecret } = values;
+  const { "ca.crt": ca, "tls.crt": cert, "tls.key": key } = values;
+  const { "client-secret": clientSecret, "dkim.key": dkimKey } = values;
   return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(clientSecret !== undefined && { clientSecret }),
+    ...(dkimKey !== undefined && { dkimKey }),
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),

@@ -21,7 +21,15 @@ type Held = {
 };
 
 /** What a route can use of a Secret: nothing else is read out of it or handed on. */
-const usedKeys = ["ca.crt", "client-secret", "password", "tls.crt", "tls.key", "username"];
+const usedKeys = [
+  "ca.crt",
+  "client-secret",
+  "dkim.key",
+  "password",
+  "tls.crt",
+  "tls.key",
+  "username",
+];
 /** Of those keys together. Certificates with their chain have a few KiB. */
 const contentBytesMax = 64 * 1024;
 const readAtOnceMax = 10;

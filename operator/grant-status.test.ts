@@ -30,3 +30,22 @@ test("grant status: a wrong one names field and mend, five at most", () => {
     /^spec\.suffixes\[0\]: is no domain; .*suffixes\[4\].*; and more$/,
   );
 });
+
+test("grant status: of a grant with DKIM keys it says whether they can be used", () => {
+  const path = "spec.dkim[0].secretRef.name";
+  const problems = [{ path, message: "Secret mail/dkim does not exist" }];
+  const missing = nextGrantStatus(object(), { verdict: { kind: "accepted", problems }, now });
+  assert.deepEqual(
+    missing?.conditions.map(({ type, status }) => [type, status]),
+    [
+      ["Accepted", "True"],
+      ["ResolvedRefs", "False"],
+    ],
+  );
+  assert.equal(missing?.conditions[1]?.message, `${path}: Secret mail/dkim does not exist`);
+  const here = nextGrantStatus(object(missing), {
+    verdict: { kind: "accepted", problems: [] },
+    now,
+  });
+  assert.equal(here?.conditions[1]?.status, "True");
+});

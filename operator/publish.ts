@@ -298,6 +298,7 @@ function remains(manifest: Manifest, found: ReadonlyMap<string, DecodedShard>): 
     entries: entries.filter(({ route }) => routes.has(route)),
     routes: routes.values(),
     submitters: shards.flatMap(({ submitters }) => [...submitters]),
+    signers: shards.flatMap(({ signers }) => [...signers.values()]),
   };
   return buildTable(content, { shardCount: manifest.shards.length });
 }

@@ -7,7 +7,7 @@ import { type Compiled, compile } from "../routing/compile.ts";
 import type { Installation } from "../routing/delegation.ts";
 import { judge } from "../routing/guard.ts";
 import type { CredentialRef, RouteId } from "../routing/route.ts";
-import { emptyTable, keyCount, type RouteTable, routesOf } from "../routing/table.ts";
+import { emptyTable, keyCount, type RouteTable, routesOf, signersIn } from "../routing/table.ts";
 import type { LentSecrets } from "./credentials.ts";
 import { deliveringOf } from "./delivering.ts";
 import { nextGrantStatus } from "./grant-status.ts";
@@ -237,7 +237,7 @@ function generationsOf(table: RouteTable): ReadonlyMap<RouteId, number> {
   return generations;
 }
 
-/** What the table's routes name of Secrets. */
+/** What the table's routes and signers name of Secrets. */
 function credentialsOf(table: RouteTable): readonly CredentialRef[] {
   const refs: CredentialRef[] = [];
   for (const { tls, auth } of routesOf(table)) {
@@ -245,6 +245,7 @@ function credentialsOf(table: RouteTable): readonly CredentialRef[] {
     if (tls.clientCertificate !== undefined) refs.push(tls.clientCertificate);
     if (auth !== undefined) refs.push(auth.credential);
   }
+  for (const { key } of signersIn(table)) if (key !== undefined) refs.push(key);
   return refs;
 }
 

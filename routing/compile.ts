@@ -11,7 +11,8 @@ import type { RecipientKey, SenderKey } from "./key.ts";
 import { conflictHoldMsDefault, limits } from "./limits.ts";
 import { memoized } from "./memoized.ts";
 import type { Secrets } from "./references.ts";
-import type { Route, RouteId } from "./route.ts";
+import type { Route, RouteId, Signer } from "./route.ts";
+import { signersOf, withProblems } from "./signers.ts";
 import { withDoubts } from "./submitters.ts";
 import {
   emptyTable,
@@ -87,12 +88,14 @@ export function compile(input: CompileInput): Compiled {
     conflictHoldMs: input.conflictHoldMs ?? conflictHoldMsDefault,
   });
   const submitters = withDoubts(delegation, { namespaces: references.namespaces, previous });
-  const table = tableOf({ decided, candidates: list, submitters, previous });
+  const signing = signersOf(delegation, { installation, previous, secrets: references.secrets });
+  const { signers } = signing;
+  const table = tableOf({ decided, candidates: list, submitters, signers, previous });
   const recheckAtMs = earliestHold(decided);
   return {
     table: input.sha256 ? { ...table, digest: digestOf(table, input.sha256) } : table,
     verdicts: verdictsOf(list, otherClass, decided),
-    grantVerdicts: delegation.verdicts,
+    grantVerdicts: withProblems(delegation.verdicts, signing.problems),
     events: decided.passed.map(({ pair, from, to }) => ({
       type: "Warning",
       reason: "KeyPassed",
@@ -115,11 +118,13 @@ function tableOf({
   decided,
   candidates,
   submitters,
+  signers,
   previous,
 }: {
   readonly decided: Decided;
   readonly candidates: readonly Candidate[];
   readonly submitters: ReadonlyMap<string, Rights>;
+  readonly signers: ReadonlyMap<string, Signer>;
   readonly previous: RouteTable;
 }): RouteTable {
   const holders = holdersOf(decided.entries);
@@ -128,7 +133,8 @@ function tableOf({
     if (holders.has(id)) routes.push(bounded(definition));
   const bytes = tableBytesEstimate(decided.entries, routes);
   const shardCount = shardCountFor(bytes, previous.shards.length);
-  return buildTable({ entries: decided.entries, routes, submitters }, { shardCount, previous });
+  const content = { entries: decided.entries, routes, submitters, signers: signers.values() };
+  return buildTable(content, { shardCount, previous });
 }
 
 /** Entries of one route mostly follow each other. */

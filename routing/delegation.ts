@@ -38,7 +38,8 @@ export type Installation = {
 };
 
 export type GrantVerdict =
-  | { readonly kind: "accepted" }
+  /** `problems` where it has DKIM keys: those that cannot be used. */
+  | { readonly kind: "accepted"; readonly problems?: readonly Issue[] }
   | { readonly kind: "other-class" }
   | { readonly kind: "invalid"; readonly issues: readonly Issue[] };
 
@@ -58,6 +59,8 @@ export type Delegation = {
   readonly denied: NetworkSet;
   /** What each namespace's workloads may when they authenticate, of those that a grant gives anything. */
   readonly submitters: ReadonlyMap<string, Rights>;
+  /** The grants in force, in order of name. */
+  readonly accepted: readonly Grant[];
   /** What grants that do not parse may give beside that. */
   readonly unreadable: readonly UnreadableRights[];
 };
@@ -142,6 +145,7 @@ function newDelegation(input: DelegationInput): Delegation {
   return {
     isUnlimited,
     verdicts,
+    accepted,
     denied: networkSet([...alwaysDenied, ...(installation.deniedNetworks ?? [])]),
     permission: (namespace, key) =>
       isUnlimited(namespace)

@@ -45,7 +45,7 @@ export class FieldReader {
       for (const [index, text] of (lists[kind] ?? []).entries()) {
         const key = typeof text === "string" ? read(text) : undefined;
         if (key !== undefined) keys.add(key);
-        else this.#refuse(`${path}.${kind}[${index}]`, `${shown(text)} ${mends[kind]}`);
+        else this.refuse(`${path}.${kind}[${index}]`, `${shown(text)} ${mends[kind]}`);
       }
     }
     return [...keys];
@@ -54,7 +54,7 @@ export class FieldReader {
   domain(text: string | undefined, path: string): Domain | undefined {
     const domain = text === undefined ? undefined : parseDomain(text, { utf8: true });
     if (text !== undefined && domain === undefined) {
-      this.#refuse(path, `${shown(text)} is not a domain name: write one such as mx.corp.example`);
+      this.refuse(path, `${shown(text)} is not a domain name: write one such as mx.corp.example`);
     }
     return domain;
   }
@@ -62,7 +62,7 @@ export class FieldReader {
   host(text: string, path: string): string {
     const host = parseIp(text) ?? parseDomain(text, { utf8: true });
     if (host !== undefined) return host;
-    this.#refuse(path, `${shown(text)} is not a host name or an IP address without brackets`);
+    this.refuse(path, `${shown(text)} is not a host name or an IP address without brackets`);
     return "";
   }
 
@@ -71,7 +71,7 @@ export class FieldReader {
     if (!text.startsWith("_")) return this.host(text, path);
     const service = parseService(text);
     if (service !== undefined) return service;
-    this.#refuse(path, `${shown(text)} is no name of SRV records such as _smtp._tcp.corp.example`);
+    this.refuse(path, `${shown(text)} is no name of SRV records such as _smtp._tcp.corp.example`);
     return "";
   }
 
@@ -84,10 +84,7 @@ export class FieldReader {
     } else if (text.includes("/")) {
       if (parseBlock(text) !== undefined) return text.toLowerCase();
     } else return this.nextHop(text, path);
-    this.#refuse(
-      path,
-      `${shown(text)} is none of: a host name, "*", "*.name", address, CIDR block`,
-    );
+    this.refuse(path, `${shown(text)} is none of: a host name, "*", "*.name", address, CIDR block`);
     return "";
   }
 
@@ -101,12 +98,12 @@ export class FieldReader {
     const over = (["initial", "max", "expireAfter", "delayWarningAfter"] as const).find(
       (field) => durationMs(spec[field]) > limits.retryMsMax,
     );
-    if (over !== undefined) this.#refuse(`spec.retry.${over}`, "must be at most 30d");
+    if (over !== undefined) this.refuse(`spec.retry.${over}`, "must be at most 30d");
     if (retry.initialMs > retry.maxMs) {
-      this.#refuse("spec.retry.initial", `must not be longer than max (${spec.max})`);
+      this.refuse("spec.retry.initial", `must not be longer than max (${spec.max})`);
     }
     if (retry.maxMs > retry.expireAfterMs) {
-      this.#refuse("spec.retry.max", `must not be longer than expireAfter (${spec.expireAfter})`);
+      this.refuse("spec.retry.max", `must not be longer than expireAfter (${spec.expireAfter})`);
     }
     return retry;
   }
@@ -116,12 +113,12 @@ export class FieldReader {
     const host = tokenHostOf(text);
     if (host === undefined) {
       const mend = "names no host: write it like https://login.corp.example/token";
-      this.#refuse("spec.auth.oauth2.tokenURL", `${shown(text)} ${mend}`);
+      this.refuse("spec.auth.oauth2.tokenURL", `${shown(text)} ${mend}`);
     }
     return host;
   }
 
-  #refuse(path: string, message: string): void {
+  refuse(path: string, message: string): void {
     this.issues.push({ path, message });
   }
 }

@@ -25,6 +25,15 @@ export type Grant = {
   /** Undefined: every host but the denied ones. */
   readonly hosts: readonly HostRule[] | undefined;
   readonly senderKeys: readonly SenderKey[];
+  readonly dkim: readonly GrantedKey[];
+};
+
+/** A DKIM key for a canonical domain. */
+export type GrantedKey = {
+  readonly domain: string;
+  readonly selector: string;
+  /** Its name in the installation's namespace. */
+  readonly secret: string;
 };
 
 export type ParsedMailGrant =
@@ -60,12 +69,29 @@ export function parseMailGrant(raw: unknown): ParsedMailGrant {
       ports,
     }),
   );
+  const dkim = (spec.dkim ?? []).map(({ domain, selector, secretRef }, index): GrantedKey => {
+    const path = `spec.dkim[${index}].domain`;
+    const canonical = read.domain(domain, path) ?? "";
+    if (canonical !== "" && !isUnder(canonical, suffixes)) {
+      read.refuse(
+        path,
+        `${canonical} is under none of spec.suffixes: a grant signs for its own domains`,
+      );
+    }
+    return { domain: canonical, selector, secret: secretRef.name };
+  });
   if (read.issues.length > 0) return failed(raw, read.issues);
   const { name } = metadata;
   return {
     ok: true,
-    grant: { name, className: spec.className, suffixes, spec, hosts, senderKeys },
+    grant: { name, className: spec.className, suffixes, spec, hosts, senderKeys, dkim },
   };
+}
+
+function isUnder(domain: string, suffixes: readonly string[]): boolean {
+  return suffixes.some(
+    (suffix) => suffix === "." || domain === suffix || domain.endsWith(`.${suffix}`),
+  );
 }
 
 function failed(raw: unknown, issues: readonly Issue[]): ParsedMailGrant {

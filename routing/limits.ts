@@ -40,6 +40,7 @@ export const limits = {
   grantRoutesMax: 100_000,
   grantKeysMax: 1_000_000,
   grantMessagesPerHourMax: 1_000_000_000,
+  grantDkimMax: 64,
 
   /** Wire format. */
   shardBytesTarget: 64 * 1024,

@@ -8,11 +8,14 @@ import { type Rule, withRules } from "./rules.ts";
 import {
   apiVersion,
   className,
+  dkimSelector,
+  domainName,
   hostPattern,
   labelKey,
   labelValue,
   metadata,
   namespaceName,
+  objectName,
   port,
   senders,
   setOf,
@@ -66,6 +69,18 @@ const targetHost = z.strictObject({
   ports: setOf(port, limits.grantPortsMax).optional().describe("Default: every port."),
 });
 
+const dkim = z.strictObject({
+  domain: domainName.describe(
+    "Of the authors (From) whose mail is signed, and of the signature (d=): this domain and all under it, unless a longer one is named.",
+  ),
+  selector: dkimSelector.describe("The key's name in DNS: SELECTOR._domainkey.DOMAIN."),
+  secretRef: z.strictObject({
+    name: objectName.describe(
+      "A Secret in the installation's namespace with dkim.key: a private key in PEM, RSA or Ed25519.",
+    ),
+  }),
+});
+
 const plainSpec = z.strictObject({
   className: className.default("default").describe("The installation that it is for."),
   namespaces: grantNamespaces,
@@ -88,6 +103,14 @@ const plainSpec = z.strictObject({
     .optional()
     .describe("Left out: every host but loopback, link-local and the denied networks."),
   senders: senders.optional().describe("Whom their workloads may send as."),
+  dkim: z
+    .array(dkim)
+    .max(limits.grantDkimMax)
+    .optional()
+    .meta({ "x-kubernetes-list-type": "atomic" })
+    .describe(
+      "Domains under the suffixes whose authors' mail is signed where it goes out by MX, or where a MailRoute asks for it.",
+    ),
   allowAnyone: z.boolean().default(false).describe("Whether their routes may have access Anyone."),
   limits: z
     .strictObject({

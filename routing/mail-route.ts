@@ -180,6 +180,12 @@ const plainSpec = z.strictObject({
   heloName: domainName.optional().describe("Default: the installation's hostname."),
   tls: tls.default({ mode: "Opportunistic" }),
   auth: auth.optional(),
+  dkim: z
+    .enum(["ByMX", "Always"])
+    .default("ByMX")
+    .describe(
+      "Which mail is signed, where a MailGrant has a key for the author's domain: what goes out by MX, or all of this route.",
+    ),
   delivery: delivery.default({}).describe("Of the whole installation, shared by its relays."),
   retry: retry.default({
     initial: "1m",

@@ -120,6 +120,7 @@ function routeDefinition(read: FieldReader, { id, generation, spec }: Definition
     protocol: spec.protocol,
     ...(heloName !== undefined && { heloName }),
     tls: { mode: spec.tls.mode, ...(serverName !== undefined && { serverName }) },
+    ...(spec.dkim === "Always" && { sign: true }),
     delivery: {
       ...(maxConnections !== undefined && { maxConnections }),
       ...(maxMessagesPerConnection !== undefined && { maxMessagesPerConnection }),

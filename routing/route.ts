@@ -34,6 +34,17 @@ export type Target =
 /** Names a Secret's content at one moment: a relay that holds another version defers. */
 export type CredentialRef = { readonly secret: string; readonly version: string };
 
+/** How mail of a domain's authors is signed (DKIM, RFC 6376). */
+export type Signer = {
+  /** The signature's d=. */
+  readonly domain: string;
+  readonly selector: string;
+  /** Absent: `unavailable` says why. */
+  readonly key?: CredentialRef;
+  /** Why nothing can be signed now: that mail is deferred (4.3.5), and never goes unsigned. */
+  readonly unavailable?: string;
+};
+
 export type TlsMode = "Disabled" | "Opportunistic" | "Required" | "Verified";
 
 export type Tls = {
@@ -83,6 +94,8 @@ export type Route = {
   readonly heloName?: string;
   readonly tls: Tls;
   readonly auth?: Auth;
+  /** Sign (DKIM) also what does not go out by MX. */
+  readonly sign?: true;
   readonly delivery: DeliveryLimits;
   readonly retry: Retry;
   /**

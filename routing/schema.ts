@@ -131,6 +131,13 @@ export const secretRef = z.strictObject({
   name: objectName.describe("A Secret in the namespace of this MailRoute."),
 });
 
+/** Of a DKIM key's name in DNS, before "._domainkey.". */
+export const dkimSelector = text(
+  `${kubeLabel}(?:\\.${kubeLabel})*`,
+  100,
+  "must be a DKIM selector: lower-case letters, digits and hyphens, in labels parted by dots",
+);
+
 /** What we read of metadata; the rest belongs to Kubernetes. */
 export const metadata = z.looseObject({
   name: objectName,

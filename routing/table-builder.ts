@@ -5,11 +5,11 @@
 import { hashOf } from "./hash.ts";
 import { keyParts, type SenderKey } from "./key.ts";
 import { Names } from "./names.ts";
-import type { Route, RouteId } from "./route.ts";
+import type { Route, RouteId, Signer } from "./route.ts";
 import { sameEnds } from "./same-ends.ts";
 import {
+  contentsOf,
   type Entries,
-  hasAddresses,
   holderOf,
   type Rights,
   type RouteTable,
@@ -22,6 +22,7 @@ type Draft = {
   readonly addresses: Map<string, Entries>;
   readonly routes: Map<RouteId, Route>;
   readonly submitters: Map<string, Rights>;
+  readonly signers: Map<string, Signer>;
   keys: number;
 };
 
@@ -32,6 +33,7 @@ export type TableContent = {
   readonly entries: Iterable<TableEntry>;
   readonly routes: Iterable<Route>;
   readonly submitters?: Iterable<Submitter>;
+  readonly signers?: Iterable<Signer>;
 };
 
 /** At most one entry per (key, sender key): the caller has decided. `shardCount` is a power of two. */
@@ -50,6 +52,7 @@ export function buildTable(
       undefined,
       placeOfSubmitter(shardCount),
     ),
+    signers: placedItems([...(content.signers ?? [])], undefined, placeOfSigner(shardCount)),
   };
   const kept = previous === undefined ? [] : keptShards(placed, previous, before);
   const drafts = Array.from({ length: shardCount }, (_, index) =>
@@ -59,6 +62,7 @@ export function buildTable(
   each(placed.submitters, ([namespace, rights], place) =>
     drafts[place]?.submitters.set(namespace, rights),
   );
+  each(placed.signers, (signer, place) => drafts[place]?.signers.set(signer.domain, signer));
   each(placed.entries, (entry, place) => {
     const draft = drafts[place];
     if (draft !== undefined) addEntry(draft, entry);
@@ -69,7 +73,7 @@ export function buildTable(
   const isSame = previous?.shards.every((shard, index) => shard === shards[index]) === true;
   const list = isSame ? previous.shards : shards;
   knownContents.set(list, placed);
-  return { shards: list, hasAddresses: hasAddresses(list), digest: "" };
+  return { shards: list, ...contentsOf(list), digest: "" };
 }
 
 /** Items, and for each the number of the shard in which it belongs. */
@@ -78,6 +82,7 @@ type Placed = {
   readonly entries: PlacedItems<TableEntry>;
   readonly routes: PlacedItems<Route>;
   readonly submitters: PlacedItems<Submitter>;
+  readonly signers: PlacedItems<Signer>;
 };
 
 /** What a table was made from: the next one is mostly made from the same objects. */
@@ -93,6 +98,10 @@ function placeOfRoute(shardCount: number): (route: Route) => number {
 
 function placeOfSubmitter(shardCount: number): (submitter: Submitter) => number {
   return ([namespace]) => hashOf(namespace) & (shardCount - 1);
+}
+
+function placeOfSigner(shardCount: number): (signer: Signer) => number {
+  return ({ domain }) => hashOf(domain) & (shardCount - 1);
 }
 
 function each<T>({ items, places }: PlacedItems<T>, visit: (item: T, place: number) => void): void {
@@ -128,6 +137,7 @@ function keptShards(
   const keys = new Same(shards.length);
   const routes = new Same(shards.length);
   const submitters = new Same(shards.length);
+  const signers = new Same(shards.length);
   each(placed.entries, ({ key, senderKey, route }, place) => {
     if (mayDiffer[place] === 1) keys.add(place, () => holderOf(previous, key, senderKey) === route);
   });
@@ -138,8 +148,12 @@ function keptShards(
   each(placed.submitters, ([namespace, rights], place) => {
     submitters.add(place, () => isSameValue(rights, shards[place]?.submitters.get(namespace)));
   });
+  each(placed.signers, (signer, place) => {
+    signers.add(place, () => isSameValue(signer, shards[place]?.signers.get(signer.domain)));
+  });
   return shards.map((shard, index) => {
     const isSame =
+      signers.isSame(index, shard.signers.size) &&
       submitters.isSame(index, shard.submitters.size) &&
       (mayDiffer[index] === 0 ||
         (keys.isSame(index, shard.keys) && routes.isSame(index, shard.routes.size)));
@@ -203,6 +217,7 @@ function newDraft(): Draft {
     addresses: new Map(),
     routes: new Map(),
     submitters: new Map(),
+    signers: new Map(),
     keys: 0,
   };
 }

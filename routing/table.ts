@@ -13,7 +13,7 @@ import {
   type SenderKey,
 } from "./key.ts";
 import { type Names, noNames } from "./names.ts";
-import type { Route, RouteId } from "./route.ts";
+import type { Route, RouteId, Signer } from "./route.ts";
 
 /** Under one recipient key: `any` is the entry without senders. */
 export type SenderEntries = {
@@ -48,6 +48,8 @@ export type Shard = {
   readonly routes: ReadonlyMap<RouteId, Route>;
   /** What the workloads of a namespace may; only of those that may anything. */
   readonly submitters: ReadonlyMap<string, Rights>;
+  /** Who signs (DKIM) for the authors of a domain and of all under it. */
+  readonly signers: ReadonlyMap<string, Signer>;
   /** Entries: pairs of recipient key and sender key. */
   readonly keys: number;
 };
@@ -56,6 +58,8 @@ export type RouteTable = {
   readonly shards: readonly Shard[];
   /** Whether any shard has addresses: most tables have none, and then nobody looks for them. */
   readonly hasAddresses: boolean;
+  /** The same of signers. */
+  readonly hasSigners: boolean;
   /** Hex SHA-256 of the content; empty where nobody passed a hash function to `compile`. */
   readonly digest: string;
 };
@@ -68,14 +72,24 @@ export type TableEntry = {
 
 export const emptyTable: RouteTable = {
   shards: [
-    { names: noNames, addresses: new Map(), routes: new Map(), submitters: new Map(), keys: 0 },
+    {
+      ...{ names: noNames, addresses: new Map(), routes: new Map() },
+      ...{ submitters: new Map(), signers: new Map(), keys: 0 },
+    },
   ],
   hasAddresses: false,
+  hasSigners: false,
   digest: "",
 };
 
-export function hasAddresses(shards: readonly Shard[]): boolean {
-  return shards.some(({ addresses }) => addresses.size > 0);
+/** What look-ups may leave out. */
+export function contentsOf(
+  shards: readonly Shard[],
+): Pick<RouteTable, "hasAddresses" | "hasSigners"> {
+  return {
+    hasAddresses: shards.some(({ addresses }) => addresses.size > 0),
+    hasSigners: shards.some(({ signers }) => signers.size > 0),
+  };
 }
 
 /** The shard for a finished hash. There is always at least one, so the cast holds. */
@@ -99,6 +113,10 @@ export function* submitterEntries(
   table: RouteTable,
 ): Generator<readonly [namespace: string, rights: Rights]> {
   for (const shard of table.shards) yield* shard.submitters;
+}
+
+export function* signersIn(table: RouteTable): Generator<Signer> {
+  for (const shard of table.shards) yield* shard.signers.values();
 }
 
 /** All entries under one recipient key. */

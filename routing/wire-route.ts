@@ -7,7 +7,7 @@ import { isService, parseIp, parseService } from "./domain.ts";
 import { isDomainName } from "./key.ts";
 import { limits } from "./limits.ts";
 import { parseBlock } from "./network.ts";
-import type { Route } from "./route.ts";
+import type { Route, Signer } from "./route.ts";
 
 const domain = z.string().refine((text) => isDomainName(text) && !text.startsWith("["));
 const host = z
@@ -75,6 +75,7 @@ const routeSchema = z.strictObject({
     clientCertificate: credential.optional(),
   }),
   auth: auth.optional(),
+  sign: z.literal(true).optional(),
   delivery: z.strictObject({
     maxConnections: count.optional(),
     maxMessagesPerConnection: count.optional(),
@@ -90,6 +91,18 @@ const routeSchema = z.strictObject({
   unavailable: z.string().max(limits.unavailableCharsMax).optional(),
   heldUntilMs: ms.optional(),
 });
+
+const signerSchema = z.strictObject({
+  domain: z.string().refine(isDomainName),
+  selector: z.string().regex(/^[a-z0-9.-]{1,100}$/),
+  key: credential.optional(),
+  unavailable: z.string().max(limits.unavailableCharsMax).optional(),
+});
+
+/** The signer, or undefined where it is none. */
+export function readSigner(raw: unknown): Signer | undefined {
+  return signerSchema.safeParse(raw).data as Signer | undefined;
+}
 
 /** The route, or what is wrong with it. */
 export function readRoute(raw: unknown): Route | string {

@@ -13,10 +13,10 @@ import {
 } from "./key.ts";
 import { limits } from "./limits.ts";
 import { type NameRow, Names } from "./names.ts";
-import type { Route, RouteId } from "./route.ts";
+import type { Route, RouteId, Signer } from "./route.ts";
 import { type Entries, entryList, type Rights, type RouteTable, type Shard } from "./table.ts";
 import { checkFormat, readJson, TableError } from "./table-error.ts";
-import { readRoute } from "./wire-route.ts";
+import { readRoute, readSigner } from "./wire-route.ts";
 
 export const format = 1;
 
@@ -38,6 +38,11 @@ export function shardBytes(table: RouteTable, index: number): Uint8Array {
     domains: list("domain"),
     suffixes: list("suffix"),
     ...(shard.submitters.size > 0 && wireSubmitters(shard)),
+    ...(shard.signers.size > 0 && {
+      signers: [...shard.signers.values()]
+        .sort((a, b) => (a.domain < b.domain ? -1 : 1))
+        .map(canonical),
+    }),
   };
   return encoder.encode(JSON.stringify(wire));
 }
@@ -177,7 +182,8 @@ class ShardReader {
     const names = new Names(merged(domains, suffixes));
     const rights = optionalList(raw, "rights").map((row) => this.#rights(row));
     const submitters = this.#submitters(optionalList(raw, "submitters"), rights);
-    const shard: Shard = { names, addresses, routes, submitters, keys: this.#keys };
+    const signers = this.#signers(optionalList(raw, "signers"));
+    const shard: Shard = { names, addresses, routes, submitters, signers, keys: this.#keys };
     return { shard, index, count };
   }
 
@@ -215,6 +221,17 @@ class ShardReader {
       submitters.set(namespace, rights);
     }
     return submitters;
+  }
+
+  #signers(rows: readonly unknown[]): ReadonlyMap<string, Signer> {
+    const signers = new Map<string, Signer>();
+    for (const row of rows) {
+      const signer = readSigner(row);
+      const isNew = signer !== undefined && !signers.has(signer.domain);
+      if (!isNew || !this.#isHere(signer.domain)) throw this.#error("signers", row);
+      signers.set(signer.domain, signer);
+    }
+    return signers;
   }
 
   #each(

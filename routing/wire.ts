@@ -6,10 +6,11 @@
 import { limits } from "./limits.ts";
 import type { Route } from "./route.ts";
 import {
-  hasAddresses,
+  contentsOf,
   type RouteTable,
   routesOf,
   type Shard,
+  signersIn,
   submitterEntries,
   type TableEntry,
   tableEntries,
@@ -134,7 +135,10 @@ function placeOf(table: RouteTable, index: number): string {
 function resharded(table: RouteTable, shardCount: number): RouteTable {
   if (table.shards.length === shardCount) return table;
   return buildTable(
-    { entries: tableEntries(table), routes: routesOf(table), submitters: submitterEntries(table) },
+    {
+      ...{ entries: tableEntries(table), routes: routesOf(table) },
+      ...{ submitters: submitterEntries(table), signers: signersIn(table) },
+    },
     { shardCount },
   );
 }
@@ -302,5 +306,5 @@ export function* assembleSteps(
     }
     yield;
   }
-  return { shards: list, hasAddresses: hasAddresses(list), digest: manifest.digest };
+  return { shards: list, ...contentsOf(list), digest: manifest.digest };
 }

@@ -38,6 +38,8 @@ export type Letter = {
   readonly sender: string;
   readonly recipients: readonly string[];
   readonly body: Uint8Array;
+  /** Header fields of ours that go before it, whole lines. */
+  readonly prefix?: Uint8Array;
   readonly eightBit: boolean;
   readonly smtputf8: boolean;
   /** What the sender asked to be told, where he asked. */
@@ -97,11 +99,16 @@ function needsUtf8(letter: Letter): boolean {
   return letter.smtputf8 || !isAscii(letter.sender);
 }
 
+function bytesOf({ prefix, body }: Letter): number {
+  return body.length + (prefix?.length ?? 0);
+}
+
 /** What is wrong with the letter as a whole for a hop with these extensions. */
 export function letterTrouble(letter: Letter, extensions: Extensions): Trouble | undefined {
   const bytesMax = extensions.messageBytesMax;
-  if (bytesMax > 0 && letter.body.length > bytesMax) {
-    const text = `the message has ${letter.body.length} bytes, the next hop takes ${bytesMax}`;
+  const bytes = bytesOf(letter);
+  if (bytesMax > 0 && bytes > bytesMax) {
+    const text = `the message has ${bytes} bytes, the next hop takes ${bytesMax}`;
     return failed(552, "5.3.4", text);
   }
   return needsUtf8(letter) && !extensions.smtputf8 ? noUtf8() : undefined;
@@ -115,7 +122,7 @@ export function noUtf8(): Trouble {
 /** An 8-bit body goes as it is to a hop without 8BITMIME too, as every relay does: no conversion. */
 export function mailCommand(letter: Letter, extensions: Extensions): string {
   let command = `MAIL FROM:<${letter.sender}>`;
-  if (extensions.size) command += ` SIZE=${letter.body.length}`;
+  if (extensions.size) command += ` SIZE=${bytesOf(letter)}`;
   if (letter.eightBit && extensions.eightBitMime) command += " BODY=8BITMIME";
   if (extensions.smtputf8 && (needsUtf8(letter) || !letter.recipients.every(isAscii))) {
     command += " SMTPUTF8";

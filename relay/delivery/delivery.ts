@@ -3,7 +3,7 @@
  * order, one after the other while another may still help. No queue, no retry times and no spool here;
  * hosts come from order.ts and mx.ts, connections from pool.ts, fates from fate.ts.
  */
-import type { Route } from "../../routing/route.ts";
+import type { Route, Signer } from "../../routing/route.ts";
 import type { Outcome } from "../outcome.ts";
 import {
   isAscii,
@@ -15,6 +15,7 @@ import {
   noUtf8,
 } from "./commands.ts";
 import { createDial, shuttingDown } from "./dial.ts";
+import { Signing } from "./dkim/signing.ts";
 import { judge, type Transcript, type Verdict } from "./fate.ts";
 import { HopFinder } from "./hops.ts";
 import type { NextHop } from "./next-hop.ts";
@@ -39,11 +40,15 @@ export type Job = {
   readonly recipients: readonly string[];
   /** CRLF lines, not dot-stuffed, ends with CRLF. */
   readonly body: Uint8Array;
+  /** Header fields that go before it. */
+  readonly prefix?: Uint8Array;
   /** The body has 8-bit octets. */
   readonly eightBit: boolean;
   readonly smtputf8: boolean;
   /** What the sender asked to be told, for next hops that do that. */
   readonly dsn?: LetterDsn | undefined;
+  /** Who signs it (DKIM); absent: nobody. */
+  readonly signer?: Signer | undefined;
   /** Target hosts, inbound or mx only. */
   readonly route: Route;
   /** The recipients' domain, for the target mx. */
@@ -80,12 +85,14 @@ class Deliverer implements Delivery {
   private readonly now: () => number;
   private readonly pool: Pool;
   private readonly finder: HopFinder;
+  private readonly signing: Signing;
   private readonly flights = new WeakMap<AbortSignal, Set<Flight>>();
 
   constructor(options: DeliveryOptions) {
     const limits = { ...defaultHopLimits, ...options.limits };
     const { now = () => performance.now(), random = Math.random, events = {} } = options;
     this.events = events;
+    this.signing = new Signing({ credentials: options.credentials, now: Date.now });
     this.limits = limits;
     this.now = now;
     this.pool = new Pool({ limits, now, events, dial: createDial(options, { limits, now }) });
@@ -144,13 +151,15 @@ class Deliverer implements Delivery {
     if (trouble !== undefined) return trouble;
     const found = await this.finder.find(job.route, job.domain);
     if ("trouble" in found) return found.trouble;
+    const letter = await this.signed(job);
+    if ("trouble" in letter) return letter.trouble;
     let open = openPositions(outcomes);
     let last: Trouble | undefined;
     for (const hop of found.hops.slice(0, this.limits.hostsPerAttemptMax)) {
       if (open.length === 0) break;
       if (flight.cancelled) return shuttingDown();
       if (job.isWanted?.() === false) return outdated();
-      const verdict = await this.tryHost(job, open, hop, flight);
+      const verdict = await this.tryHost(letter, open, hop, flight);
       if ("trouble" in verdict) {
         last = worse(last, { ...verdict.trouble, hop: hop.name });
         continue;
@@ -160,6 +169,15 @@ class Deliverer implements Delivery {
       open = verdict.again.map((at) => open[at] as number);
     }
     return last ?? deferred("unavailable", "4.3.5", "the route names no host");
+  }
+
+  private async signed(job: Job): Promise<Job | { readonly trouble: Trouble }> {
+    const { id, body, signer } = job;
+    if (signer === undefined) return job;
+    const signed = await this.signing.sign(id, body, signer);
+    const isSigned = "field" in signed;
+    this.events.signed?.({ domain: signer.domain, result: isSigned ? "signed" : "unavailable" });
+    return isSigned ? { ...job, prefix: signed.field } : signed;
   }
 
   /** One transaction for the recipients at `positions`, at one host. */

@@ -284,7 +284,7 @@ export class NextHop extends Base {
         this.write(step.text);
         break;
       case "body":
-        this.sendBody(transaction.letter.body);
+        this.sendBody(transaction.letter);
         break;
       case "done":
         // A refusal before the end of the message, or more answers than commands: out of step.
@@ -320,8 +320,8 @@ export class NextHop extends Base {
     return this.unsentBytes + this._socket.writableLength;
   }
 
-  private sendBody(body: Uint8Array): void {
-    const chunks = stuff(body);
+  private sendBody({ prefix, body }: Letter): void {
+    const chunks = prefix === undefined ? stuff(body) : [prefix, ...stuff(body)];
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
     if (bytes > sliceBytes) {
       this.unsentBytes = bytes;

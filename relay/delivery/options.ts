@@ -15,6 +15,8 @@ export type Credential = {
   readonly password?: string;
   /** Of an OAuth2 client. */
   readonly clientSecret?: string;
+  /** PEM. */
+  readonly dkimKey?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -132,6 +134,8 @@ export type DeliveryEvents = {
   token?(event: TokenEvent): void;
   /** About the MTA-STS policy of a recipients' domain. */
   sts?(event: StsEvent): void;
+  /** A message was signed (DKIM) for its way out, or could not be and waits. */
+  signed?(event: { domain: string; result: "signed" | "unavailable" }): void;
   /** One transaction tried at one host; `outcomes` in the order of `recipients`. */
   attempt?(event: {
     id: string;

@@ -130,6 +130,11 @@ function sendingMetrics(registers: Registry[]) {
     "Access tokens asked for at token endpoints (auth.oauth2).",
     ["result"],
   );
+  const signatures = counter(
+    "mailroute_dkim_total",
+    "Messages on their way out for which a MailGrant has a DKIM key: signed, or unavailable and waiting.",
+    ["result"],
+  );
   const pick = attemptCounters(recipients);
   return {
     secured({ tls = "none", verified, mechanism, sts }: Opened): void {
@@ -137,6 +142,7 @@ function sendingMetrics(registers: Registry[]) {
       secured.inc({ tls, verified: String(verified), ...how });
     },
     sts: (result: StsEvent["result"]): void => policies.inc({ result }),
+    signed: (result: "signed" | "unavailable"): void => signatures.inc({ result }),
     token: (result: TokenEvent["result"]): void => tokens.inc({ result }),
     attempted(event: Attempted): void {
       pick(event).inc();

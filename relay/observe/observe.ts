@@ -110,6 +110,7 @@ function deliveryEvents(log: Log, metrics: Metrics, tokens: TokenProblems): Deli
       metrics.sts(event.result);
       log.sts(event);
     },
+    signed: ({ result }) => metrics.signed(result),
     token(event) {
       metrics.token(event.result);
       log.token(event);

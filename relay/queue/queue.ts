@@ -5,7 +5,6 @@
  */
 import { setImmediate as turn } from "node:timers/promises";
 import type { Retry, Route } from "../../routing/route.ts";
-import type { Job } from "../delivery/delivery.ts";
 import { type Group, planTransactions } from "../delivery/plan.ts";
 import { isWanted } from "../dsn-request.ts";
 import type { Outcome } from "../outcome.ts";
@@ -13,7 +12,7 @@ import { type Envelope, freshState, type Pending, type StoredRecipient } from ".
 import type { Change, Stored } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
 import { Bodies } from "./bodies.ts";
-import { arrivalOf, dsnOf, isConfirmed } from "./confirmation.ts";
+import { arrivalOf, isConfirmed } from "./confirmation.ts";
 import { DueTimes } from "./due.ts";
 import { Entries } from "./entries.ts";
 import {
@@ -28,6 +27,7 @@ import {
   partyOf,
   stateOf,
 } from "./entry.ts";
+import { jobFor } from "./job.ts";
 import { Lanes, type Met } from "./lanes.ts";
 import type { QueueOptions } from "./options.ts";
 import { Pace } from "./pace.ts";
@@ -215,8 +215,9 @@ export class Queue {
     }
   }
 
-  async #deliver(entry: Entry, { recipients, route, domain }: Group): Promise<Met> {
+  async #deliver(entry: Entry, group: Group): Promise<Met> {
     const { envelope } = entry;
+    const { recipients } = group;
     const body = this.#bodies.of(entry);
     if (body === undefined) {
       this.#options.events.corrupt(envelope.id);
@@ -226,19 +227,11 @@ export class Queue {
       );
       return "nothing";
     }
-    const { id, sender, eightBit, smtputf8 } = envelope;
-    const job: Job = {
-      id,
-      sender,
-      recipients: recipients.map(({ address }) => address),
+    const job = jobFor(entry, group, {
       body,
-      eightBit,
-      smtputf8,
-      dsn: dsnOf(envelope),
-      route,
-      domain,
+      table: this.#options.tables.current ?? entry.table,
       isWanted: () => this.#isWanted(entry),
-    };
+    });
     const startedMs = this.#options.clock.now();
     const outcomes = await this.#options.delivery.deliver(job, this.#stop.signal);
     const tookMs = this.#options.clock.now() - startedMs;

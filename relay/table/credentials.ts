@@ -1,6 +1,6 @@
 /** The credentials that routes name, by Secret and version: a version that is not here is not guessed. */
 import type { CredentialRef } from "../../routing/route.ts";
-import { type RouteTable, routesOf } from "../../routing/table.ts";
+import { type RouteTable, routesOf, signersIn } from "../../routing/table.ts";
 import type { Credential, Credentials } from "../delivery/options.ts";
 import type { VersionedCredential } from "./resources.ts";
 
@@ -35,6 +35,7 @@ export class CredentialStore implements Credentials {
       look(tls.clientCertificate);
       look(auth?.credential);
     }
+    for (const { key } of signersIn(table)) look(key);
     return missing;
   }
 }

@@ -42,6 +42,7 @@ const otherFields = new Set([
   "heloName",
   "tls",
   "auth",
+  "dkim",
   "delivery",
   "retry",
 ]);

@@ -182,7 +182,7 @@ async function publish(library: Library, recompileSoon: () => void): Promise<voi
   if (result.recheckAtMs !== undefined) {
     recheckTimer = setTimeout(recompileSoon, Math.max(result.recheckAtMs - startedMs, 0) + 1);
   }
-  const found = problemsOf(complaints, resources, result.verdicts);
+  const found = problemsOf(complaints, resources, result);
   const { table } = result;
   const judgement = everPublished ? judge({ previous, next: table, isHolding }) : undefined;
   const isApprovedNow = await isApproved(table.digest);
@@ -225,7 +225,7 @@ async function publish(library: Library, recompileSoon: () => void): Promise<voi
 function problemsOf(
   complaints: readonly Complaint[],
   resources: readonly Resource[],
-  verdicts: Compiled["verdicts"],
+  { verdicts, grantVerdicts }: Compiled,
 ): Problem[] {
   const broken = new Set(resources.filter((each) => each.broken === true).map(({ id }) => id));
   const found = complaints.map(({ file, line, text }) => ({ where: `${file}:${line}`, text }));
@@ -234,6 +234,12 @@ function problemsOf(
     if (verdict.kind === "other-class" || broken.has(id)) continue;
     for (const { type, status, message } of verdict.conditions) {
       if (status === "False") found.push({ where: id, text: `${type}: ${message}` });
+    }
+  }
+  for (const [name, verdict] of grantVerdicts) {
+    if (verdict.kind !== "accepted") continue; // as above
+    for (const { path, message } of verdict.problems ?? []) {
+      found.push({ where: `MailGrant ${name}`, text: `${path}: ${message}` });
     }
   }
   return found;
