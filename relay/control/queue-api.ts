@@ -53,13 +53,13 @@ async function list(
   response.end();
 }
 
-function show(orders: Orders, id: string, { url, response }: Exchange): void {
+async function show(orders: Orders, id: string, { url, response }: Exchange): Promise<void> {
   const message = orders.show(id);
   if (message === undefined) {
     problem(response, 404, `${id}: there is no such message`);
     return;
   }
-  const header = url.searchParams.has("header") ? orders.header(id) : undefined;
+  const header = url.searchParams.has("header") ? await orders.header(id) : undefined;
   json(response, 200, { ...message, ...(header !== undefined && { header }) });
 }
 

@@ -38,11 +38,6 @@ import { toldOf } from "./told.ts";
 
 type Settled = { readonly index: number; readonly outcome: Outcome };
 
-const damaged: Outcome = {
-  kind: "deferred",
-  cause: "local",
-  reply: { code: 451, status: "4.3.0", text: "the message is damaged on disk" },
-};
 const entriesPerSlice = 500;
 /** How early recipients of one message may be tried together with one that is due. */
 const togetherMs = 1000;
@@ -63,7 +58,11 @@ export class Queue {
   constructor(options: QueueOptions) {
     this.#options = options;
     const { spool, clock, events } = options;
-    this.#bodies = new Bodies(spool, options.limits.bodyBytesInMemoryMax);
+    this.#bodies = new Bodies({
+      spool,
+      bytesMax: options.limits.bodyBytesInMemoryMax,
+      corrupt: events.corrupt,
+    });
     this.#saver = new Saver({ spool, clock, signal: this.#stop.signal, failed: events.unsaved });
     this.#due = new DueTimes(options.clock, (id) => this.#attempt(id));
     this.#pace = new Pace(options.clock, (id) => this.#attempt(id));
@@ -217,12 +216,11 @@ export class Queue {
 
   async #deliver(entry: Entry, { recipients, route, domain }: Group): Promise<Met> {
     const { envelope } = entry;
-    const body = this.#bodies.of(entry);
-    if (body === undefined) {
-      this.#options.events.corrupt(envelope.id);
+    const body = await this.#bodies.of(entry);
+    if ("kind" in body) {
       this.#settle(
         entry,
-        recipients.map(({ index }) => ({ index, outcome: damaged })),
+        recipients.map(({ index }) => ({ index, outcome: body })),
       );
       return "nothing";
     }
@@ -343,7 +341,9 @@ export class Queue {
   async #save(entry: Entry): Promise<void> {
     const { envelope, round } = entry;
     const { reporter, tables, events } = this.#options;
-    const original = { envelope, body: () => this.#bodies.of(entry) };
+    const hasReports = round.ended.length + round.delayed.length > 0;
+    const body = hasReports ? await this.#bodies.forReport(entry) : undefined;
+    const original = { envelope, body };
     const reports = reportsOf(round, (action, list) =>
       reporter.report(action, original, list, tables.current),
     );

@@ -2,7 +2,7 @@
  * Changes of the queue on their way to disk. Loop: what was done cannot be undone and must not be done again,
  * so that a change which the spool does not take is tried until it does.
  */
-import type { Change, Spool } from "../spool/spool.ts";
+import { type Change, isFull, type Spool } from "../spool/spool.ts";
 import type { Clock } from "./due.ts";
 
 export type SaverOptions = {
@@ -40,6 +40,7 @@ export class Saver {
         } catch (error) {
           failed(error);
           if (signal.aborted) return;
+          if (isFull(error) && (await spool.openReserve())) continue;
         }
         await new Promise<void>((resolve) => clock.wait(againMs, resolve));
       }

@@ -33,7 +33,7 @@ import {
 import { isTrusted, type TrustRules } from "../policy/trust.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
-import { type Spool, SpoolError } from "../spool/spool.ts";
+import { isFull, type Spool, SpoolError } from "../spool/spool.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
 import type { ReceptionEvents } from "./events.ts";
 import { dateTime, normaliseLines, receivedLine, traceOf } from "./header.ts";
@@ -375,9 +375,4 @@ function faultOf({ faults }: Body): "bare LF" | "bare CR" | "NUL" | undefined {
   if (faults.bareLf > 0) return "bare LF";
   if (faults.bareCr > 0) return "bare CR";
   return faults.nul > 0 ? "NUL" : undefined;
-}
-
-/** MDB_MAP_FULL and ENOSPC both read "full" or "space" in LMDB's words. */
-function isFull(error: SpoolError): boolean {
-  return /full|space/i.test(error.message);
 }
