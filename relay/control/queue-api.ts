@@ -28,7 +28,7 @@ export async function answerQueue(
   if (request.method === "POST") return await order(orders, word ?? "", { url, response });
   if (request.method !== "GET") return problem(response, 405, "GET or POST");
   if (word === undefined) return await list(orders, url.searchParams, response);
-  return show(orders, decodeURIComponent(word), { url, response });
+  return await show(orders, decodeURIComponent(word), { url, response });
 }
 
 type Exchange = { readonly url: URL; readonly response: ServerResponse };

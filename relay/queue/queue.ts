@@ -4,7 +4,7 @@
  * and knows no SMTP. What an attempt changed is on disk before the entry is let go.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import type { Retry, Route } from "../../routing/route.ts";
+import type { Route } from "../../routing/route.ts";
 import type { Job } from "../delivery/delivery.ts";
 import { type Group, planTransactions } from "../delivery/plan.ts";
 import { isWanted } from "../dsn-request.ts";
@@ -73,21 +73,33 @@ export class Queue {
     options.tables.subscribe(() => void this.#wakeChanged());
   }
 
-  /** A message that an earlier process left. */
-  restore(stored: Stored): void {
-    this.#take(freshEntry(stored.envelope, stored.state));
+  /** A message that an earlier process left; it waits for `resume`. */
+  restore({ envelope, state }: Stored): void {
+    this.#entries.set(envelope.id, freshEntry(envelope, state));
+  }
+
+  /** Begins with what was restored, a slice at a time: the relay takes mail meanwhile. */
+  async resume(): Promise<void> {
+    for await (const entry of this.#slowly()) if (entry.underWay === 0) this.#schedule(entry);
   }
 
   /** A message that has just been spooled; `body` as it was written. */
   add(envelope: Envelope, body: Buffer): void {
     const entry = freshEntry(envelope, freshState(envelope));
     this.#bodies.keep(entry, body);
-    this.#take(entry);
+    this.#entries.set(envelope.id, entry);
+    this.#schedule(entry);
   }
 
-  #take(entry: Entry): void {
-    this.#entries.set(entry.envelope.id, entry);
-    this.#schedule(entry);
+  /** All entries until the queue is stopped, with a turn for everybody else after each slice. */
+  async *#slowly(): AsyncGenerator<Entry> {
+    let looked = 0;
+    for (const entry of this.#entries.values()) {
+      looked += 1;
+      if (looked % entriesPerSlice === 0) await turn();
+      if (this.#stop.signal.aborted) return;
+      yield entry;
+    }
   }
 
   /** In order of arrival. */
@@ -271,7 +283,7 @@ export class Queue {
     const recipient = envelope.recipients[index] as StoredRecipient;
     const pending = entry.pending[index] as Pending;
     const nowMs = clock.now();
-    const retry = this.#retryOf(entry.routes[index]);
+    const { retry } = entry.routes[index] ?? this.#options.outbound;
     const mayWarn =
       envelope.trusted && envelope.sender !== "" && isWanted(recipient, "DELAY", "told");
     const jitter = this.#options.random();
@@ -333,10 +345,6 @@ export class Queue {
     else this.#schedule(entry);
   }
 
-  #retryOf(route: Route | undefined): Retry {
-    return (route ?? this.#options.outbound).retry;
-  }
-
   /** A recipient's end and the report that it causes are one transaction on disk (design, section 5). */
   async #save(entry: Entry): Promise<void> {
     const { envelope, round } = entry;
@@ -367,11 +375,8 @@ export class Queue {
   async #wakeChanged(): Promise<void> {
     const table = this.#options.tables.current;
     if (table === undefined) return;
-    let looked = 0;
-    for (const entry of this.#entries.values()) {
-      looked += 1;
-      if (looked % entriesPerSlice === 0) await turn();
-      if (this.#stop.signal.aborted || this.#options.tables.current !== table) return;
+    for await (const entry of this.#slowly()) {
+      if (this.#options.tables.current !== table) return;
       if (entry.underWay === 0 && entry.held === undefined && this.#changed(entry, table))
         this.#wake(entry);
     }

@@ -2,11 +2,12 @@
  * Changes of the queue on their way to disk. Loop: what was done cannot be undone and must not be done again,
  * so that a change which the spool does not take is tried until it does.
  */
-import { type Change, isFull, type Spool } from "../spool/spool.ts";
+import type { Change, Spool } from "../spool/spool.ts";
+import { isFull } from "../spool/spool-error.ts";
 import type { Clock } from "./due.ts";
 
 export type SaverOptions = {
-  readonly spool: Spool;
+  readonly spool: Pick<Spool, "commit" | "openReserve">;
   readonly clock: Clock;
   /** When it is aborted, what is not on disk stays in memory and ends with the process. */
   readonly signal: AbortSignal;

@@ -33,7 +33,8 @@ import {
 import { isTrusted, type TrustRules } from "../policy/trust.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
-import { isFull, type Spool, SpoolError } from "../spool/spool.ts";
+import type { Spool } from "../spool/spool.ts";
+import { isFull, SpoolError } from "../spool/spool-error.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
 import type { ReceptionEvents } from "./events.ts";
 import { dateTime, normaliseLines, receivedLine, traceOf } from "./header.ts";

@@ -38,7 +38,11 @@ export class BodyFiles {
     this.#ids.add(id);
     try {
       const file = await open(path, "wx", 0o600);
-      await writeWhole(file, body).finally(() => file.close());
+      try {
+        await writeWhole(file, body);
+      } finally {
+        await file.close();
+      }
       await this.#sync();
     } catch (error) {
       await this.remove(id);

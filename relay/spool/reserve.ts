@@ -10,7 +10,6 @@ const fileName = "reserve";
 const reserveBytes = 4 * 1024 * 1024;
 /** So much must be free beside it before it is filled again. */
 const besideBytes = 4 * 1024 * 1024;
-const chunk = Buffer.alloc(256 * 1024);
 
 export class Reserve {
   readonly #path: string;
@@ -55,8 +54,7 @@ export class Reserve {
   async #write(): Promise<void> {
     const file = await open(this.#path, "w", 0o600);
     try {
-      for (let at = 0; at < reserveBytes; at += chunk.length)
-        await file.write(chunk, 0, chunk.length, at);
+      await file.writeFile(Buffer.alloc(reserveBytes));
       await file.datasync();
     } finally {
       await file.close();

@@ -25,7 +25,8 @@ import {
   freshState,
   type State,
 } from "./records.ts";
-import { Spool, SpoolError, type SpoolOptions } from "./spool.ts";
+import { Spool, type SpoolOptions } from "./spool.ts";
+import { SpoolError } from "./spool-error.ts";
 
 const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
 
@@ -370,7 +371,8 @@ test("records: a flipped bit anywhere in a record is noticed", () => {
 test("spool: a disk that refuses writes rejects the commit, and costs neither the process nor what was there", async (context) => {
   const options = scratch(context);
   const program = `
-    import { Spool, SpoolError } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
+    import { Spool } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
+    import { SpoolError } from ${JSON.stringify(join(import.meta.dirname, "spool-error.ts"))};
     import { checksum } from ${JSON.stringify(join(import.meta.dirname, "records.ts"))};
     const spool = await Spool.open(${JSON.stringify(options)});
     const body = Buffer.alloc(100_000, 120);

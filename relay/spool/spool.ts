@@ -3,8 +3,8 @@
  * mail's ways. Every promise that `commit` returns resolves after the transaction is on disk (LMDB's data
  * fdatasync, then its meta page by O_DSYNC), and all changes of one commit are one transaction.
  */
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { assertNever } from "../outcome.ts";
 import { BodyFiles } from "./body-files.ts";
@@ -24,7 +24,8 @@ import {
   spoolFormatWithoutFiles,
 } from "./records.ts";
 import { Room, type SpoolLimits } from "./room.ts";
-import { syncDirectorySync } from "./synced.ts";
+import { SpoolError, spoolErrorOf } from "./spool-error.ts";
+import { syncDirectorySync, tryWriting } from "./synced.ts";
 
 export type Change =
   | { readonly kind: "accept"; readonly envelope: Envelope; readonly body: Buffer }
@@ -35,6 +36,8 @@ export type SpoolOptions = {
   readonly directory: string;
   readonly owner: string;
   readonly limits: SpoolLimits;
+  /** LMDB takes no more writes in this process: its last commit failed half-way. */
+  readonly broken?: () => void;
 };
 
 export type Stored = {
@@ -44,13 +47,11 @@ export type Stored = {
   readonly isStateLost?: true;
 };
 
-/** The spool cannot be opened, read or written; the message says what to do. */
-export class SpoolError extends Error {
-  override readonly name = "SpoolError";
-}
-
 /** From here on a body is a file of its own: measured, see docs/spool.md. */
 const fileBytesMin = 256 * 1024;
+/** What an empty spool needs, and some more. */
+const trialBytes = 256 * 1024;
+const brokenWords = "an earlier commit failed half-way: the relay must be started again";
 
 export class Spool {
   readonly #root: RootDatabase<Buffer, string>;
@@ -62,6 +63,8 @@ export class Spool {
   readonly #meta: Database<Buffer, string>;
   readonly #files: BodyFiles;
   readonly #room: Room;
+  readonly #broken = Promise.withResolvers<"broken">();
+  #isBroken = false;
   /** What `list` found that cannot be read. */
   readonly #damaged: Remains[] = [];
 
@@ -108,6 +111,9 @@ export class Spool {
     }
     let spool: Spool;
     try {
+      // LMDB's library may end the process where its very first writes fail.
+      if (!existsSync(join(options.directory, "data.mdb")))
+        await tryWriting(join(options.directory, "trial"), trialBytes);
       spool = new Spool(options, lock);
     } catch (error) {
       lock.release();
@@ -130,11 +136,10 @@ export class Spool {
     const meta = this.#meta;
     const format = meta.get("format");
     if (format === undefined) {
-      const writes = [
-        meta.put("format", Buffer.from(String(spoolFormatWithoutFiles))),
+      await this.#write(() => [
+        this.#putFormat(spoolFormatWithoutFiles),
         meta.put("owner", Buffer.from(this.#options.owner)),
-      ];
-      await Promise.all(writes);
+      ]);
       return;
     }
     if (Number(format.toString()) > spoolFormat) {
@@ -159,11 +164,11 @@ export class Spool {
     return mark !== undefined && isOtherFile(mark, identityOf(this.#options.directory));
   }
 
-  /** From now on the spool is this file. */
+  /** From now on the spool is this file. Rejects with SpoolError where that could not be written. */
   async settle(): Promise<void> {
     const identity = identityOf(this.#options.directory);
     if (this.#meta.get("identity")?.toString() === identity) return;
-    await this.#meta.put("identity", Buffer.from(identity));
+    await this.#write(() => [this.#meta.put("identity", Buffer.from(identity))]);
   }
 
   /**
@@ -210,7 +215,7 @@ export class Spool {
     }
     await this.#files.removeOthers((id) => this.#envelopes.doesExist(id));
     if (this.#files.size === 0 && Number(this.#meta.get("format")) !== spoolFormatWithoutFiles)
-      await this.#transact(() => [this.#putFormat(spoolFormatWithoutFiles)]);
+      await this.#write(() => [this.#putFormat(spoolFormatWithoutFiles)]);
   }
 
   /** Keeps all of a message whose body is damaged in `corrupt/`; false where it could not be written there. */
@@ -251,7 +256,8 @@ export class Spool {
       await this.#transact(() => changes.flatMap((change) => this.#put(change)));
     } catch (error) {
       for (const change of changes) if (change.kind === "accept") this.#room.give(change.envelope);
-      for (const id of written) await this.#files.remove(id);
+      // After half a commit nobody knows whether a record names them: then the next start decides.
+      if (!this.#isBroken) for (const id of written) await this.#files.remove(id);
       throw await spoolErrorOf(error);
     }
     for (const change of changes) {
@@ -270,15 +276,40 @@ export class Spool {
     }
   }
 
+  async #write(put: () => Promise<boolean>[]): Promise<void> {
+    try {
+      await this.#transact(put);
+    } catch (error) {
+      throw await spoolErrorOf(error);
+    }
+  }
+
   async #transact(put: () => Promise<boolean>[]): Promise<void> {
+    if (this.#isBroken) throw new Error(brokenWords);
     let writes: Promise<boolean>[] = [];
     const batch = this.#root.batch(() => {
       writes = put();
     });
     // Every promise is awaited: one that rejects with nobody listening would end the process.
-    const ended = await Promise.allSettled([batch, ...writes]);
+    const settled = Promise.allSettled([batch, ...writes]);
+    const ended = await Promise.race([settled, this.#broken.promise]);
+    if (ended === "broken") throw new Error(brokenWords);
     const failed = ended.find((each) => each.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    if (failed === undefined) return;
+    this.#examine();
+    throw failed.reason;
+  }
+
+  /** After a failed commit: where its meta page was not written LMDB is at an end, and answers no commit any more. */
+  #examine(): void {
+    try {
+      this.#root.transactionSync(() => undefined);
+    } catch {
+      if (this.#isBroken) return;
+      this.#isBroken = true;
+      this.#broken.resolve("broken");
+      this.#options.broken?.();
+    }
   }
 
   #put(change: Change): Promise<boolean>[] {
@@ -333,7 +364,7 @@ export class Spool {
 
   async close(): Promise<void> {
     this.#room.close();
-    await this.#root.close();
+    if (!this.#isBroken) await this.#root.close(); // it would wait for ever
     this.#lock.release();
   }
 }
@@ -349,27 +380,5 @@ function tryLock(directory: string): Lock | undefined {
     throw new SpoolError(`cannot lock the spool ${directory}: is the volume read-only or full?`, {
       cause: error,
     });
-  }
-}
-
-/** Nothing more fits. MDB_MAP_FULL and ENOSPC both read "full" or "space" in their words. */
-export function isFull(error: unknown): boolean {
-  return error instanceof SpoolError && /full|space/i.test(error.message);
-}
-
-/** What LMDB and the file system reject with, in words. */
-async function spoolErrorOf(cause: unknown): Promise<SpoolError> {
-  return new SpoolError(`the spool could not be written: ${await reasonOf(cause)}`, { cause });
-}
-
-/** LMDB rejects with a word and carries the reason in a promise, which nobody else would catch. */
-async function reasonOf(error: unknown): Promise<string> {
-  if (!(error instanceof Error)) return String(error);
-  if (!("commitError" in error)) return error.message;
-  try {
-    await error.commitError;
-    return error.message;
-  } catch (inner) {
-    return inner instanceof Error ? inner.message : String(inner);
   }
 }

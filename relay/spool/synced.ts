@@ -1,6 +1,6 @@
 /** Names and small files that last: adapter over the file system's syncs. It knows nothing of what it writes. */
 import { closeSync, fsyncSync, openSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 
 /** The names in it are on disk when it resolves. */
 export async function syncDirectory(path: string): Promise<void> {
@@ -29,6 +29,15 @@ export async function writeSynced(path: string, bytes: Uint8Array): Promise<void
     await file.datasync();
   } finally {
     await file.close();
+  }
+}
+
+/** Rejects where so much cannot be written there; leaves nothing. */
+export async function tryWriting(path: string, bytes: number): Promise<void> {
+  try {
+    await writeSynced(path, Buffer.alloc(bytes));
+  } finally {
+    await rm(path, { force: true });
   }
 }
 
