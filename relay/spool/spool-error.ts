@@ -14,6 +14,12 @@ export async function spoolErrorOf(cause: unknown): Promise<SpoolError> {
   return new SpoolError(`the spool could not be written: ${await reasonOf(cause)}`, { cause });
 }
 
+/** The same, with every reason's own promise listened to: one that rejects unheard would end the process. */
+export function heard<T>(ended: PromiseSettledResult<T>[]): PromiseSettledResult<T>[] {
+  for (const each of ended) if (each.status === "rejected") void reasonOf(each.reason);
+  return ended;
+}
+
 /** LMDB rejects with a word and carries the reason in a promise, which nobody else would catch. */
 async function reasonOf(error: unknown): Promise<string> {
   if (!(error instanceof Error)) return String(error);

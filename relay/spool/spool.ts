@@ -24,7 +24,7 @@ import {
   spoolFormatWithoutFiles,
 } from "./records.ts";
 import { Room, type SpoolLimits } from "./room.ts";
-import { SpoolError, spoolErrorOf } from "./spool-error.ts";
+import { heard, SpoolError, spoolErrorOf } from "./spool-error.ts";
 import { syncDirectorySync, tryWriting } from "./synced.ts";
 
 export type Change =
@@ -291,7 +291,7 @@ export class Spool {
       writes = put();
     });
     // Every promise is awaited: one that rejects with nobody listening would end the process.
-    const settled = Promise.allSettled([batch, ...writes]);
+    const settled = Promise.allSettled([batch, ...writes]).then(heard);
     const ended = await Promise.race([settled, this.#broken.promise]);
     if (ended === "broken") throw new Error(brokenWords);
     const failed = ended.find((each) => each.status === "rejected");
