@@ -55,7 +55,7 @@ export async function openHandover(site: HandoverSite, queue: Queue): Promise<vo
     key: await readKey(handover.keyFile),
     spool,
     find: (id) => queue.find(id)?.envelope,
-    take: (stored) => queue.restore(stored),
+    take: (stored) => queue.takeOver(stored),
     isStopping: () => state.stopping,
     messageBytesMax: limits.messageBytesMax,
     taken: ({ id }, from) => log.takenOver({ id, from }),
@@ -120,7 +120,10 @@ async function give(options: {
     const done = await handOver({
       key: await readKey(handover.keyFile),
       messages,
-      body: (envelope) => spool.body(envelope),
+      async body(envelope) {
+        const body = await spool.body(envelope);
+        return typeof body === "string" ? undefined : body;
+      },
       siblings: async () =>
         (await firstAddresses(resolver, names)).filter((each) => !own.has(each)),
       port: handover.port,

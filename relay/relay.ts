@@ -55,6 +55,8 @@ export type Relay = {
   readonly tables: TableHolder;
   readonly addresses: readonly { readonly name: string; readonly port: number }[];
   readonly adminPort: number;
+  /** Resolves where the spool takes nothing more in this process: it must end, and be started again. */
+  readonly broken: Promise<void>;
   /** Stops taking mail, finishes what is under way within `graceMs`, leaves the rest on disk. */
   stop(options: { readonly graceMs: number }): Promise<void>;
 };
@@ -102,12 +104,9 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
 async function assemble(options: RelayOptions, closers: AsyncDisposableStack): Promise<Relay> {
   const { config } = options;
   const log = createLog({ write: options.write, now: clock.now, addresses: config.log.addresses });
-  const { directory, limits } = config.spool;
-  const spool = await Spool.open({
-    directory,
-    owner: config.spool.owner ?? config.hostname,
-    limits,
-  });
+  const { directory } = config.spool;
+  const broken = Promise.withResolvers<void>();
+  const spool = await openSpool(config, broken.resolve);
   closers.defer(() => spool.close());
   const deliveries = openDeliveries(directory);
   closers.defer(() => deliveries.close());
@@ -155,6 +154,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   handOverAtTheEnd(common);
   const queue = startQueue(site, nextId);
   const queued = await takeOver(site, queue);
+  void queue.resume();
   await openQueueSocket({ ...site, spoolDirectory: directory });
   await openHandover(common, queue);
   const addresses = await frontDoor.open({ queue, nextId });
@@ -164,6 +164,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     tables,
     addresses,
     adminPort: admin.port,
+    broken: broken.promise,
     async stop({ graceMs }) {
       state.stopping = true;
       state.graceMs = graceMs;
@@ -171,6 +172,11 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
       await closers.disposeAsync();
     },
   };
+}
+
+async function openSpool({ spool, hostname }: Config, broken: () => void): Promise<Spool> {
+  const { directory, limits, owner = hostname } = spool;
+  return await Spool.open({ directory, owner, limits, broken });
 }
 
 /** What an earlier process has left; how many messages. */

@@ -13,7 +13,7 @@ const files = [
   "kube/**/*.test.ts",
   "cli/**/*.test.ts",
   "crds/**/*.test.ts",
-  "test/{acceptance,bench,fuzz,ledger,peers}/**/*.test.ts",
+  "test/{acceptance,bench,faults,fuzz,ledger,peers}/**/*.test.ts",
   "test/cluster/!(pods-*).test.ts",
 ];
 /** One process, as all of them share one node. First of all it builds what is missing. */

@@ -28,7 +28,7 @@ export async function answerQueue(
   if (request.method === "POST") return await order(orders, word ?? "", { url, response });
   if (request.method !== "GET") return problem(response, 405, "GET or POST");
   if (word === undefined) return await list(orders, url.searchParams, response);
-  return show(orders, decodeURIComponent(word), { url, response });
+  return await show(orders, decodeURIComponent(word), { url, response });
 }
 
 type Exchange = { readonly url: URL; readonly response: ServerResponse };
@@ -53,13 +53,13 @@ async function list(
   response.end();
 }
 
-function show(orders: Orders, id: string, { url, response }: Exchange): void {
+async function show(orders: Orders, id: string, { url, response }: Exchange): Promise<void> {
   const message = orders.show(id);
   if (message === undefined) {
     problem(response, 404, `${id}: there is no such message`);
     return;
   }
-  const header = url.searchParams.has("header") ? orders.header(id) : undefined;
+  const header = url.searchParams.has("header") ? await orders.header(id) : undefined;
   json(response, 200, { ...message, ...(header !== undefined && { header }) });
 }
 

@@ -14,7 +14,7 @@ export type HandOverOptions = {
   readonly key: Buffer;
   readonly messages: Iterable<Stored>;
   /** Undefined where it is damaged: such a message stays. */
-  readonly body: (envelope: Envelope) => Buffer | undefined;
+  readonly body: (envelope: Envelope) => Promise<Buffer | undefined>;
   /** Addresses of the others, as they are now. */
   readonly siblings: () => Promise<readonly string[]>;
   readonly port: number;
@@ -43,7 +43,7 @@ export async function handOver(options: HandOverOptions): Promise<HandedOver> {
   const work = async (): Promise<void> => {
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
       const stored = next.value;
-      const bytes = signal.aborted ? undefined : body(stored.envelope);
+      const bytes = signal.aborted ? undefined : await body(stored.envelope);
       const to =
         bytes &&
         (await giveTo(siblings, signal, async (address) => {

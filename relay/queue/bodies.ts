@@ -1,22 +1,39 @@
 /**
  * Bodies of messages that have just come and are likely to go out at once: kept in memory up to a bound, the
- * others are read from the spool when they are needed. Counts octets and nothing else.
+ * others are read from the spool when they are needed. Where one cannot be had, it says what becomes of its
+ * recipients, and has what is left of it set aside first.
  */
+import type { Outcome } from "../outcome.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Entry } from "./entry.ts";
 
+const unreadable: Outcome = {
+  kind: "deferred",
+  cause: "local",
+  reply: { code: 451, status: "4.3.0", text: "the message cannot be read from disk" },
+};
+/** It will never be whole again, and the sender may still have it: he is told now, not when it expires. */
+const damaged: Outcome = {
+  kind: "failed",
+  reply: { code: 554, status: "5.3.0", text: "the message was damaged on this relay's disk" },
+};
+
+export type BodiesOptions = {
+  readonly spool: Pick<Spool, "body" | "keepDamaged">;
+  readonly bytesMax: number;
+  readonly corrupt: (id: string) => void;
+};
+
 export class Bodies {
-  readonly #spool: Spool;
-  readonly #bytesMax: number;
+  readonly #options: BodiesOptions;
   #bytes = 0;
 
-  constructor(spool: Spool, bytesMax: number) {
-    this.#spool = spool;
-    this.#bytesMax = bytesMax;
+  constructor(options: BodiesOptions) {
+    this.#options = options;
   }
 
   keep(entry: Entry, body: Buffer): void {
-    if (this.#bytes + body.length > this.#bytesMax) return;
+    if (this.#bytes + body.length > this.#options.bytesMax) return;
     entry.body = body;
     this.#bytes += body.length;
   }
@@ -27,8 +44,19 @@ export class Bodies {
     entry.body = undefined;
   }
 
-  /** Undefined where it is damaged on disk. */
-  of({ body, envelope }: Entry): Buffer | undefined {
-    return body ?? this.#spool.body(envelope);
+  /** The body; an outcome for all recipients where there is none. Damage is reported once it is in `corrupt/`. */
+  async of({ body, envelope }: Entry): Promise<Buffer | Outcome> {
+    if (body !== undefined) return body;
+    const { spool, corrupt } = this.#options;
+    const read = await spool.body(envelope);
+    if (typeof read !== "string") return read;
+    corrupt(envelope.id);
+    return read === "damaged" && (await spool.keepDamaged(envelope)) ? damaged : unreadable;
+  }
+
+  /** For a report; undefined where it cannot be had. */
+  async forReport({ body, envelope }: Entry): Promise<Uint8Array | undefined> {
+    const read = body ?? (await this.#options.spool.body(envelope));
+    return typeof read === "string" ? undefined : read;
   }
 }

@@ -99,3 +99,15 @@ test("lanes: after stop nothing starts and what runs ends", async () => {
   assert.deepEqual(started, ["first"]);
   assert.equal(lanes.active, 0);
 });
+
+test("lanes: a destination that lives does not stand in line behind silent ones that were there before", async () => {
+  const { open, work, started } = gates();
+  const lanes = new Lanes({ activeMax: 20, activePerLaneMax: 10 });
+  lanes.add("good", "me", work("good"));
+  for (let lane = 0; lane < 500; lane++) lanes.add(`silent${lane}`, "me", work("silent"));
+  for (let count = 0; count < 5; count++) lanes.add("good", "me", work("good"));
+  assert.equal(started.filter((name) => name === "good").length, 1);
+  open.shift()?.("alive");
+  await turn();
+  assert.equal(started.filter((name) => name === "good").length, 4, "its full share");
+});

@@ -21,6 +21,8 @@ type Lane = {
   limit: number;
   /** It stands in line for a turn. */
   inLine: boolean;
+  /** In the line of those for which there is no room before they have proved themselves. */
+  isSetAside: boolean;
 };
 
 const limitAtFirst = 2;
@@ -52,7 +54,7 @@ export class Lanes {
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
       const limit = Math.min(limitAtFirst, this.#limits.activePerLaneMax);
-      lane = { key, waiting: new FairLine(), active: 0, limit, inLine: false };
+      lane = { key, waiting: new FairLine(), active: 0, limit, inLine: false, isSetAside: false };
       this.#lanes.set(key, lane);
     }
     lane.waiting.push(party, work);
@@ -77,7 +79,10 @@ export class Lanes {
       if (lane === undefined) return;
       const isProven = lane.limit > limitAtFirst;
       if (isProven || this.#unproven < this.#unprovenMax) this.#start(lane, isProven ? 0 : 1);
-      else this.#setAside.push(lane);
+      else {
+        lane.isSetAside = true;
+        this.#setAside.push(lane);
+      }
     }
   }
 
@@ -102,8 +107,23 @@ export class Lanes {
     if (met === "dead") lane.limit = Math.max(1, lane.limit >> 1);
     if (lane.waiting.size + lane.active === 0) this.#lanes.delete(lane.key);
     else this.#queue(lane);
-    const waited = this.#setAside.shift();
-    if (waited !== undefined) this.#turns.push(waited);
+    // It has proved itself, and need not wait for those that may never answer.
+    if (lane.isSetAside && lane.limit > limitAtFirst) this.#callBack(lane);
+    const waited = this.#nextSetAside();
+    if (waited !== undefined) this.#callBack(waited);
     this.#run();
+  }
+
+  #callBack(lane: Lane): void {
+    lane.isSetAside = false;
+    this.#turns.push(lane);
+  }
+
+  /** Those that were called back in the meantime are passed over. */
+  #nextSetAside(): Lane | undefined {
+    for (;;) {
+      const lane = this.#setAside.shift();
+      if (lane === undefined || lane.isSetAside) return lane;
+    }
   }
 }

@@ -93,10 +93,12 @@ export class Orders {
   }
 
   /** Its header section as text; undefined where it is gone or damaged. */
-  header(id: string): string | undefined {
+  async header(id: string): Promise<string | undefined> {
     const entry = this.#options.queue.find(id);
-    const body = entry && this.#options.spool.body(entry.envelope);
-    return body && headerBlock(body, headerBytesMax).toString();
+    const body = entry && (await this.#options.spool.body(entry.envelope));
+    return body === undefined || typeof body === "string"
+      ? undefined
+      : headerBlock(body, headerBytesMax).toString();
   }
 
   /** How many an order would reach. */

@@ -4,7 +4,7 @@
  * and knows no SMTP. What an attempt changed is on disk before the entry is let go.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import type { Retry, Route } from "../../routing/route.ts";
+import type { Route } from "../../routing/route.ts";
 import { type Group, planTransactions } from "../delivery/plan.ts";
 import { isWanted } from "../dsn-request.ts";
 import type { Outcome } from "../outcome.ts";
@@ -39,11 +39,6 @@ import { toldOf } from "./told.ts";
 
 type Settled = { readonly index: number; readonly outcome: Outcome };
 
-const damaged: Outcome = {
-  kind: "deferred",
-  cause: "local",
-  reply: { code: 451, status: "4.3.0", text: "the message is damaged on disk" },
-};
 const entriesPerSlice = 500;
 /** How early recipients of one message may be tried together with one that is due. */
 const togetherMs = 1000;
@@ -64,7 +59,11 @@ export class Queue {
   constructor(options: QueueOptions) {
     this.#options = options;
     const { spool, clock, events } = options;
-    this.#bodies = new Bodies(spool, options.limits.bodyBytesInMemoryMax);
+    this.#bodies = new Bodies({
+      spool,
+      bytesMax: options.limits.bodyBytesInMemoryMax,
+      corrupt: events.corrupt,
+    });
     this.#saver = new Saver({ spool, clock, signal: this.#stop.signal, failed: events.unsaved });
     this.#due = new DueTimes(options.clock, (id) => this.#attempt(id));
     this.#pace = new Pace(options.clock, (id) => this.#attempt(id));
@@ -75,21 +74,40 @@ export class Queue {
     options.tables.subscribe(() => void this.#wakeChanged());
   }
 
-  /** A message that an earlier process left. */
-  restore(stored: Stored): void {
-    this.#take(freshEntry(stored.envelope, stored.state));
+  /** A message that an earlier process left; it waits for `resume`. */
+  restore({ envelope, state }: Stored): void {
+    this.#entries.add(freshEntry(envelope, state));
+  }
+
+  /** A message that another relay had until now. */
+  takeOver({ envelope, state }: Stored): void {
+    const entry = freshEntry(envelope, state);
+    this.#entries.add(entry);
+    this.#schedule(entry);
+  }
+
+  /** Begins with what was restored, a slice at a time: the relay takes mail meanwhile. */
+  async resume(): Promise<void> {
+    for await (const entry of this.#slowly()) if (entry.underWay === 0) this.#schedule(entry);
   }
 
   /** A message that has just been spooled; `body` as it was written. */
   add(envelope: Envelope, body: Buffer): void {
     const entry = freshEntry(envelope, freshState(envelope));
     this.#bodies.keep(entry, body);
-    this.#take(entry);
-  }
-
-  #take(entry: Entry): void {
     this.#entries.add(entry);
     this.#schedule(entry);
+  }
+
+  /** All entries until the queue is stopped, with a turn for everybody else after each slice. */
+  async *#slowly(): AsyncGenerator<Entry> {
+    let looked = 0;
+    for (const entry of this.#entries.values()) {
+      looked += 1;
+      if (looked % entriesPerSlice === 0) await turn();
+      if (this.#stop.signal.aborted) return;
+      yield entry;
+    }
   }
 
   /** In order of their coming. */
@@ -216,14 +234,12 @@ export class Queue {
   }
 
   async #deliver(entry: Entry, group: Group): Promise<Met> {
-    const { envelope } = entry;
     const { recipients } = group;
-    const body = this.#bodies.of(entry);
-    if (body === undefined) {
-      this.#options.events.corrupt(envelope.id);
+    const body = await this.#bodies.of(entry);
+    if ("kind" in body) {
       this.#settle(
         entry,
-        recipients.map(({ index }) => ({ index, outcome: damaged })),
+        recipients.map(({ index }) => ({ index, outcome: body })),
       );
       return "nothing";
     }
@@ -266,7 +282,7 @@ export class Queue {
     const recipient = envelope.recipients[index] as StoredRecipient;
     const pending = entry.pending[index] as Pending;
     const nowMs = clock.now();
-    const retry = this.#retryOf(entry.routes[index]);
+    const { retry } = entry.routes[index] ?? this.#options.outbound;
     const mayWarn =
       envelope.trusted && envelope.sender !== "" && isWanted(recipient, "DELAY", "told");
     const jitter = this.#options.random();
@@ -328,15 +344,13 @@ export class Queue {
     else this.#schedule(entry);
   }
 
-  #retryOf(route: Route | undefined): Retry {
-    return (route ?? this.#options.outbound).retry;
-  }
-
   /** A recipient's end and the report that it causes are one transaction on disk (design, section 5). */
   async #save(entry: Entry): Promise<void> {
     const { envelope, round } = entry;
     const { reporter, tables, events } = this.#options;
-    const original = { envelope, body: () => this.#bodies.of(entry) };
+    const hasReports = round.ended.length + round.delayed.length > 0;
+    const body = hasReports ? await this.#bodies.forReport(entry) : undefined;
+    const original = { envelope, body };
     const reports = reportsOf(round, (action, list) =>
       reporter.report(action, original, list, tables.current),
     );
@@ -360,11 +374,8 @@ export class Queue {
   async #wakeChanged(): Promise<void> {
     const table = this.#options.tables.current;
     if (table === undefined) return;
-    let looked = 0;
-    for (const entry of this.#entries.values()) {
-      looked += 1;
-      if (looked % entriesPerSlice === 0) await turn();
-      if (this.#stop.signal.aborted || this.#options.tables.current !== table) return;
+    for await (const entry of this.#slowly()) {
+      if (this.#options.tables.current !== table) return;
       if (entry.underWay === 0 && entry.held === undefined && this.#changed(entry, table))
         this.#wake(entry);
     }

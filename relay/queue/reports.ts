@@ -19,7 +19,7 @@ export type Report = {
   readonly hop: string | undefined;
 };
 
-export type Original = { readonly envelope: Envelope; body(): Uint8Array | undefined };
+export type Original = { readonly envelope: Envelope; readonly body: Uint8Array | undefined };
 export type Message = { readonly envelope: Envelope; readonly body: Buffer };
 
 export type Reporter = {
@@ -113,7 +113,7 @@ function returnedOf(
   action: DsnAction,
   { envelope, body }: Original,
 ): { readonly returned: "message" | "header"; readonly content: Uint8Array } {
-  const content = body() ?? new Uint8Array();
+  const content = body ?? new Uint8Array();
   const isWhole =
     action === "failed" &&
     envelope.ret === "FULL" &&

@@ -37,14 +37,23 @@ async function run(list: readonly Stored[], more: { hold?: string; diedAt?: stri
         assert.equal(taken.length, 0, "on disk before the queue has it");
         written.push(...changes);
       },
+      async setAside() {
+        assert.equal(taken.length, list.length, "after all of it has been read");
+        told.push("set aside");
+      },
     },
     take: (each) => taken.push(each),
     hold: more.hold,
     diedAt: more.diedAt ?? [],
     now: () => nowMs,
-    events: { corrupt: () => undefined, held: (id, why) => told.push(`${id}: ${why}`) },
+    events: {
+      corrupt: assert.fail,
+      unsaved: assert.fail,
+      held: (id, why) => told.push(`${id}: ${why}`),
+    },
   });
   assert.equal(count, list.length);
+  assert.equal(told.pop(), "set aside");
   return { taken, written, told };
 }
 
@@ -82,4 +91,14 @@ test("restore: a spool that was put back is held whole; what was held keeps its 
     [{ sinceMs: nowMs, why: "put back" }, held],
   );
   assert.deepEqual(told, ["A: put back"]);
+});
+
+test("restore: a message whose state is lost is held, so that nobody gets it twice and nobody goes without", async () => {
+  const { taken, written, told } = await run([{ ...stored("A"), isStateLost: true }, stored("B")]);
+  assert.deepEqual(
+    taken.map(({ state }) => state.held?.sinceMs),
+    [nowMs, undefined],
+  );
+  assert.equal(written.length, 1);
+  assert.match(told[0] ?? "", /^A: its state on disk was damaged/);
 });

@@ -8,7 +8,7 @@ import type { Held } from "../spool/records.ts";
 import type { Change, Spool, Stored } from "../spool/spool.ts";
 
 export type RestoreOptions = {
-  readonly spool: Pick<Spool, "list" | "commit">;
+  readonly spool: Pick<Spool, "list" | "commit" | "setAside">;
   readonly take: (stored: Stored) => void;
   /** Why everything is held; undefined: it is not. */
   readonly hold: string | undefined;
@@ -16,13 +16,17 @@ export type RestoreOptions = {
   readonly diedAt: readonly string[];
   readonly now: () => number;
   readonly events: {
-    /** What cannot be read stays where it is. */
+    /** What cannot be read is moved away. */
     corrupt(id: string): void;
+    /** It could not be moved, and stays where it is. */
+    unsaved(error: unknown): void;
     held(id: string, why: string): void;
   };
 };
 
 const deathsMax = 3;
+const stateLost =
+  "its state on disk was damaged: who has got it already is not known, and to release it sends it to all";
 const messagesPerSlice = 500;
 
 /** Messages that the queue has taken over. Rejects with SpoolError where what is held could not be written. */
@@ -49,6 +53,7 @@ export async function restore(options: RestoreOptions): Promise<number> {
     if (slice.length === messagesPerSlice) await flush();
   }
   await flush();
+  await spool.setAside().catch(events.unsaved);
   return count;
 }
 
@@ -57,10 +62,11 @@ function takenOver(
   { hold, now }: RestoreOptions,
   diedAt: ReadonlySet<string>,
 ): Stored {
-  const { envelope, state } = stored;
+  const { envelope, state, isStateLost = false } = stored;
   const deaths = (state.deaths ?? 0) + (diedAt.has(envelope.id) ? 1 : 0);
-  const why =
+  const died =
     deaths >= deathsMax ? `the relay died ${deaths} times while it delivered this message` : hold;
+  const why = isStateLost ? stateLost : died;
   const held: Held | undefined =
     state.held ?? (why === undefined ? undefined : { sinceMs: now(), why });
   if (deaths === (state.deaths ?? 0) && held === state.held) return stored;

@@ -3,10 +3,11 @@
  * so that a change which the spool does not take is tried until it does.
  */
 import type { Change, Spool } from "../spool/spool.ts";
+import { isFull } from "../spool/spool-error.ts";
 import type { Clock } from "./due.ts";
 
 export type SaverOptions = {
-  readonly spool: Spool;
+  readonly spool: Pick<Spool, "commit" | "openReserve">;
   readonly clock: Clock;
   /** When it is aborted, what is not on disk stays in memory and ends with the process. */
   readonly signal: AbortSignal;
@@ -40,6 +41,7 @@ export class Saver {
         } catch (error) {
           failed(error);
           if (signal.aborted) return;
+          if (isFull(error) && (await spool.openReserve())) continue;
         }
         await new Promise<void>((resolve) => clock.wait(againMs, resolve));
       }

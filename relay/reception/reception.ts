@@ -33,7 +33,8 @@ import {
 import { isTrusted, type TrustRules } from "../policy/trust.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checksum, type Envelope } from "../spool/records.ts";
-import { type Spool, SpoolError } from "../spool/spool.ts";
+import type { Spool } from "../spool/spool.ts";
+import { isFull, SpoolError } from "../spool/spool-error.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
 import { type BodyFault, faultOf, headFirst } from "./body.ts";
 import type { ReceptionEvents } from "./events.ts";
@@ -348,9 +349,4 @@ function unfit(fault: BodyFault): Reply {
       ? "the message begins with a space or tab, as if its first line continued another (RFC 5322 2.2.3)"
       : `${fault} in the message: lines end with CRLF and nothing else (RFC 5321 2.3.8)`;
   return { code: 550, status: "5.6.0", text };
-}
-
-/** MDB_MAP_FULL and ENOSPC both read "full" or "space" in LMDB's words. */
-function isFull(error: SpoolError): boolean {
-  return /full|space/i.test(error.message);
 }

@@ -7,7 +7,10 @@ import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { notifications } from "../dsn-request.ts";
 
-export const spoolFormat = 1;
+/** Some bodies are files. */
+export const spoolFormat = 2;
+/** The format of a spool in which no body is a file: an older version reads it. */
+export const spoolFormatWithoutFiles = 1;
 
 /** Where a recipient goes was decided under this key; "outbound" is rule 5, MX without any route. */
 const recipientSchema = z.strictObject({

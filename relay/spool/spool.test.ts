@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -16,7 +25,8 @@ import {
   freshState,
   type State,
 } from "./records.ts";
-import { Spool, SpoolError, type SpoolOptions } from "./spool.ts";
+import { Spool, type SpoolOptions } from "./spool.ts";
+import { SpoolError } from "./spool-error.ts";
 
 const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
 
@@ -53,6 +63,10 @@ function message(
   return { envelope, body };
 }
 
+function bigMessage(id: string): { envelope: Envelope; body: Buffer } {
+  return message(id, `Subject: ${id}\r\n\r\n${"x".repeat(78)}\r\n`.repeat(5000));
+}
+
 const fail = (id: string): never => assert.fail(`${id} is said to be corrupt`);
 
 test("spool: what was committed is there after the process is gone, in order of arrival", async (context) => {
@@ -75,7 +89,10 @@ test("spool: what was committed is there after the process is gone, in order of 
   );
   assert.deepEqual(stored[0]?.state, partly);
   assert.deepEqual(stored[1]?.state, freshState(kept[2]?.envelope as Envelope));
-  assert.equal(second.body(stored[0]?.envelope as Envelope)?.toString(), "Subject: 2\r\n\r\n");
+  assert.equal(
+    (await second.body(stored[0]?.envelope as Envelope)).toString(),
+    "Subject: 2\r\n\r\n",
+  );
   assert.equal(second.messages, 2);
   await second.close();
 });
@@ -116,19 +133,139 @@ test("spool: a damaged body is not given out, a damaged envelope costs no other 
     stored.map(({ envelope }) => envelope.id),
     ["1", "3"],
   );
-  assert.equal(again.body(stored[0]?.envelope as Envelope), undefined);
-  assert.ok(again.body(stored[1]?.envelope as Envelope));
+  assert.equal(await again.body(stored[0]?.envelope as Envelope), "damaged");
+  assert.ok(Buffer.isBuffer(await again.body(stored[1]?.envelope as Envelope)));
   await again.close();
 });
 
-test("spool: a state that does not fit its envelope is damage, not a guess", async (context) => {
+test("spool: a state that does not fit its envelope is damage: it is set aside, and its message is not lost", async (context) => {
   const options = scratch(context);
   const spool = await Spool.open(options);
   await spool.commit([{ kind: "accept", ...message("1") }]);
   await spool.commit([{ kind: "update", id: "1", state: { recipients: [null] } }]);
   const corrupt: string[] = [];
-  assert.deepEqual([...spool.list((id) => corrupt.push(id))], []);
+  const [stored, ...rest] = [...spool.list((id) => corrupt.push(id))];
+  assert.deepEqual([stored?.envelope.id, stored?.isStateLost, rest], ["1", true, []]);
   assert.deepEqual(corrupt, ["1"]);
+  await spool.setAside();
+  assert.deepEqual(readdirSync(join(options.directory, "corrupt")), ["1.state"]);
+  await spool.close();
+});
+
+test("spool: what cannot be read is moved to corrupt/, and is found neither again nor in its way", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.commit([{ kind: "accept", ...bigMessage("2") }]);
+  await spool.close();
+  const raw = open({ path: options.directory, noSubdir: false, maxDbs: 8, encoding: "binary" });
+  const envelopes = raw.openDB("envelopes", { encoding: "binary" });
+  await envelopes.put("1", Buffer.from("garbage of some length"));
+  await envelopes.put("2", Buffer.from("more garbage"));
+  await envelopes.put("../..", Buffer.from("an id that is none"));
+  await raw.close();
+  const again = await Spool.open(options);
+  const corrupt: string[] = [];
+  assert.deepEqual([...again.list((id) => corrupt.push(id))], []);
+  assert.deepEqual(corrupt, ["../..", "1", "2"]);
+  await again.setAside();
+  const set = readdirSync(join(options.directory, "corrupt")).sort();
+  assert.deepEqual(set, [
+    "1.body",
+    "1.envelope",
+    "2.body",
+    "2.envelope",
+    "hex-2e2e2f2e2e.envelope",
+  ]);
+  assert.equal(
+    statSync(join(options.directory, "corrupt", "2.body")).size,
+    bigMessage("2").body.length,
+  );
+  assert.deepEqual([[...again.list(fail)], again.bytes], [[], 0]);
+  await again.close();
+});
+
+test("spool: a big body is a file, whole after a restart, gone with its message; others in bodies/ are removed", async (context) => {
+  const options = scratch(context);
+  const bodies = join(options.directory, "bodies");
+  const first = await Spool.open(options);
+  const big = bigMessage("1");
+  await first.commit([{ kind: "accept", ...big }]);
+  await first.commit([{ kind: "accept", ...message("2") }]);
+  assert.deepEqual(readdirSync(bodies), ["1"]);
+  await first.close();
+  writeFileSync(join(bodies, "ORPHAN"), "half of a body");
+  const second = await Spool.open(options);
+  const stored = [...second.list(fail)];
+  await second.setAside();
+  assert.deepEqual(readdirSync(bodies), ["1"]);
+  const body = await second.body(stored[0]?.envelope as Envelope);
+  assert.ok(Buffer.isBuffer(body) && body.equals(big.body));
+  await second.commit([{ kind: "remove", envelope: big.envelope }]);
+  assert.deepEqual(readdirSync(bodies), []);
+  await second.close();
+});
+
+test("spool: a big body that is damaged or gone is told apart from one that cannot be read now", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const { envelope, body } = bigMessage("1");
+  await spool.commit([{ kind: "accept", envelope, body }]);
+  const file = join(options.directory, "bodies", "1");
+  renameSync(file, `${file}.away`);
+  mkdirSync(file);
+  assert.equal(await spool.body(envelope), "unreadable");
+  rmdirSync(file);
+  assert.equal(await spool.body(envelope), "damaged");
+  writeFileSync(file, body.subarray(1));
+  assert.equal(await spool.body(envelope), "damaged");
+  assert.equal(await spool.keepDamaged(envelope), true);
+  assert.equal(statSync(join(options.directory, "corrupt", "1.body")).size, body.length - 1);
+  await spool.close();
+});
+
+test("spool: it has format 2 while a body is a file, and 1 before and after, which older versions read", async (context) => {
+  const options = scratch(context);
+  const formatOf = async (): Promise<string | undefined> => {
+    const raw = open({ path: options.directory, noSubdir: false, maxDbs: 8, encoding: "binary" });
+    const format = raw.openDB<Buffer>("meta", { encoding: "binary" }).get("format")?.toString();
+    await raw.close();
+    return format;
+  };
+  const run = async (act: (spool: Spool) => Promise<void>): Promise<string | undefined> => {
+    const spool = await Spool.open(options);
+    assert.ok([...spool.list(fail)].length >= 0);
+    await spool.setAside();
+    await act(spool);
+    await spool.close();
+    return await formatOf();
+  };
+  const { envelope, body } = bigMessage("1");
+  assert.equal(
+    await run(async (spool) => await spool.commit([{ kind: "accept", ...message("2") }])),
+    "1",
+  );
+  assert.equal(
+    await run(async (spool) => await spool.commit([{ kind: "accept", envelope, body }])),
+    "2",
+  );
+  assert.equal(await run(async () => {}), "2");
+  assert.equal(await run(async (spool) => await spool.commit([{ kind: "remove", envelope }])), "1");
+});
+
+test("spool: a directory of format 1 with a big body in LMDB is read as it is", async (context) => {
+  const options = scratch(context);
+  await (await Spool.open(options)).close();
+  const { envelope, body } = bigMessage("1");
+  const raw = open({ path: options.directory, noSubdir: false, maxDbs: 8, encoding: "binary" });
+  await raw.openDB("bodies", { encoding: "binary" }).put("1", body);
+  await raw.openDB("envelopes", { encoding: "binary" }).put("1", encodeEnvelope(envelope));
+  await raw.close();
+  const spool = await Spool.open(options);
+  const [stored] = [...spool.list(fail)];
+  assert.deepEqual(await spool.body(stored?.envelope as Envelope), body);
+  await spool.commit([{ kind: "remove", envelope }]);
+  assert.equal(await spool.body(envelope), "damaged");
   await spool.close();
 });
 
@@ -211,11 +348,11 @@ test("spool: another owner's spool and a newer format are refused with words", a
     /belongs to "relay.test".*set spool.owner/,
   );
   const raw = open({ path: options.directory, noSubdir: false, maxDbs: 8, encoding: "binary" });
-  await raw.openDB("meta", { encoding: "binary" }).put("format", Buffer.from("2"));
+  await raw.openDB("meta", { encoding: "binary" }).put("format", Buffer.from("3"));
   await raw.close();
   await assert.rejects(
     Spool.open(options),
-    /has format 2, this version reads 1: use the newer version/,
+    /has format 3, this version reads 2: use the newer version/,
   );
 });
 
@@ -234,7 +371,8 @@ test("records: a flipped bit anywhere in a record is noticed", () => {
 test("spool: a disk that refuses writes rejects the commit, and costs neither the process nor what was there", async (context) => {
   const options = scratch(context);
   const program = `
-    import { Spool, SpoolError } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
+    import { Spool } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
+    import { SpoolError } from ${JSON.stringify(join(import.meta.dirname, "spool-error.ts"))};
     import { checksum } from ${JSON.stringify(join(import.meta.dirname, "records.ts"))};
     const spool = await Spool.open(${JSON.stringify(options)});
     const body = Buffer.alloc(100_000, 120);
@@ -270,6 +408,6 @@ test("spool: a disk that refuses writes rejects the commit, and costs neither th
   const again = await Spool.open(options);
   const stored = [...again.list(fail)];
   assert.equal(stored.length, kept);
-  for (const { envelope } of stored) assert.ok(again.body(envelope));
+  for (const { envelope } of stored) assert.ok(Buffer.isBuffer(await again.body(envelope)));
   await again.close();
 });

@@ -4,6 +4,7 @@
  * answered 250.
  */
 import { connect, type Socket } from "node:net";
+import { crc32 } from "node:zlib";
 import type { Entry } from "./reckoning.ts";
 
 export type GeneratorOptions = {
@@ -13,7 +14,7 @@ export type GeneratorOptions = {
   readonly connections: number;
   /** 0: as fast as answered. */
   readonly messagesPerSecond: number;
-  readonly bodyBytes: number;
+  readonly bodyBytes: number | ((number: number) => number);
   readonly address: (number: number) => { readonly to: string; readonly domain: string };
   /** Then another connection, so that new ones are shared out anew; unlimited by default. */
   readonly messagesPerConnectionMax?: number;
@@ -39,7 +40,14 @@ export function startGenerator(options: GeneratorOptions): Generator {
   const startedMs = performance.now();
   let running = true;
   let waiting = 0;
-  const filler = `${"x".repeat(70)}\r\n`.repeat(Math.ceil(options.bodyBytes / 72));
+  const { bodyBytes } = options;
+  const bodies = new Map<number, Body>();
+  const bodyOf = (number: number): Body => {
+    const bytes = typeof bodyBytes === "number" ? bodyBytes : bodyBytes(number);
+    const known = bodies.get(bytes) ?? fillerOf(bytes);
+    bodies.set(bytes, known);
+    return known;
+  };
   const due = async (): Promise<void> => {
     const number = entries.length + waiting;
     if (options.messagesPerSecond > 0) {
@@ -71,9 +79,10 @@ export function startGenerator(options: GeneratorOptions): Generator {
         const entry: Entry = { number, domain, sentMs: Date.now(), answered: false };
         entries.push(entry);
         underWay += 1;
+        const { filler, crc } = bodyOf(number);
         entry.answered = await client.send(
           to,
-          `X-Ledger: ${number}\r\nSubject: ${number}\r\n\r\n${filler}.\r\n`,
+          `X-Ledger: ${number}\r\nX-Crc: ${crc}\r\nSubject: ${number}\r\n\r\n${filler}.\r\n`,
         );
         underWay -= 1;
         options.ended?.(entry);
@@ -94,6 +103,13 @@ export function startGenerator(options: GeneratorOptions): Generator {
       clearTimeout(late);
     },
   };
+}
+
+type Body = { readonly filler: string; readonly crc: number };
+
+function fillerOf(bytes: number): Body {
+  const filler = `${"x".repeat(70)}\r\n`.repeat(Math.ceil(bytes / 72));
+  return { filler, crc: crc32(filler) };
 }
 
 type Client = { alive(): boolean; send(to: string, body: string): Promise<boolean>; end(): void };

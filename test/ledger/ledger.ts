@@ -3,6 +3,7 @@
  * meanwhile; then the books are reckoned. A host of the ledger is a sink; a rule says which one a domain's
  * mail goes to from now on.
  */
+import { crc32 } from "node:zlib";
 import { type Generator, type GeneratorOptions, startGenerator } from "./generator.ts";
 import { type Arrival, type Reckoning, type Rule, reckon } from "./reckoning.ts";
 import {
@@ -17,6 +18,8 @@ export type Ledger = {
   readonly relay: RelayProcess;
   readonly sinks: ReadonlyMap<string, Sink>;
   readonly arrivals: readonly Arrival[];
+  /** Numbers whose body is not the one that was sent. */
+  readonly damaged: readonly number[];
   /** From now on the domain's mail goes to that sink; undefined withdraws the route. */
   rule(domain: string, host: string | undefined): void;
   generate(options: Omit<GeneratorOptions, "port">): Generator;
@@ -32,6 +35,8 @@ export type LedgerOptions = {
   readonly retry?: object;
   /** True: the sink takes the message and closes without an answer. */
   readonly drops?: (arrival: Arrival) => boolean;
+  /** A sink's reply to a recipient in place of 250. */
+  readonly refuse?: (recipient: string) => string | undefined;
 };
 
 /** Longer than any wait between two attempts. */
@@ -39,21 +44,27 @@ const standstillMs = 20_000;
 
 /** How long a change of the rules may take to reach the relay. */
 const slackMs = 2000;
+const crcLine = /^X-Crc: (\d+)\r$/m;
 const numberLine = /^X-Ledger: (\d+)\r$/m;
 const retryFast = { initial: "1s", max: "2s" };
 
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const arrivals: Arrival[] = [];
   const rules: Rule[] = [];
+  const damaged: number[] = [];
   const sinks = new Map<string, Sink>();
+  const { refuse } = options;
   for (const host of options.hosts) {
     const received = ({ body, atMs }: { body: Buffer; atMs: number }): "drop" | undefined => {
-      const found = numberLine.exec(body.toString("latin1", 0, 2000));
-      const arrival = { number: Number(found?.[1] ?? -1), host, atMs };
+      const head = body.toString("latin1", 0, 2000);
+      const arrival = { number: Number(numberLine.exec(head)?.[1] ?? -1), host, atMs };
       arrivals.push(arrival);
+      const crc = crcLine.exec(head)?.[1];
+      if (crc !== undefined && crc32(body.subarray(body.indexOf("\r\n\r\n") + 4)) !== Number(crc))
+        damaged.push(arrival.number);
       return options.drops?.(arrival) === true ? "drop" : undefined;
     };
-    sinks.set(host, await startSink({ received }));
+    sinks.set(host, await startSink({ received, ...(refuse !== undefined && { refuse }) }));
   }
   const relay = relayProcess(options.relay);
   const retry = options.retry ?? retryFast;
@@ -61,6 +72,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     relay,
     sinks,
     arrivals,
+    damaged,
     rule(domain, host) {
       const port = host === undefined ? undefined : sinks.get(host)?.port;
       rules.push({ domain, host, fromMs: Date.now() });

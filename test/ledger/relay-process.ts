@@ -31,10 +31,12 @@ export type RelayProcess = {
   close(): Promise<void>;
 };
 
+type Environment = Readonly<Record<string, string>>;
+
 export type ProcessOptions = Partial<ConfigInput> & {
   readonly keepLog?: false;
-  /** Beside those of this process. */
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Beside those of this process; of its directory where it is made by a function. */
+  readonly environment?: Environment | ((directory: string) => Environment);
 };
 
 export function relayProcess(options: ProcessOptions = {}): RelayProcess {
@@ -53,6 +55,7 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
   };
   const configFile = join(directory, "config.yaml");
   writeFileSync(configFile, stringify(config));
+  const own = typeof environment === "function" ? environment(directory) : environment;
   let child: ChildProcess | undefined;
   let ports = new Map<string, number>();
   let admin = 0;
@@ -67,7 +70,7 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
       const started = spawn(
         process.execPath,
         [join(root, "cli/main.ts"), "relay", "--config", configFile],
-        { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...environment } },
+        { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...own } },
       );
       let words = "";
       started.stderr.on("data", (chunk: Buffer) => {
@@ -87,7 +90,8 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
           for (const line of lines) {
             const event = JSON.parse(line) as Record<string, unknown>;
             log.push(event);
-            if (event["event"] !== "started") continue;
+            // What it has said may be read after its end is known.
+            if (event["event"] !== "started" || hasEnded(started)) continue;
             ports = portsIn(String(event["listeners"]));
             admin = Number(event["admin"]);
             child = started;
@@ -108,7 +112,7 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
       const ends = signal === "SIGKILL" || signal === "SIGTERM";
       if (ends) child = undefined;
       running.kill(signal);
-      if (ends && running.exitCode === null) await once(running, "exit");
+      if (ends && !hasEnded(running)) await once(running, "exit");
       return running.exitCode;
     },
     routes(file, documents) {
@@ -129,6 +133,10 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 function portsIn(listeners: string): Map<string, number> {

@@ -1,0 +1,105 @@
+/**
+ * Big bodies, each in a file of its own, named by its message's id. Adapter over the file system: a file is
+ * whole and synced, and its name too, before `write` resolves; nobody may name it before that. It knows
+ * neither records nor bounds. Files that no message names are left over from a crash, and removed at the start.
+ */
+import { mkdirSync, readdirSync } from "node:fs";
+import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { isMissing, syncDirectory } from "./synced.ts";
+
+const folder = "bodies";
+
+export class BodyFiles {
+  readonly #directory: string;
+  readonly #ids: Set<string>;
+  /** The sync of the directory that has not begun yet: all who wait share it. */
+  #nextSync: Promise<void> | undefined;
+  #currentSync: Promise<void> = Promise.resolve();
+
+  /** Throws where the directory cannot be made or read. */
+  constructor(spoolDirectory: string) {
+    this.#directory = join(spoolDirectory, folder);
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    this.#ids = new Set(readdirSync(this.#directory));
+  }
+
+  get size(): number {
+    return this.#ids.size;
+  }
+
+  has(id: string): boolean {
+    return this.#ids.has(id);
+  }
+
+  /** Resolves when it is on disk. Rejects where it is not: then nothing of it is left, as far as that can be had. */
+  async write(id: string, body: Uint8Array): Promise<void> {
+    const path = join(this.#directory, id);
+    this.#ids.add(id);
+    try {
+      const file = await open(path, "wx", 0o600);
+      try {
+        await writeWhole(file, body);
+      } finally {
+        await file.close();
+      }
+      await this.#sync();
+    } catch (error) {
+      await this.remove(id);
+      throw error;
+    }
+  }
+
+  /** Undefined where there is none. Rejects where it cannot be read. */
+  async read(id: string): Promise<Buffer | undefined> {
+    try {
+      return await readFile(join(this.#directory, id));
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Never rejects: what stays is removed at the next start. */
+  async remove(id: string): Promise<void> {
+    this.#ids.delete(id);
+    await rm(join(this.#directory, id), { force: true }).catch(() => undefined);
+  }
+
+  /** To a path on the same volume; false where there is none. */
+  async moveTo(path: string, id: string): Promise<boolean> {
+    if (!this.#ids.delete(id)) return false;
+    try {
+      await rename(join(this.#directory, id), path);
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      this.#ids.add(id);
+      throw error;
+    }
+  }
+
+  /** Removes all that are of no message. */
+  async removeOthers(isKnown: (id: string) => boolean): Promise<void> {
+    for (const id of [...this.#ids]) if (!isKnown(id)) await this.remove(id);
+  }
+
+  /** A sync that begins after now. */
+  async #sync(): Promise<void> {
+    this.#nextSync ??= this.#currentSync.then(() => {
+      this.#nextSync = undefined;
+      const sync = syncDirectory(this.#directory);
+      this.#currentSync = sync.catch(() => undefined);
+      return sync;
+    });
+    await this.#nextSync;
+  }
+}
+
+async function writeWhole(file: FileHandle, body: Uint8Array): Promise<void> {
+  for (let at = 0; at < body.length; ) {
+    const { bytesWritten } = await file.write(body, at, body.length - at, at);
+    at += bytesWritten;
+  }
+  await file.datasync();
+}

@@ -1,0 +1,92 @@
+/**
+ * How much the spool may still take: bytes and messages by its bounds, free space on the volume, and a reserve for
+ * what must be written when nothing else fits. Adapter over statfs and one file; it writes no mail.
+ */
+import { statfs } from "node:fs/promises";
+import { Reserve } from "./reserve.ts";
+
+export type SpoolLimits = {
+  readonly bytesMax: number;
+  readonly messagesMax: number;
+  readonly freeBytesMin: number;
+};
+
+/** What a message takes on disk beside its body: records, and pages that are never quite full. */
+const messageOverheadBytes = 1024;
+/** Its place in envelope and state, with the last reply. */
+const recipientOverheadBytes = 512;
+const freeCheckMs = 1000;
+
+type Sized = { readonly bytes: number; readonly recipients: readonly unknown[] };
+
+function costBytes(bytes: number, recipients: number): number {
+  return bytes + messageOverheadBytes + recipients * recipientOverheadBytes;
+}
+
+export class Room {
+  readonly #directory: string;
+  readonly #limits: SpoolLimits;
+  readonly #reserve: Reserve;
+  readonly #timer: NodeJS.Timeout;
+  #bytes = 0;
+  #messages = 0;
+  #freeBytes = Number.POSITIVE_INFINITY;
+
+  constructor(directory: string, limits: SpoolLimits) {
+    this.#directory = directory;
+    this.#limits = limits;
+    this.#reserve = new Reserve(directory);
+    this.#timer = setInterval(() => void this.measure(), freeCheckMs);
+    this.#timer.unref();
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get messages(): number {
+    return this.#messages;
+  }
+
+  take({ bytes, recipients }: Sized): void {
+    const cost = costBytes(bytes, recipients.length);
+    this.#bytes += cost;
+    this.#messages += 1;
+    this.#freeBytes -= cost; // until it is measured again
+  }
+
+  give({ bytes, recipients }: Sized): void {
+    this.#bytes -= costBytes(bytes, recipients.length);
+    this.#messages -= 1;
+  }
+
+  /** For new mail. States and reports are written in any case. */
+  has(bytes: number, recipients: number): boolean {
+    const { bytesMax, messagesMax, freeBytesMin } = this.#limits;
+    return (
+      this.#bytes + costBytes(bytes, recipients) <= bytesMax &&
+      this.#messages < messagesMax &&
+      this.#freeBytes - bytes >= freeBytesMin &&
+      this.#reserve.isWhole
+    );
+  }
+
+  /** Gives the reserve's space back to the volume; false where it has been given. */
+  async openReserve(): Promise<boolean> {
+    return await this.#reserve.release();
+  }
+
+  async measure(): Promise<void> {
+    try {
+      const { bavail, bsize } = await statfs(this.#directory);
+      this.#freeBytes = bavail * bsize;
+    } catch {
+      this.#freeBytes = 0; // a volume that does not answer takes no new mail
+    }
+    await this.#reserve.fill(this.#freeBytes);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}

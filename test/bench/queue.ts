@@ -1,0 +1,224 @@
+/**
+ * `npm run bench:queue [-- --messages 200000 --json]`: a relay starts on a spool of so many messages for 2,000
+ * destinations, of which 1,900 are dead (half refuse connections, half never greet), beside the same without the
+ * dead: start-up time, memory, event-loop delay, and how fast the living ones' mail flows.
+ */
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { checksum, type Envelope } from "../../relay/spool/records.ts";
+import { type Change, Spool } from "../../relay/spool/spool.ts";
+import { startGenerator } from "../ledger/generator.ts";
+import {
+  eventually,
+  hostsRoute,
+  type RelayProcess,
+  relayProcess,
+} from "../ledger/relay-process.ts";
+import { startSink } from "../ledger/sink.ts";
+import { imageEnvironment } from "./image-environment.ts";
+import { treeCost } from "./process-cost.ts";
+
+const { values } = parseArgs({
+  options: {
+    messages: { type: "string", default: "200000" },
+    seconds: { type: "string", default: "15" },
+    json: { type: "boolean", default: false },
+  },
+});
+const messages = Number(values.messages);
+if (!(messages >= 2000 && messages <= 1_000_000))
+  throw new RangeError("--messages: 2000 to 1000000");
+const seconds = Number(values.seconds);
+if (!(seconds >= 1 && seconds <= 600)) throw new RangeError("--seconds: 1 to 600");
+
+const destinations = 2000;
+const living = 100;
+/** Every so many-th destination lives. */
+const livingEvery = destinations / living;
+const bodyBytes = 4096;
+const perCommit = 500;
+const body = Buffer.from(`Subject: waits\r\n\r\n${"x".repeat(70)}\r\n`.padEnd(bodyBytes, "y"));
+const owner = "relay.test";
+
+type Numbers = {
+  readonly queued: number;
+  readonly startMs: number;
+  readonly rssMb: number;
+  /** The living ones' mail that was on disk: messages/s from the start until the last has arrived. */
+  readonly drainedPerSecond: number;
+  /** New mail for the living ones, over `seconds`. */
+  readonly answeredPerSecond: number;
+  readonly arrivedPerSecond: number;
+  readonly loopDelayMeanMs: number;
+  readonly loopDelayP99Ms: number;
+};
+
+const silent = await holdConnections();
+let arrived = 0;
+const sink = await startSink({
+  host: "0.0.0.0",
+  received: () => {
+    arrived += 1;
+    return undefined;
+  },
+});
+try {
+  const alone = await measure({ dead: 0 });
+  const beside = await measure({ dead: destinations - living });
+  report({ alone, beside });
+} finally {
+  await sink.close();
+  silent.close();
+}
+process.exit();
+
+async function measure({ dead }: { readonly dead: number }): Promise<Numbers> {
+  const { admin, ...relay } = siteOf(dead);
+  const filled = await fill(join(relay.directory, "spool"), dead);
+  arrived = 0;
+  const startedMs = performance.now();
+  await relay.start();
+  const startMs = performance.now() - startedMs;
+  const numbers = await underLoad(relay, { admin, filled, startedMs });
+  await relay.close();
+  return { queued: filled.living + filled.dead, startMs: Math.round(startMs), ...numbers };
+}
+
+type Filled = { readonly living: number; readonly dead: number };
+
+async function underLoad(
+  relay: Omit<RelayProcess, "admin">,
+  { admin, filled, startedMs }: { admin: () => number; filled: Filled; startedMs: number },
+): Promise<Omit<Numbers, "queued" | "startMs">> {
+  const rssMb = Math.round(treeCost(relay.pid()).rssMb);
+  await eventually(() => arrived >= filled.living, {
+    msMax: 600_000,
+    what: "the living ones' mail",
+  });
+  const drainMs = performance.now() - startedMs;
+  const before = arrived;
+  const generator = startGenerator({
+    port: () => relay.port(),
+    connections: 20,
+    messagesPerSecond: 0,
+    bodyBytes,
+    address(number) {
+      const domain = nameOf((number % living) * livingEvery);
+      return { to: `u@${domain}`, domain };
+    },
+  });
+  await sleep(seconds * 1000);
+  const arrivedMeanwhile = arrived - before;
+  await generator.stop();
+  const answered = generator.entries.filter((entry) => entry.answered).length;
+  const metrics = await (await fetch(`http://127.0.0.1:${admin()}/metrics`)).text();
+  const metric = (name: string): number =>
+    Number(new RegExp(`^${name} (\\S+)`, "m").exec(metrics)?.[1] ?? Number.NaN);
+  const inMs = (name: string): number => Number((metric(name) * 1000).toFixed(1));
+  return {
+    rssMb,
+    drainedPerSecond: Math.round(filled.living / (drainMs / 1000)),
+    answeredPerSecond: Math.round(answered / seconds),
+    arrivedPerSecond: Math.round(arrivedMeanwhile / seconds),
+    loopDelayMeanMs: inMs("nodejs_eventloop_lag_mean_seconds"),
+    loopDelayP99Ms: inMs("nodejs_eventloop_lag_p99_seconds"),
+  };
+}
+
+/** Destinations are hosts of their own on loopback addresses: 127.1.x.y. */
+function siteOf(dead: number) {
+  const relay = relayProcess({
+    keepLog: false,
+    environment: imageEnvironment(),
+    // Five minutes by default: the bench waits less for those that never greet.
+    delivery: { greetingMsMax: 20_000 },
+  });
+  const routes = numbersOf(dead).map((number) => {
+    const host = `127.1.${Math.floor(number / 250)}.${(number % 250) + 1}`;
+    const isLiving = number % livingEvery === 0;
+    const port = isLiving ? sink.port : number % 2 === 0 ? silent.port : 1;
+    const spec = { domains: [nameOf(number)] };
+    return hostsRoute(`d${number}`, spec, [{ host, port }]);
+  });
+  relay.routes("all.yaml", routes);
+  return { ...relay, admin: relay.adminPort };
+}
+
+/** Of the destinations that there are; without the dead the living ones only. */
+function numbersOf(dead: number): number[] {
+  const all = Array.from({ length: destinations }, (_, number) => number);
+  return dead > 0 ? all : all.filter((number) => number % livingEvery === 0);
+}
+
+function nameOf(number: number): string {
+  return `d${number}.test`;
+}
+
+async function fill(directory: string, dead: number): Promise<Filled> {
+  const numbers = numbersOf(dead);
+  const perDestination = Math.floor(messages / destinations);
+  const limits = { bytesMax: 1e12, messagesMax: 10_000_000, freeBytesMin: 0 };
+  const spool = await Spool.open({ directory, owner, limits });
+  const total = perDestination * (living + dead);
+  for (let number = 0; number < total; number += perCommit) {
+    const count = Math.min(perCommit, total - number);
+    await spool.commit(
+      Array.from({ length: count }, (_, index) => accepted(number + index, numbers)),
+    );
+  }
+  await spool.close();
+  return { living: perDestination * living, dead: perDestination * dead };
+}
+
+function accepted(number: number, numbers: readonly number[]): Change {
+  const nowMs = Date.now();
+  const domain = nameOf(numbers[number % numbers.length] ?? 0);
+  const expiresAtMs = nowMs + 432_000_000;
+  const envelope: Envelope = {
+    id: `Q${String(number).padStart(12, "0")}`,
+    session: "s",
+    client: "192.0.2.1",
+    trusted: true,
+    sender: `s${number % 50}@sender.test`,
+    recipients: [
+      { address: `u@${domain}`, key: `domain:${domain}`, expiresAtMs, warnAtMs: expiresAtMs },
+    ],
+    arrivedAtMs: nowMs,
+    bytes: body.length,
+    crc: checksum(body),
+    eightBit: false,
+    smtputf8: false,
+  };
+  return { kind: "accept", envelope, body };
+}
+
+/** Takes connections and never says a word. */
+async function holdConnections() {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => undefined).on("close", () => sockets.delete(socket));
+  }).listen(0, "0.0.0.0");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+function report(numbers: { readonly alone: Numbers; readonly beside: Numbers }): void {
+  if (values.json) {
+    console.log(JSON.stringify(numbers));
+    return;
+  }
+  console.table({ "living only": numbers.alone, "with the dead": numbers.beside });
+  const ratio = numbers.beside.arrivedPerSecond / numbers.alone.arrivedPerSecond;
+  console.log(`new mail beside the dead: ${ratio.toFixed(2)} of its speed without them`);
+}

@@ -1,0 +1,144 @@
+/**
+ * The spool with every one of its file system calls broken in turn: the process ends before it, in it or after it,
+ * or it fails; then power is lost or not. What was answered is there, whole; what was refused is not.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Spool } from "../../relay/spool/spool.ts";
+import { seeded } from "../ledger/scenarios.ts";
+import { skipReason } from "../peers/debian.ts";
+import { Disk, type Leftover } from "./power-loss.ts";
+import { buildShim, type Fault, prepareShim } from "./shim.ts";
+import { keptAfter, steps } from "./spool-steps.ts";
+
+const built = buildShim();
+const skip = skipReason(built);
+const seed = Number(process.env["MAILROUTE_SEED"] ?? Date.now() % 1e9);
+/** All kinds of faults at every call; else one kind, by the seed, at every fifth. */
+const isLong = process.env["MAILROUTE_CRASH"] === "long";
+const limits = { bytesMax: 1e9, messagesMax: 1000, freeBytesMin: 0 };
+
+/** What the child said, and how many calls it made. */
+type Run = {
+  readonly held: number[];
+  readonly refused: number[];
+  readonly words: string;
+  readonly calls: number;
+};
+
+/** One life of a spool under a fault, and what is found afterwards; throws where that is not what it must be. */
+async function live(
+  fault: Fault | undefined,
+  leftover: (() => Leftover) | undefined,
+): Promise<Run> {
+  const base = mkdtempSync(join(tmpdir(), "mailroute-faults-"));
+  try {
+    const directory = join(base, "spool");
+    mkdirSync(directory);
+    const shim = prepareShim({ library: "path" in built ? built.path : "", directory, work: base });
+    if (fault !== undefined) shim.arm(fault);
+    writeFileSync(shim.recordFile, "");
+    const disk = new Disk(directory);
+    const { stdout, stderr, status, signal } = spawnSync(
+      process.execPath,
+      [join(import.meta.dirname, "spool-child.ts"), directory],
+      { env: { ...process.env, ...shim.environment }, encoding: "utf8", timeout: 60_000 },
+    );
+    // LMDB's library itself may end the process at a write that fails (docs/spool.md); an exception must not.
+    const isEnded = signal === "SIGKILL" || signal === "SIGABRT" || signal === "SIGSEGV";
+    assert.ok(isEnded || status === 0, `${status ?? signal}: ${stderr}${stdout}`);
+    const numbers = (word: string): number[] =>
+      [...stdout.matchAll(new RegExp(`^${word} (\\d+)`, "gm"))].map(([, number]) => Number(number));
+    const run = {
+      held: numbers("held"),
+      refused: numbers("refused"),
+      words: stdout,
+      calls: shim.calls(),
+    };
+    shim.close();
+    if (leftover !== undefined) {
+      disk.replay(readFileSync(shim.recordFile));
+      disk.settle(leftover);
+    }
+    await examine(directory, run);
+    return run;
+  } finally {
+    rmSync(base, { recursive: true, force: true });
+  }
+}
+
+/** Everything that was answered is there; beside it at most the step under way. */
+async function examine(directory: string, { held, refused, words }: Run): Promise<void> {
+  const spool = await Spool.open({ directory, owner: "relay.test", limits });
+  const stored = [...spool.list((id) => assert.fail(`${id} is corrupt after: ${words}`))];
+  await spool.setAside();
+  const found = new Map(stored.map(({ envelope, state }) => [envelope.id, state]));
+  for (const { envelope } of stored) {
+    const body = await spool.body(envelope);
+    assert.ok(Buffer.isBuffer(body), `${envelope.id}: ${String(body)} after: ${words}`);
+  }
+  await spool.close();
+  const next = Math.max(-1, ...held, ...refused) + 1;
+  const may =
+    next < steps.length ? [keptAfter(held), keptAfter([...held, next])] : [keptAfter(held)];
+  const text = (kept: ReadonlyMap<string, unknown>): string => JSON.stringify([...kept].sort());
+  assert.ok(
+    may.some((each) => text(each) === text(found)),
+    `found ${text(found)}\nafter ${words}`,
+  );
+}
+
+/** Every call of a life without faults, and what is done at it. */
+async function eachCall(
+  faults: readonly Fault[],
+  everyNth: number,
+  context: { diagnostic(text: string): void },
+) {
+  const random = seeded(seed);
+  const { calls, held } = await live(undefined, undefined);
+  assert.equal(held.length, steps.length);
+  assert.ok(calls > 30, "the shim sees the calls");
+  const leftovers = [undefined, ...(["lost", "half", "kept"] as const)];
+  let runs = 0;
+  const step = isLong ? 1 : everyNth;
+  for (let nth = 1 + Math.floor(random() * step); nth <= calls; nth += step) {
+    const chosen = isLong ? faults : [faults[Math.floor(random() * faults.length)] as Fault];
+    for (const fault of chosen) {
+      const kind = leftovers[Math.floor(random() * leftovers.length)];
+      const leftover = kind === undefined ? undefined : () => (random() < 0.5 ? kind : "lost");
+      try {
+        await live({ ...fault, nth }, leftover);
+      } catch (error) {
+        throw new Error(`${JSON.stringify({ ...fault, nth, kind })} MAILROUTE_SEED=${seed}`, {
+          cause: error,
+        });
+      }
+      runs += 1;
+    }
+  }
+  context.diagnostic(`${calls} calls, ${runs} runs, MAILROUTE_SEED=${seed}`);
+}
+
+test("spool: a process that ends at any of its file system calls loses nothing, with and without a loss of power", {
+  skip,
+}, async (context) => {
+  await eachCall([{ mode: "before" }, { mode: "torn" }, { mode: "after" }], 5, context);
+});
+
+test("spool: any file system call that fails is answered, and costs nothing that was", {
+  skip,
+}, async (context) => {
+  const once = { times: 1 };
+  const faults: Fault[] = [
+    { mode: "full", ...once },
+    { mode: "broken", ...once },
+    { mode: "full" },
+    { mode: "broken" },
+    { mode: "readOnly" },
+  ];
+  await eachCall(faults, 5, context);
+});

@@ -1,0 +1,33 @@
+/** The steps, done by a process that may be ended at any of its calls: it says on its output which of them hold. */
+import { writeSync } from "node:fs";
+import { Spool } from "../../relay/spool/spool.ts";
+import { SpoolError } from "../../relay/spool/spool-error.ts";
+import { isPossible, steps } from "./spool-steps.ts";
+
+const [, , directory = ""] = process.argv;
+/** Written at once: what it has said, it has said. */
+const say = (word: string): void => void writeSync(1, `${word}\n`);
+
+try {
+  const limits = { bytesMax: 1e9, messagesMax: 1000, freeBytesMin: 0 };
+  const spool = await Spool.open({ directory, owner: "relay.test", limits });
+  const found = [...spool.list((id) => say(`corrupt ${id}`))];
+  await spool.setAside();
+  say(`open ${found.length}`);
+  const held: number[] = [];
+  for (const [number, changes] of steps.entries()) {
+    if (!isPossible(number, held)) continue;
+    try {
+      await spool.commit(changes);
+      held.push(number);
+      say(`held ${number}`);
+    } catch (error) {
+      if (!(error instanceof SpoolError)) throw error;
+      say(`refused ${number} ${error.message}`);
+    }
+  }
+  await spool.close();
+} catch (error) {
+  if (!(error instanceof SpoolError)) throw error;
+  say(`stopped ${error.message}`);
+}
