@@ -44,7 +44,7 @@ test("pods: an installation writes no status and no object of another's", {
     const statuses = of(/^mailroutes\/status$/);
     assert.ok(statuses.length > 0);
     for (const id of statuses) assert.equal(theirRoutes.has(id), name === second.name, id);
-    const objects = of(/^(configmaps|secrets|leases)$/);
+    const objects = of(/^(configmaps|secrets|leases|jobs)$/);
     assert.ok(objects.length > 0);
     for (const id of objects) assert.ok(id.startsWith(`${namespace}/${name}-`), id);
     const grants = of(/^mailgrants\/status$/);

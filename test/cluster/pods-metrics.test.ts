@@ -120,6 +120,6 @@ test("pods: Prometheus scrapes both roles, and counts what was delivered by rout
   assert.equal(arrived.length, sent);
   assert.deepEqual(await delivered(), [sent, sent]);
   const watches = 'sum by (component) (mailroute_operator_watch_up{job="annotations"})';
-  assert.deepEqual(await values(watches), { operator: 8 }); // four kinds, by each of two
+  assert.deepEqual(await values(watches), { operator: 10 }); // four kinds and the table, by each of two
   console.log(`metrics: sum by (route) (${counted}) for mail/counted is ${sent}`);
 });
