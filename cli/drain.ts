@@ -1,4 +1,6 @@
 /** `mailroute drain`: hands everything in a spool that no relay uses any more to the relays that are there. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { errorText } from "../kube/error-text.ts";
 import { deleteClaim } from "../relay/claim.ts";
@@ -46,7 +48,8 @@ stay held. Ends with 0 when the spool is empty, with 1 when something is left.
       addresses: config.log.addresses,
     });
     try {
-      const emptied = async () => await forget(config, values["delete-claim"]);
+      const claim = values["delete-claim"];
+      const emptied = claim === undefined ? undefined : async () => await forget(config, claim);
       const { given, left } = await drainSpool({ config, handover: config.handover, log, emptied });
       if (left > 0) return fail([`${given} messages handed over, ${left} left: run it again`]);
       print(`${given} messages handed over, the spool is empty`);
@@ -57,8 +60,12 @@ stay held. Ends with 0 when the spool is empty, with 1 when something is left.
   },
 };
 
-async function forget({ routes }: Config, claim: string | undefined): Promise<void> {
-  if (claim === undefined) return;
+async function forget({ routes, spool }: Config, claim: string): Promise<void> {
+  const remains = await readdir(join(spool.directory, "corrupt")).catch((): string[] => []);
+  if (remains.length > 0)
+    throw new Error(
+      `${remains.length} damaged messages lie in ${spool.directory}/corrupt: look at them, and then delete the claim ${claim}`,
+    );
   const namespace = routes.installation?.namespace;
   if (namespace === undefined) throw new Error("--delete-claim needs routes.installation");
   const { connectCluster } = await import("../kube/cluster.ts");

@@ -122,6 +122,13 @@ async function list(door: RelayDoor, query: URLSearchParams, isJson: boolean): P
   return 0;
 }
 
+/** A header section that came by mail must not speak to the terminal. */
+function visible(text: string): string {
+  const shown = (each: string): string =>
+    each === "\r" ? "" : `\\x${each.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  return text.replace(/(?![\n\t])\p{Cc}/gu, shown);
+}
+
 type Asking = { readonly query: URLSearchParams; readonly isJson: boolean };
 
 async function show(
@@ -139,7 +146,7 @@ async function show(
     }
     const { header, ...message } = JSON.parse(line) as Listed & { readonly header?: string };
     for (const each of messageLines(message, Date.now())) print(each);
-    if (header !== undefined) print(`\n${header.trimEnd()}`);
+    if (header !== undefined) print(`\n${visible(header.trimEnd())}`);
   });
   return problem === undefined ? 0 : fail([problem]);
 }

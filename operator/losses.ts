@@ -23,6 +23,11 @@ export class Losses {
   #inForce: readonly InForce[] = [];
   #loss: Loss | undefined;
 
+  /** It knows of no table yet. */
+  get isNew(): boolean {
+    return this.#inForce.length === 0;
+  }
+
   /** `table` is in force; `isMeant`: a person has said so, and what went before it is no loss. */
   published(table: RouteTable, { nowMs, isMeant }: { nowMs: number; isMeant: boolean }): void {
     this.#loss = undefined;

@@ -15,10 +15,11 @@ import { HoldOff } from "./hold-off.ts";
 import { holdLease } from "./lease.ts";
 import { Lender } from "./lend.ts";
 import { createOperatorLog, type OperatorLog } from "./log.ts";
+import { Losses } from "./losses.ts";
 import { createOperatorMetrics } from "./metrics.ts";
 import { Programmed, type RelayAnswer } from "./programmed.ts";
 import { Publisher } from "./publish.ts";
-import { Reconciler } from "./reconcile.ts";
+import { type GuardMemory, Reconciler } from "./reconcile.ts";
 import { Relays } from "./relays.ts";
 import type { OperatorSettings } from "./settings.ts";
 import { StatusWriter } from "./status-writer.ts";
@@ -139,6 +140,7 @@ class Session {
   #askWaitsSinceMs: number | undefined;
   #wasOvertaken = false;
   readonly #relays: Relays;
+  readonly #memory: GuardMemory = { losses: new Losses(), heldBack: undefined };
   #answers: readonly RelayAnswer[] = [];
 
   constructor(options: SessionOptions) {
@@ -255,7 +257,6 @@ class Session {
     if (this.#reconciler !== undefined) return this.#reconciler;
     const { api, settings, log } = this.#options;
     const { namespace, name } = settings;
-    await ensureHandoverKey({ api, namespace, name });
     this.#publisher = this.#newPublisher();
     const reconciler = new Reconciler({
       store: this.#store,
@@ -271,6 +272,7 @@ class Session {
         if (object !== undefined) this.#post(object, { type: "Warning", ...note });
       },
       now: Date.now,
+      memory: this.#memory,
     });
     await reconciler.restore();
     this.#reconciler = reconciler;
@@ -339,7 +341,11 @@ class Session {
     const { namespace, name } = settings;
     try {
       const drains = (jobs: readonly string[]): void => log.draining({ jobs: jobs.join(" ") });
-      if (this.isLeader()) await drainClaims({ api, namespace, name, drains });
+      if (this.isLeader() && this.#store.isComplete) {
+        const isThere = this.#store.all("Secret").has(`${namespace}/${name}-handover`);
+        if (!isThere) await ensureHandoverKey({ api, namespace, name });
+        await drainClaims({ api, namespace, name, drains });
+      }
     } catch (error) {
       log.problem({ where: "drain", text: errorText(error) });
     }

@@ -38,6 +38,7 @@ export class Overtaken extends Error {
 /** No label of Helm's or a GitOps tool's: nobody but the operator may prune these. */
 export const tableLabel = "mailroute.dev/table";
 const approvalAnnotation = "mailroute.dev/approve";
+const holdingAnnotation = "mailroute.dev/holding";
 const tablesKept = 3;
 const shardsAtOnceMax = 8;
 const shardsPageMax = 64;
@@ -55,6 +56,7 @@ export class Publisher {
   readonly #damaged = new Set<string>();
   /** Something of the published table is gone since. */
   #isIncomplete = false;
+  #wasHolding = false;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -85,12 +87,37 @@ export class Publisher {
     this.#version = body.metadata?.resourceVersion;
     this.#manifest = manifest;
     this.#history = found?.history ?? [];
+    this.#wasHolding = annotationsOf(body)[holdingAnnotation] !== undefined;
     if (this.#damaged.size === 0) return assembleTable(manifest, shards);
     const names = [...this.#damaged].slice(0, damagedShownMax).join(", ");
     this.#options.problem(
       `${this.#damaged.size} of ${manifest.shards.length} shards of the published table are gone or damaged (${names}): they are made again from the MailRoutes`,
     );
     return remains(manifest, shards);
+  }
+
+  /** Whether an earlier leader has held a table back, and none has been published since. */
+  get wasHolding(): boolean {
+    return this.#wasHolding;
+  }
+
+  /** For whoever leads next: the table that stands is there because another is held back. A publish takes it off. */
+  async markHolding(): Promise<void> {
+    const resourceVersion = this.#version;
+    const manifest = this.#manifest;
+    if (this.#wasHolding || manifest === undefined || resourceVersion === undefined) return;
+    const annotations = { [holdingAnnotation]: "true" };
+    const { status, body } = await this.#options.api.request({
+      method: "PUT",
+      path: this.#path(this.#manifestName),
+      body: this.#manifestMap(manifest, this.#history, { resourceVersion, annotations }),
+    });
+    // Written by another meanwhile, who may be a person that approves: the next pass sees.
+    if (status === 409 || status === 404) return;
+    if (status >= 300)
+      throw new Error(`marking the manifest answered ${status}: ${body.message ?? ""}`);
+    this.#version = body.metadata?.resourceVersion;
+    this.#wasHolding = true;
   }
 
   /** Whether something of the published table is known to be gone: the next publish puts it back. */
@@ -127,9 +154,7 @@ export class Publisher {
     // Whoever annotates it makes a new version of what we wrote: that one is ours to replace.
     const isOurs = manifestOf(body).manifest === JSON.stringify(this.#manifest);
     if (isOurs) this.#version = body.metadata?.resourceVersion;
-    return (body.metadata?.["annotations"] as Record<string, string> | undefined)?.[
-      approvalAnnotation
-    ];
+    return annotationsOf(body)[approvalAnnotation];
   }
 
   /** True where something was written. Throws Overtaken, or an Error with the API server's words. */
@@ -144,7 +169,8 @@ export class Publisher {
       relays,
     });
     const isSame = before?.digest === encoded.manifest.digest && before.relays === relays;
-    if (isSame && this.#damaged.size === 0 && !this.#isIncomplete) return false;
+    if (isSame && this.#damaged.size === 0 && !this.#isIncomplete && !this.#wasHolding)
+      return false;
     this.#isIncomplete = false; // what is deleted from now on is for the next time
     const missing = [...encoded.shards].filter(
       ([name]) => !this.#there.has(name) || this.#damaged.has(name),
@@ -186,12 +212,9 @@ export class Publisher {
   }
 
   async #writeManifest(manifest: Manifest, history: readonly (readonly string[])[]): Promise<void> {
-    const data = {
-      "manifest.json": JSON.stringify(manifest),
-      "history.json": JSON.stringify(history),
-    };
     const version = this.#version;
-    const body = this.#configMap(this.#manifestName, { data }, version);
+    const more = version === undefined ? {} : { resourceVersion: version };
+    const body = this.#manifestMap(manifest, history, more);
     const { status, body: written } = await this.#options.api.request(
       version === undefined
         ? { method: "POST", path: this.#path(), body }
@@ -208,6 +231,15 @@ export class Publisher {
     if (status >= 300)
       throw new Error(`writing the manifest answered ${status}: ${written.message ?? ""}`);
     this.#version = written.metadata?.resourceVersion;
+    this.#wasHolding = false;
+  }
+
+  #manifestMap(manifest: Manifest, history: readonly (readonly string[])[], more: object): object {
+    const data = {
+      "manifest.json": JSON.stringify(manifest),
+      "history.json": JSON.stringify(history),
+    };
+    return this.#configMap(this.#manifestName, { data }, more);
   }
 
   /** Best effort: what is left over is found at the next start. */
@@ -266,16 +298,15 @@ export class Publisher {
     return name === undefined ? base : `${base}/${name}`;
   }
 
-  #configMap(name: string, content: object, resourceVersion?: string): object {
+  #configMap(name: string, content: object, more: object = {}): object {
     const labels = { [tableLabel]: this.#options.name };
-    const metadata = {
-      name,
-      namespace: this.#options.namespace,
-      labels,
-      ...(resourceVersion !== undefined && { resourceVersion }),
-    };
+    const metadata = { name, namespace: this.#options.namespace, labels, ...more };
     return { apiVersion: "v1", kind: "ConfigMap", metadata, ...content };
   }
+}
+
+function annotationsOf({ metadata }: KubeObject): Readonly<Record<string, string>> {
+  return (metadata?.["annotations"] ?? {}) as Readonly<Record<string, string>>;
 }
 
 /** Undefined where it is not what the manifest says. */

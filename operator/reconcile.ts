@@ -13,7 +13,7 @@ import { deliveringOf } from "./delivering.ts";
 import { nextGrantStatus } from "./grant-status.ts";
 import type { Lender, Lent } from "./lend.ts";
 import type { OperatorLog } from "./log.ts";
-import { Losses } from "./losses.ts";
+import type { Losses } from "./losses.ts";
 import type { Programmed, RelayAnswer } from "./programmed.ts";
 import type { Publisher } from "./publish.ts";
 import { snapshotOf } from "./snapshot.ts";
@@ -36,6 +36,14 @@ export type ReconcilerOptions = {
     note: { readonly reason: string; readonly message: string },
   ) => void;
   readonly now: () => number;
+  /** Of the process, not of this reconciler: a pass that failed is no reason to let go of what is held back. */
+  readonly memory: GuardMemory;
+};
+
+export type GuardMemory = {
+  readonly losses: Losses;
+  /** What was said last about the table held back. */
+  heldBack: { readonly message: string } | undefined;
 };
 
 export type Pass = {
@@ -60,11 +68,8 @@ export class Reconciler {
   #judged: Judged | undefined;
   /** What the last report was made of: statuses say the same while each of these is the same. */
   #reported: readonly unknown[] = [];
-  /** What was said last about the table held back, and about credentials without room. */
-  #heldBack: { readonly message: string } | undefined;
   #crowdedOut = "";
   readonly #toldGrants = new Set<string>();
-  readonly #losses = new Losses();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -78,7 +83,9 @@ export class Reconciler {
     const named = new Set(credentialsOf(this.#table).map(({ version }) => version));
     secrets.restore(lent.filter(({ version }) => named.has(version)));
     programmed.published(publisher.digest, generationsOf(this.#table));
-    this.#losses.published(this.#table, { nowMs: this.#options.now(), isMeant: true });
+    const { memory, now } = this.#options;
+    if (memory.losses.isNew) memory.losses.published(this.#table, { nowMs: now(), isMeant: true });
+    if (publisher.wasHolding) memory.heldBack ??= { message: "" };
   }
 
   /** Compiles and publishes. Throws Overtaken, or an Error where the API server refused or did not answer. */
@@ -99,7 +106,7 @@ export class Reconciler {
     // The watch of our ConfigMaps brings an approval; should it not run, a look every so often finds it.
     let waitUntilMs = why === undefined ? undefined : now() + approvalMs;
     if (why === undefined && !isMeant)
-      waitUntilMs = this.#losses.waitUntilMs(
+      waitUntilMs = this.#options.memory.losses.waitUntilMs(
         { previous: this.#table, next: compiled.table },
         now(),
         (route) => specs.has(route),
@@ -107,12 +114,13 @@ export class Reconciler {
     if (waitUntilMs !== undefined) {
       this.#judged = { compiled, specs };
       await this.#putBack(relays);
+      if (why !== undefined) await publisher.markHolding();
       return { ...facts, recheckAtMs: waitUntilMs };
     }
     const lent = await this.#lend(compiled.table);
     const changed = await publisher.publish(compiled.table, relays);
     this.#table = compiled.table;
-    this.#losses.published(compiled.table, { nowMs: now(), isMeant });
+    this.#options.memory.losses.published(compiled.table, { nowMs: now(), isMeant });
     programmed.published(publisher.digest, generationsOf(compiled.table));
     this.#judged = { compiled, specs };
     if (changed)
@@ -131,7 +139,7 @@ export class Reconciler {
   }
 
   get isHolding(): boolean {
-    return this.#heldBack !== undefined;
+    return this.#options.memory.heldBack !== undefined;
   }
 
   /** The table that stands while another is held back, where somebody has deleted some of it. */
@@ -145,9 +153,11 @@ export class Reconciler {
   async #refusal(
     next: RouteTable,
   ): Promise<{ readonly why: string | undefined; readonly isMeant: boolean }> {
-    const isHolding = this.#heldBack !== undefined;
+    const isHolding = this.#options.memory.heldBack !== undefined;
     const judgement = judge({ previous: this.#table, next, isHolding });
-    const why = judgement.publish ? this.#losses.refusal(next, this.#options.now()) : judgement.why;
+    const why = judgement.publish
+      ? this.#options.memory.losses.refusal(next, this.#options.now())
+      : judgement.why;
     if (why === undefined) return { why, isMeant: false };
     const isMeant = (await this.#options.publisher.approved()) === next.digest;
     return { why: isMeant ? undefined : why, isMeant };
@@ -169,15 +179,15 @@ export class Reconciler {
   /** Once for each table that is held back, not once for each pass. */
   #tellHeldBack(why: string | undefined, digest: string): void {
     const { log, publisher } = this.#options;
-    const before = this.#heldBack;
+    const before = this.#options.memory.heldBack;
     if (why === undefined) {
-      this.#heldBack = undefined;
+      this.#options.memory.heldBack = undefined;
       if (before !== undefined) log.released();
       return;
     }
     const approve = publisher.approveCommand(digest);
     const message = `the guard holds the new route table back, as ${why}; if that is meant: ${approve}`;
-    this.#heldBack = { message };
+    this.#options.memory.heldBack = { message };
     if (before?.message !== message) log.heldBack({ why, digest, approve });
   }
 
@@ -200,7 +210,7 @@ export class Reconciler {
     const { store, programmed, statuses } = this.#options;
     if (this.#judged === undefined) return;
     const { compiled, specs } = this.#judged;
-    const heldBack = this.#heldBack?.message;
+    const heldBack = this.#options.memory.heldBack?.message;
     const basis = [compiled, store.revision, statuses.failures, heldBack, textOf(relays)];
     if (basis.every((each, at) => each === this.#reported[at])) return;
     this.#reported = basis;

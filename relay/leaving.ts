@@ -16,9 +16,11 @@ import { type HandedOver, handOver } from "./handover/sender.ts";
 import type { Log } from "./observe/log.ts";
 import { stateIn } from "./queue/entry.ts";
 import type { Queue } from "./queue/queue.ts";
+import { reasonToHold } from "./queue/restore.ts";
 import { Spool, type Stored } from "./spool/spool.ts";
 
 const apiMsMax = 5000;
+const keyLookMs = 10_000;
 
 export type HandoverSite = {
   readonly options: { readonly config: Config };
@@ -45,22 +47,44 @@ export function handOverAtTheEnd(site: HandoverSite): void {
   });
 }
 
-/** Takes other relays' messages from now on. Rejects where the key cannot be read or the port not be had. */
+/**
+ * Takes other relays' messages from now on. Without the key or the port it takes none, says so, and tries again: mail
+ * does not wait for that.
+ */
 export async function openHandover(site: HandoverSite, queue: Queue): Promise<void> {
-  const { options, spool, state, log } = site;
-  const { handover, limits } = options.config;
-  if (handover === undefined) return;
+  const { options, state } = site;
+  const { handover } = options.config;
+  if (handover === undefined || state.stopping) return;
+  try {
+    await receive(site, { handover, key: await readKey(handover.keyFile), queue });
+    state.problems.set("handover", []);
+  } catch (error) {
+    state.problems.set("handover", [{ where: "handover", text: errorText(error) }]);
+    setTimeout(() => void openHandover(site, queue), keyLookMs).unref();
+  }
+}
+
+type Receiving = {
+  readonly handover: HandoverConfig;
+  readonly key: Buffer;
+  readonly queue: Queue;
+};
+
+async function receive(
+  { options, spool, state, log, closers }: HandoverSite,
+  { handover, key, queue }: Receiving,
+): Promise<void> {
   const receiver = await startReceiver({
     ...handover,
-    key: await readKey(handover.keyFile),
+    key,
     spool,
     find: (id) => queue.find(id)?.envelope,
     take: (stored) => queue.takeOver(stored),
     isStopping: () => state.stopping,
-    messageBytesMax: limits.messageBytesMax,
+    messageBytesMax: options.config.limits.messageBytesMax,
     taken: ({ id }, from) => log.takenOver({ id, from }),
   });
-  site.closers.defer(() => receiver.close());
+  closers.defer(() => receiver.close());
 }
 
 /** Those that nothing is under way for, as they are on disk. */
@@ -78,21 +102,42 @@ export async function drainSpool(options: {
   readonly config: Config;
   readonly handover: HandoverConfig;
   readonly log: Log;
-  readonly emptied: () => Promise<void>;
+  /** Has the volume deleted; undefined: it stays. */
+  readonly emptied: (() => Promise<void>) | undefined;
 }): Promise<HandedOver> {
-  const { directory, limits, owner } = options.config.spool;
-  const spool = await Spool.open({ directory, owner: owner ?? options.config.hostname, limits });
+  const { directory, limits, owner = options.config.hostname } = options.config.spool;
+  const spool = await Spool.open({ directory, owner, limits, isDrain: true });
   try {
     let damaged = 0;
-    const messages = spool.list((id) => {
+    const listed = spool.list((id) => {
       damaged += 1;
       options.log.corrupt(id);
     });
+    const messages = heldWhere(reasonToHold(spool, options.config.spool), listed);
     const { given, left } = await give({ ...options, spool, messages });
-    if (left + damaged === 0) await options.emptied();
+    if (left + damaged === 0 && options.emptied !== undefined) await retire(spool, options.emptied);
     return { given, left: left + damaged };
   } finally {
     await spool.close();
+  }
+}
+
+/** What may have been delivered since waits at the other relay, too. */
+function* heldWhere(why: string | undefined, messages: Iterable<Stored>): Generator<Stored> {
+  for (const { envelope, state } of messages) {
+    const held = state.held ?? (why === undefined ? undefined : { sinceMs: Date.now(), why });
+    yield { envelope, state: { ...state, ...(held !== undefined && { held }) } };
+  }
+}
+
+/** From here to the volume's end no relay takes mail into it; where its end does not come, it is as it was. */
+async function retire(spool: Spool, emptied: () => Promise<void>): Promise<void> {
+  await spool.retire();
+  try {
+    await emptied();
+  } catch (error) {
+    await spool.reinstate();
+    throw error;
   }
 }
 
@@ -178,5 +223,6 @@ async function isLeaving(
     readonly replicas?: number;
     readonly ordinals?: { readonly start?: number };
   };
-  return Number(ordinal) >= replicas + (ordinals?.start ?? 0);
+  const start = ordinals?.start ?? 0;
+  return Number(ordinal) < start || Number(ordinal) >= start + replicas;
 }

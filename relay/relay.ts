@@ -26,7 +26,7 @@ import { TokenProblems } from "./observe/token-problems.ts";
 import { Orders } from "./queue/orders.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
-import { restore } from "./queue/restore.ts";
+import { reasonToHold, restore } from "./queue/restore.ts";
 import { openQueueSocket, queueOverHttp } from "./queue-control.ts";
 import { createIds } from "./reception/ids.ts";
 import { type Deliveries, openDeliveries } from "./spool/deliveries.ts";
@@ -187,20 +187,13 @@ async function takeOver(
   const queued = await restore({
     spool,
     take: (stored) => queue.restore(stored),
-    hold: reasonToHold(spool, options.config.spool.startHeld),
+    hold: reasonToHold(spool, options.config.spool),
     diedAt: deliveries.left,
     now: clock.now,
     events: observed.queue,
   });
   await spool.settle();
   return queued;
-}
-
-function reasonToHold(spool: Spool, startHeld: boolean): string | undefined {
-  if (startHeld) return "spool.startHeld: everything that was there at the start waits";
-  return spool.isPutBack()
-    ? "the spool was put back from a copy, and what is in it may have been delivered since"
-    : undefined;
 }
 
 async function startSource(

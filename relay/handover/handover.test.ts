@@ -196,6 +196,37 @@ test("handover: whose answer was lost may ask again; another message of the same
   assert.equal(await posted(port, encodeFrame({ ...first, envelope, body })), 409);
 });
 
+test("handover: one that comes twice at once is taken once", async (context) => {
+  const to = await spoolOf(context);
+  const { taken, port } = await receiverOf(context, to);
+  const frame = encodeFrame({ ...stored("m1"), body: bodyOf("m1") });
+  const answers = await Promise.all([1, 2, 3].map(async () => await posted(port, frame)));
+  assert.deepEqual(answers, [200, 200, 200]);
+  assert.equal(taken.length, 1);
+});
+
+test("handover: a frame that says less than it is does not pass", async (context) => {
+  const to = await spoolOf(context);
+  const { port } = await receiverOf(context, to);
+  const frame = encodeFrame({ ...stored("m1"), body: bodyOf("m1") });
+  assert.equal(decodeFrame(frame.subarray(0, frame.length - 1)), undefined);
+  assert.equal(await posted(port, frame.subarray(0, frame.length - 1)), 400);
+});
+
+test("handover: a spool that was retired is no relay's any more, unless it is reinstated", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-retired-"));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const options = { directory, owner: "t", limits };
+  const first = await Spool.open(options);
+  await first.retire();
+  await first.close();
+  await assert.rejects(Spool.open(options), /has been drained, and its volume is being deleted/);
+  const drain = await Spool.open({ ...options, isDrain: true });
+  await drain.reinstate();
+  await drain.close();
+  await (await Spool.open(options)).close();
+});
+
 test("handover: what was damaged on its way is refused and not stored", async (context) => {
   const to = await spoolOf(context);
   const { port } = await receiverOf(context, to);

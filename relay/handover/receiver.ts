@@ -31,6 +31,10 @@ export type Receiver = { readonly port: number; close(): Promise<void> };
 export const handoverPath = "/messages";
 const connectionsMax = 64;
 const requestMsMax = 60_000;
+/** Whoever connects and does not know the key is not here for long. */
+const handshakeMsMax = 5000;
+/** Of all messages that are being taken: one more may come where there is none. */
+const receivingBytesMax = 64 * 1024 * 1024;
 /** Envelope and state beside the body. */
 const recordBytesMax = 16 * 1024 * 1024;
 /** Messages that came and may have gone on already: whose answer was lost asks again. */
@@ -39,8 +43,13 @@ const recentMax = 50_000;
 /** Rejects with the listening error. */
 export async function startReceiver(options: ReceiverOptions): Promise<Receiver> {
   const recent = new Map<string, number>();
-  const server = createServer(serverTls(options.key), (request, response) => {
-    receive(options, { request, response, recent }).catch(() => answer(response, 500));
+  const arriving = new Map<string, Promise<number>>();
+  const receiving = { bytes: 0 };
+  const settings = { ...serverTls(options.key), handshakeTimeout: handshakeMsMax };
+  const server = createServer(settings, (request, response) => {
+    receive(options, { request, response, recent, arriving, receiving }).catch(() =>
+      answer(response, 500),
+    );
   });
   server.maxConnections = connectionsMax;
   server.requestTimeout = requestMsMax;
@@ -62,6 +71,10 @@ type Exchange = {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly recent: Map<string, number>;
+  /** By id: messages that are on their way to disk. */
+  readonly arriving: Map<string, Promise<number>>;
+  /** In memory. */
+  readonly receiving: { bytes: number };
 };
 
 async function receive(options: ReceiverOptions, exchange: Exchange): Promise<void> {
@@ -71,11 +84,42 @@ async function receive(options: ReceiverOptions, exchange: Exchange): Promise<vo
   const bytes = Number(request.headers["content-length"]);
   if (!(bytes <= options.messageBytesMax + recordBytesMax)) return answer(response, 413);
   if (!options.spool.hasRoom(bytes)) return answer(response, 507);
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk as Buffer);
-  const framed = decodeFrame(Buffer.concat(chunks));
-  if (framed === undefined) return answer(response, 400);
-  answer(response, await store(options, framed, exchange));
+  const { receiving } = exchange;
+  if (receiving.bytes > 0 && receiving.bytes + bytes > receivingBytesMax)
+    return answer(response, 503);
+  receiving.bytes += bytes;
+  try {
+    const framed = decodeFrame(await received(request, bytes));
+    answer(response, framed === undefined ? 400 : await storeOnce(options, framed, exchange));
+  } finally {
+    receiving.bytes -= bytes;
+  }
+}
+
+/** What was announced and no more: the rest of a longer one makes it damaged. */
+async function received(request: IncomingMessage, bytes: number): Promise<Buffer> {
+  const frame = Buffer.allocUnsafe(bytes);
+  let length = 0;
+  for await (const chunk of request) length += (chunk as Buffer).copy(frame, length);
+  return frame.subarray(0, length);
+}
+
+/** Who asks again while the message is on its way to disk waits for that. */
+async function storeOnce(
+  options: ReceiverOptions,
+  framed: Framed,
+  exchange: Exchange,
+): Promise<number> {
+  const { arriving } = exchange;
+  const { id } = framed.envelope;
+  await arriving.get(id);
+  const storing = store(options, framed, exchange);
+  arriving.set(id, storing);
+  try {
+    return await storing;
+  } finally {
+    if (arriving.get(id) === storing) arriving.delete(id);
+  }
 }
 
 /** The status that says what became of it. */
@@ -88,7 +132,7 @@ async function store(
   const crc = known?.crc ?? recent.get(envelope.id);
   if (crc !== undefined) return crc === envelope.crc ? 200 : 409;
   const changes: Change[] = [
-    { kind: "accept", envelope, body: Buffer.from(body) },
+    { kind: "accept", envelope, body },
     { kind: "update", id: envelope.id, state },
   ];
   try {

@@ -27,6 +27,8 @@ export type HandOverOptions = {
 export type HandedOver = { readonly given: number; readonly left: number };
 
 const atOnceMax = 8;
+/** Of all messages that are going over: a larger one goes alone. */
+const bytesMax = 32 * 1024 * 1024;
 const requestMsMax = 30_000;
 /** A sibling that did not take a message is asked again no sooner. */
 const restMs = 5000;
@@ -40,9 +42,12 @@ export async function handOver(options: HandOverOptions): Promise<HandedOver> {
   const siblings = new Siblings(options.siblings);
   const count = { given: 0, left: 0 };
   const queue = messages[Symbol.iterator]();
+  const room = new Room(bytesMax);
   const work = async (): Promise<void> => {
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
       const stored = next.value;
+      const size = stored.envelope.bytes;
+      await room.take(size);
       const bytes = signal.aborted ? undefined : await body(stored.envelope);
       const to =
         bytes &&
@@ -50,6 +55,7 @@ export async function handOver(options: HandOverOptions): Promise<HandedOver> {
           const frame = encodeFrame({ ...stored, body: bytes });
           return await post({ agent, address, port: options.port, frame, signal });
         }));
+      room.give(size);
       if (to === undefined) count.left += 1;
       else {
         await given(stored.envelope, to);
@@ -63,6 +69,28 @@ export async function handOver(options: HandOverOptions): Promise<HandedOver> {
     agent.destroy();
   }
   return count;
+}
+
+/** So many octets at once, or one that is larger. */
+class Room {
+  readonly #max: number;
+  readonly #waiting: (() => void)[] = [];
+  #used = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  async take(bytes: number): Promise<void> {
+    while (this.#used > 0 && this.#used + bytes > this.#max)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#used += bytes;
+  }
+
+  give(bytes: number): void {
+    this.#used -= bytes;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
 }
 
 type Answer = "taken" | "refused" | "elsewhere";

@@ -6,7 +6,14 @@ import type { Problem } from "../table/worker-messages.ts";
 import type { Log } from "./log.ts";
 
 /** Who may complain; each replaces its own list only. */
-export type ProblemSource = "routes" | "tls" | "users" | "listeners" | "queue" | "tokens";
+export type ProblemSource =
+  | "routes"
+  | "tls"
+  | "users"
+  | "listeners"
+  | "queue"
+  | "handover"
+  | "tokens";
 
 export class ProblemBoard {
   readonly #bySource = new Map<ProblemSource, readonly Problem[]>();

@@ -64,6 +64,7 @@ export type CarriedOut = {
 export type Page = { readonly after: string | undefined; readonly limit: number };
 
 const entriesPerSlice = 500;
+const bouncesAtOnce = 8;
 /** A message that is being delivered may be so for minutes: nobody waits for it longer. */
 const waitMsMax = 2000;
 const headerBytesMax = 64 * 1024;
@@ -125,7 +126,8 @@ export class Orders {
       count.messages += 1;
       count.recipients += places.length;
       slice.push(this.#order(order, { entry, places, why: why.slice(0, whyCharsMax) }));
-      if (slice.length === entriesPerSlice) await flush();
+      // A report is made of its message, which has to be read.
+      if (slice.length === (order === "bounce" ? bouncesAtOnce : entriesPerSlice)) await flush();
     }
     await flush();
     return count;
@@ -181,6 +183,7 @@ export class Orders {
       const recipient = entry.envelope.recipients[index];
       if (pending === null || recipient === undefined) continue;
       if (order === "remove") entry.pending[index] = null;
+      else if (entry.round.ended.some((each) => each.index === index)) continue;
       else if (order === "bounce" && !isWanted(recipient, "FAILURE", "told")) {
         entry.pending[index] = null;
       } else if (order === "bounce") {
@@ -198,7 +201,8 @@ export class Orders {
   #keyNow({ envelope }: Entry, address: string): string | undefined {
     const table = this.#options.tables.current;
     const recipient = parseAddress(address, { utf8: true });
-    if (table === undefined || recipient === undefined) return undefined;
+    // Of a table that may be old nobody knows what it lacks: the key stays.
+    if (table === undefined || table.stale || recipient === undefined) return undefined;
     const sender = parseAddress(envelope.sender, { utf8: true });
     const found = match(table.table, { recipient, sender });
     if (found.kind === "route") return found.key;

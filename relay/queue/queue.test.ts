@@ -1,156 +1,10 @@
 /** The queue with a real spool and a delivery that answers as told: fates, reports, reloads, failing disks. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { outboundRoute } from "../config/outbound.ts";
-import type { Delivery, Job } from "../delivery/delivery.ts";
+import { test } from "node:test";
 import type { Outcome } from "../outcome.ts";
-import { createIds } from "../reception/ids.ts";
-import { checksum, type Envelope } from "../spool/records.ts";
-import { Spool } from "../spool/spool.ts";
 import { SpoolError } from "../spool/spool-error.ts";
-import { TableHolder } from "../table/holder.ts";
 import { active, toHost } from "../table/table.testkit.ts";
-import type { QueueEvents } from "./events.ts";
-import { Queue } from "./queue.ts";
-import { createReporter } from "./reports.ts";
-
-const retry = { initialMs: 40, maxMs: 40, expireAfterMs: 60_000, delayWarningAfterMs: 60_000 };
-const outbound = outboundRoute({
-  outbound: { tls: "Disabled", port: 25, mtaSts: false, deniedNetworks: [] },
-  retry,
-});
-const shortRetry = { initial: "1s", max: "1s" };
-const routes = {
-  a: { suffixes: ["a.test"], target: toHost("a1.test"), retry: shortRetry },
-  b: { suffixes: ["b.test"], target: toHost("b1.test"), retry: shortRetry },
-  sender: { suffixes: ["sender.test"], target: toHost("s1.test") },
-};
-const ok = (hop: string): Outcome => ({
-  kind: "delivered",
-  hop,
-  reply: { code: 250, status: "2.0.0", text: "ok" },
-});
-const no: Outcome = { kind: "failed", reply: { code: 550, status: "5.1.1", text: "no such user" } };
-const later: Outcome = {
-  kind: "deferred",
-  cause: "connect",
-  reply: { code: 451, status: "4.4.1", text: "refused" },
-};
-
-type Answer = (job: Job, recipient: string) => Outcome | Promise<Outcome>;
-
-/** Everything that a queue needs, real but for the next hops. */
-async function bench(
-  context: TestContext,
-  answer: Answer,
-  more: { bodyBytesInMemoryMax?: number } = {},
-) {
-  const directory = mkdtempSync(join(tmpdir(), "mailroute-queue-"));
-  const spool = await Spool.open({
-    directory,
-    owner: "t",
-    limits: { bytesMax: 1e9, messagesMax: 1e6, freeBytesMin: 0 },
-  });
-  const tables = new TableHolder();
-  tables.activate(active(routes));
-  const jobs: Job[] = [];
-  const told: string[] = [];
-  const logged: string[] = [];
-  const delivery: Delivery = {
-    async deliver(job) {
-      jobs.push(job);
-      return await Promise.all(job.recipients.map(async (each) => await answer(job, each)));
-    },
-    async close() {},
-  };
-  const events: QueueEvents = {
-    attempted({ recipient, step, outcome }) {
-      told.push(`${step.kind} ${recipient.address}`);
-      logged.push(outcome.reply.text);
-    },
-    reported: (dsn) => void told.push(`reported to ${dsn.recipients[0]?.address}`),
-    unreported: (_, why) => void told.push(`unreported: ${why}`),
-    unsaved: () => void told.push("unsaved"),
-    corrupt: () => void told.push("corrupt"),
-    held: (_, why) => void told.push(`held: ${why}`),
-  };
-  const clock = {
-    now: () => Date.now(),
-    wait(ms: number, callback: () => void) {
-      const timer = setTimeout(callback, ms);
-      return () => clearTimeout(timer);
-    },
-  };
-  const nextId = createIds({ now: clock.now, random: Math.random });
-  const reporter = createReporter({
-    hostname: "relay.test",
-    postmaster: "postmaster@relay.test",
-    outbound,
-    nextId,
-    now: clock.now,
-    unreported: events.unreported,
-  });
-  const limits = {
-    activeMax: 100,
-    activePerDestinationMax: 10,
-    bodyBytesInMemoryMax: 1000,
-    ...more,
-  };
-  const queue = new Queue({
-    spool,
-    deliveries: { begin: () => () => undefined },
-    tables,
-    delivery,
-    reporter,
-    events,
-    clock,
-    random: () => 0,
-    outbound,
-    postmaster: "postmaster@relay.test",
-    limits,
-  });
-  context.after(async () => {
-    await queue.stop({ graceMs: 0 });
-    await spool.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
-  const accept = async (to: readonly string[], more: Partial<Envelope> = {}): Promise<Envelope> => {
-    const body = Buffer.from("Subject: hello\r\n\r\nbody\r\n");
-    const recipients = to.map((address) => ({
-      address,
-      key: `suffix:${address.split("@")[1]}`,
-      expiresAtMs: Date.now() + 60_000,
-      warnAtMs: Date.now() + 60_000,
-    }));
-    const envelope = {
-      id: nextId(),
-      session: "s",
-      client: "192.0.2.1",
-      trusted: true,
-      sender: "me@sender.test",
-      recipients,
-      arrivedAtMs: Date.now(),
-      bytes: body.length,
-      crc: checksum(body),
-      eightBit: false,
-      smtputf8: false,
-      ...more,
-    };
-    await spool.commit([{ kind: "accept", envelope, body }]);
-    queue.add(envelope, body);
-    return envelope;
-  };
-  const until = async (condition: () => boolean): Promise<void> => {
-    for (const endMs = Date.now() + 5000; !condition(); ) {
-      if (Date.now() > endMs) assert.fail(`not in time: ${told.join(", ")}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  };
-  return { queue, spool, tables, jobs, told, logged, accept, until, clock };
-}
+import { bench, later, no, ok, routes } from "./queue.testkit.ts";
 
 test("queue: one transaction for each next hop, with exactly its recipients", async (context) => {
   const { accept, until, jobs, queue, spool } = await bench(context, (job) => ok(job.route.id));
@@ -391,4 +245,24 @@ test("queue: a stranger's mail makes no report for a sender whose route is for t
     "bounce bad@a.test",
     "unreported: a stranger named a sender whose route is for trusted clients",
   ]);
+});
+
+test("queue: mail that stands in line is removed before it goes, and held back", async (context) => {
+  const gate = Promise.withResolvers<Outcome>();
+  const { accept, jobs, queue, until } = await bench(context, () => gate.promise);
+  const first = await accept(["0@a.test"]);
+  const second = await accept(["1@a.test"]);
+  await until(() => jobs.length === 2);
+  const waiting = [await accept(["2@a.test"]), await accept(["3@a.test"])];
+  const ordered = [
+    queue.order(waiting[0]?.id ?? "", (entry) => entry.pending.fill(null)),
+    queue.order(waiting[1]?.id ?? "", (entry) => {
+      entry.held = { sinceMs: 1, why: "by order" };
+    }),
+  ];
+  gate.resolve(ok("h"));
+  await Promise.all(ordered);
+  await until(() => queue.size === 1);
+  assert.deepEqual(jobs.map(({ id }) => id).toSorted(), [first.id, second.id].toSorted());
+  assert.equal(queue.held, 1);
 });

@@ -40,6 +40,7 @@ import { toldOf } from "./told.ts";
 type Settled = { readonly index: number; readonly outcome: Outcome };
 
 const entriesPerSlice = 500;
+const suspectsMax = 16;
 /** How early recipients of one message may be tried together with one that is due. */
 const togetherMs = 1000;
 
@@ -49,8 +50,11 @@ export class Queue {
   readonly #held = new Set<string>();
   readonly #due: DueTimes;
   readonly #lanes: Lanes;
-  /** For messages at which the process has died before: one at a time, so that the next death tells which it was. */
-  readonly #suspects = new Lanes({ activeMax: 1, activePerLaneMax: 1 });
+  /**
+   * For messages at which the process has died before: one at a time for each destination and few in all, so that the
+   * next death tells more, and a silent host holds up nobody else's.
+   */
+  readonly #suspects = new Lanes({ activeMax: suspectsMax, activePerLaneMax: 1 });
   readonly #pace: Pace;
   readonly #stop = new AbortController();
   readonly #bodies: Bodies;
@@ -80,10 +84,10 @@ export class Queue {
   }
 
   /** A message that another relay had until now. */
-  takeOver({ envelope, state }: Stored): void {
-    const entry = freshEntry(envelope, state);
-    this.#entries.add(entry);
-    this.#schedule(entry);
+  takeOver(stored: Stored): void {
+    this.restore(stored);
+    const entry = this.#entries.get(stored.envelope.id);
+    if (entry !== undefined) this.#schedule(entry);
   }
 
   /** Begins with what was restored, a slice at a time: the relay takes mail meanwhile. */
@@ -219,9 +223,11 @@ export class Queue {
 
   /** Runs when the lane has room: what counts is the table of that moment, not that of the queueing. */
   async #send(entry: Entry, group: Group): Promise<Met> {
-    const isPaced = !this.#mayGo(entry, group);
+    // Whoever has ordered something else while it stood in line is obeyed first.
+    const isOrdered = entry.orders.length > 0;
+    const isPaced = !isOrdered && !this.#mayGo(entry, group);
     if (isPaced) for (const { index } of group.recipients) entry.paced.add(index);
-    if (isPaced || !this.#isWanted(entry)) {
+    if (isOrdered || isPaced || !this.#isWanted(entry)) {
       this.#settle(entry, []);
       return "nothing";
     }

@@ -24,6 +24,17 @@ export type RestoreOptions = {
   };
 };
 
+/** Why nothing of a spool goes by itself; undefined: all of it does. */
+export function reasonToHold(
+  spool: Pick<Spool, "isPutBack">,
+  { startHeld }: { readonly startHeld: boolean },
+): string | undefined {
+  if (startHeld) return "spool.startHeld: everything that was there at the start waits";
+  return spool.isPutBack()
+    ? "the spool was put back from a copy, and what is in it may have been delivered since"
+    : undefined;
+}
+
 const deathsMax = 3;
 const stateLost =
   "its state on disk was damaged: who has got it already is not known, and to release it sends it to all";

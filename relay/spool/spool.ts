@@ -35,6 +35,8 @@ export type Change =
 export type SpoolOptions = {
   readonly directory: string;
   readonly owner: string;
+  /** It takes no mail, and may open what no relay may use any more. */
+  readonly isDrain?: true;
   readonly limits: SpoolLimits;
   /** LMDB takes no more writes in this process: its last commit failed half-way. */
   readonly broken?: () => void;
@@ -147,6 +149,11 @@ export class Spool {
         `the spool ${this.#options.directory} has format ${format}, this version reads ${spoolFormat}: use the newer version that wrote it`,
       );
     }
+    if (meta.get("retired") !== undefined && this.#options.isDrain !== true) {
+      throw new SpoolError(
+        `the spool ${this.#options.directory} has been drained, and its volume is being deleted: delete the claim, so that another is made`,
+      );
+    }
     const owner = meta.get("owner")?.toString();
     if (owner !== this.#options.owner) {
       throw new SpoolError(
@@ -162,6 +169,16 @@ export class Spool {
   isPutBack(): boolean {
     const mark = this.#meta.get("identity")?.toString();
     return mark !== undefined && isOtherFile(mark, identityOf(this.#options.directory));
+  }
+
+  /** No relay may use it any more: what it would take would go with the volume. */
+  async retire(): Promise<void> {
+    await this.#write(() => [this.#meta.put("retired", Buffer.from("1"))]);
+  }
+
+  /** It stays, after all. */
+  async reinstate(): Promise<void> {
+    await this.#write(() => [this.#meta.remove("retired")]);
   }
 
   /** From now on the spool is this file. Rejects with SpoolError where that could not be written. */
