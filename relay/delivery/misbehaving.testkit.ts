@@ -37,6 +37,7 @@ export type Misbehaving = {
   close(): Promise<void>;
 };
 
+const resetAfterMs = 100;
 const defaultExtensions = [
   "PIPELINING",
   "SIZE 52428800",
@@ -125,7 +126,8 @@ class Session {
 
   reset(): void {
     this.state = "dead";
-    this.around.socket.resetAndDestroy();
+    // Not while the other side may still be connecting: that would be a refusal.
+    setTimeout(() => this.around.socket.resetAndDestroy(), resetAfterMs);
   }
 
   end(): void {
