@@ -95,22 +95,24 @@ export class Release {
     return await this.queuedAtStart(pod);
   }
 
-  /** Another number of relays, and they are all there, or those that are not wanted gone. */
+  /** Another number of relays, and those that are not wanted are gone. */
   async scaleRelays(replicas: number): Promise<void> {
     const before = Number(await this.#relays("{.spec.replicas}"));
-    const set = `statefulset/${this.name}-relay`;
-    await this.#kubectl(["scale", set, `--replicas=${replicas}`]);
+    await this.install({ "relay.replicas": replicas });
     for (let ordinal = replicas; ordinal < before; ordinal += 1)
       await this.#kubectl(["wait", "--for=delete", `pod/${this.relay(ordinal)}`, "--timeout=140s"]);
-    await this.#kubectl(["rollout", "status", set, "--timeout=140s"]);
   }
 
   /** Scales down so fast that the relays that go hand nothing over. */
   async cutRelays(replicas: number): Promise<void> {
     const before = Number(await this.#relays("{.spec.replicas}"));
-    await this.#kubectl(["scale", `statefulset/${this.name}-relay`, `--replicas=${replicas}`]);
+    const scaled = this.install({ "relay.replicas": replicas });
+    const isTold = async (): Promise<boolean> =>
+      Number(await this.#relays("{.spec.replicas}")) === replicas;
+    await eventually(isTold, { msMax: 30_000, what: "there are to be fewer", everyMs: 100 });
     for (let ordinal = replicas; ordinal < before; ordinal += 1)
       await this.#kubectl(["delete", "pod", this.relay(ordinal), "--grace-period=1"]);
+    await scaled;
   }
 
   /** Ordinals of the relays that have a claim. */

@@ -7,6 +7,7 @@ import { once } from "node:events";
 
 export type CountingDns = {
   readonly address: string;
+  /** Domains that were asked about; the question for a policy (RFC 8461) is one about its domain. */
   questions(): readonly string[];
   close(): void;
 };
@@ -25,7 +26,7 @@ export async function countingDns(): Promise<CountingDns> {
   await once(socket, "listening");
   return {
     address: `127.0.0.1:${socket.address().port}`,
-    questions: () => asked,
+    questions: () => asked.map((name) => name.replace(/^_mta-sts\./, "")),
     close: () => socket.close(),
   };
 }
