@@ -349,7 +349,8 @@ class Session {
     } catch (error) {
       log.problem({ where: "drain", text: errorText(error) });
     }
-    if (!this.#stopped) this.#drainTimer = setTimeout(() => void this.#drain(), drainMs);
+    const nextMs = this.#store.isComplete ? drainMs : againMs;
+    if (!this.#stopped) this.#drainTimer = setTimeout(() => void this.#drain(), nextMs);
   }
 
   #post(object: KubeObject, note: Note): void {
