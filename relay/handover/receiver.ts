@@ -112,13 +112,14 @@ async function storeOnce(
 ): Promise<number> {
   const { arriving } = exchange;
   const { id } = framed.envelope;
-  await arriving.get(id);
+  // Where that one failed, several may have waited for it: the first of them is the next to be waited for.
+  for (let before = arriving.get(id); before !== undefined; before = arriving.get(id)) await before;
   const storing = store(options, framed, exchange);
   arriving.set(id, storing);
   try {
     return await storing;
   } finally {
-    if (arriving.get(id) === storing) arriving.delete(id);
+    arriving.delete(id);
   }
 }
 
