@@ -5,7 +5,7 @@ import { skipReason } from "../peers/debian.ts";
 import { crashed } from "./crash.ts";
 import { buildShim } from "./shim.ts";
 
-const built = buildShim();
+const built = await buildShim();
 
 test("crash: kill -9, a full and a failing disk, torn writes and losses of power lose nothing that was answered", {
   skip: skipReason(built),

@@ -16,7 +16,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(Date.now() % 1e9) },
   },
 });
-const built = buildShim();
+const built = await buildShim();
 if ("missing" in built) throw new Error(built.missing);
 const numberOf = (name: keyof typeof values, max: number): number => {
   const value = Number(values[name]);

@@ -9,7 +9,7 @@ import { skipReason } from "../peers/debian.ts";
 import { Disk, type Leftover } from "./power-loss.ts";
 import { buildShim, type Fault, prepareShim } from "./shim.ts";
 
-const built = buildShim();
+const built = await buildShim();
 const skip = skipReason(built);
 
 /** Runs the program in an empty directory under the shim, with the fault from its first call on. */

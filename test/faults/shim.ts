@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { ensureDebian, type Found } from "../peers/debian.ts";
 
 const source = join(import.meta.dirname, "shim.c");
 
@@ -52,7 +53,7 @@ export type Shim = {
 const fields = ["mode", "countdown", "times", "calls", "delayUs", "called", "hits"] as const;
 
 /** The library, or why there is none. */
-export function buildShim(): { readonly path: string } | { readonly missing: string } {
+export async function buildShim(): Promise<Found> {
   const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mailroute");
   const digest = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16);
   const path = join(cache, `faults-${digest}.so`);
@@ -60,9 +61,9 @@ export function buildShim(): { readonly path: string } | { readonly missing: str
   mkdirSync(cache, { recursive: true });
   const fresh = `${path}.${process.pid}`;
   const args = ["-O2", "-shared", "-fPIC", "-o", fresh, source, "-ldl", "-lpthread"];
-  const { status, stderr, error } = spawnSync("cc", args, { encoding: "utf8" });
-  if (error !== undefined)
-    return { missing: "there is no C compiler: apt-get install gcc libc6-dev" };
+  const compiler = await ensureDebian("build-essential", "cc");
+  if ("missing" in compiler) return compiler;
+  const { status, stderr } = spawnSync(compiler.path, args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`cc: ${stderr}`);
   renameSync(fresh, path);
   return { path };

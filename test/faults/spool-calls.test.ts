@@ -15,7 +15,7 @@ import { Disk, type Leftover } from "./power-loss.ts";
 import { buildShim, type Fault, prepareShim } from "./shim.ts";
 import { keptAfter, steps } from "./spool-steps.ts";
 
-const built = buildShim();
+const built = await buildShim();
 const skip = skipReason(built);
 const seed = Number(process.env["MAILROUTE_SEED"] ?? 20_261_126);
 /** All kinds of faults at every call; else one kind, by the seed, at every fifth. */

@@ -22,7 +22,7 @@ import { delimiter, join } from "node:path";
 export type Found = { readonly path: string } | { readonly missing: string };
 
 const fetchMsMax = 240_000;
-const installed = new Set(["postfix"]);
+const installed = new Set(["postfix", "build-essential"]);
 const programDirectories = ["usr/sbin", "usr/bin", "sbin", "bin"];
 const policyFile = "/usr/sbin/policy-rc.d";
 
