@@ -8,6 +8,7 @@ import type { Api } from "../kube/api.ts";
 import { errorText } from "../kube/error-text.ts";
 import type { Config } from "./config/config.ts";
 import type { HandoverConfig } from "./config/handover.ts";
+import { resolverOptions } from "./config/resolver-options.ts";
 import { createResolver, type NameResolver } from "./delivery/resolver.ts";
 import type { RelayState } from "./facts.ts";
 import { readKey } from "./handover/key.ts";
@@ -149,12 +150,8 @@ async function give(options: {
   readonly log: Log;
 }): Promise<HandedOver> {
   const { config, handover, spool, messages, log } = options;
-  const { servers, searchDomains, timeoutMsMax } = config.dns;
-  const resolver = createResolver({
-    ...(servers.length > 0 && { servers }),
-    timeoutMs: timeoutMsMax,
-  });
-  const domains = [...searchDomains, ...(await systemSearchDomains())];
+  const resolver = createResolver(resolverOptions(config));
+  const domains = [...config.dns.searchDomains, ...(await systemSearchDomains())];
   const names = [handover.siblings, ...domains.map((domain) => `${handover.siblings}.${domain}`)];
   const own = new Set(
     Object.values(networkInterfaces()).flatMap((each) =>

@@ -11,6 +11,7 @@ import { startProbes } from "../kube/probes.ts";
 import type { Installation } from "../routing/delegation.ts";
 import type { Config } from "./config/config.ts";
 import { outboundRoute } from "./config/outbound.ts";
+import { resolverOptions } from "./config/resolver-options.ts";
 import { createDelivery, type Delivery, type DeliveryOptions } from "./delivery/delivery.ts";
 import { defaultHopLimits } from "./delivery/options.ts";
 import { createResolver } from "./delivery/resolver.ts";
@@ -261,11 +262,7 @@ function startQueue(site: Site, nextId: () => string): Queue {
   const { options, log, tables, credentials, spool, deliveries, observed, closers, state } = site;
   const { config } = options;
   const outbound = outboundRoute(config);
-  const resolver = createResolver({
-    ...(config.dns.servers.length > 0 && { servers: config.dns.servers }),
-    searchDomains: config.dns.searchDomains,
-    timeoutMs: config.dns.timeoutMsMax,
-  });
+  const resolver = createResolver(resolverOptions(config));
   closers.defer(() => resolver.close());
   const delivery = (options.delivery ?? createDelivery)({
     hostname: config.hostname,
