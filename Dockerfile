@@ -3,7 +3,7 @@
 FROM node:26-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
-# No scripts: the native parts of lmdb and msgpackr come prebuilt. No npm package `node`: it is for development.
+# No scripts: nothing is native. No npm package `node`: it is for development.
 RUN npm ci --omit=dev --ignore-scripts --prefer-offline --no-audit --no-fund \
   && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.cts' -o -name '*.d.mts' \) -delete
 COPY . .

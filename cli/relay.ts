@@ -85,14 +85,7 @@ export async function runRelay(options: Omit<RelayOptions, "write">): Promise<nu
       output.flush();
       process.exit(0);
     }
-    const end = await Promise.race([stopping, relay.broken.then(() => "broken" as const)]);
-    if (end === "broken") {
-      output.flush();
-      fail([
-        "the spool's last commit failed half-way, and this process can write no other: start it again",
-      ]);
-      process.exit(1);
-    }
+    await stopping;
     await relay.stop({ graceMs: stopGraceMs });
     output.flush();
     return 0;

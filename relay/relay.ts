@@ -56,8 +56,6 @@ export type Relay = {
   readonly tables: TableHolder;
   readonly addresses: readonly { readonly name: string; readonly port: number }[];
   readonly adminPort: number;
-  /** Resolves where the spool takes nothing more in this process: it must end, and be started again. */
-  readonly broken: Promise<void>;
   /** Stops taking mail, finishes what is under way within `graceMs`, leaves the rest on disk. */
   stop(options: { readonly graceMs: number }): Promise<void>;
 };
@@ -106,8 +104,7 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   const { config } = options;
   const log = createLog({ write: options.write, now: clock.now, addresses: config.log.addresses });
   const { directory } = config.spool;
-  const broken = Promise.withResolvers<void>();
-  const spool = await openSpool(config, broken.resolve);
+  const spool = await openSpool(config);
   closers.defer(() => spool.close());
   const deliveries = openDeliveries(directory);
   closers.defer(() => deliveries.close());
@@ -165,7 +162,6 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
     tables,
     addresses,
     adminPort: admin.port,
-    broken: broken.promise,
     async stop({ graceMs }) {
       state.stopping = true;
       state.graceMs = graceMs;
@@ -175,9 +171,9 @@ async function assemble(options: RelayOptions, closers: AsyncDisposableStack): P
   };
 }
 
-async function openSpool({ spool, hostname }: Config, broken: () => void): Promise<Spool> {
+async function openSpool({ spool, hostname }: Config): Promise<Spool> {
   const { directory, limits, owner = hostname } = spool;
-  return await Spool.open({ directory, owner, limits, broken });
+  return await Spool.open({ directory, owner, limits });
 }
 
 /** What an earlier process has left; how many messages. */

@@ -5,6 +5,7 @@ import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { onDisk } from "../spool/message.testkit.ts";
 import { checksum, type Envelope, freshState, type State } from "../spool/records.ts";
 import { type Change, Spool, type Stored } from "../spool/spool.ts";
 import { decodeFrame, encodeFrame } from "./frame.ts";
@@ -62,9 +63,6 @@ async function filled(context: TestContext, list: readonly Stored[]): Promise<Sp
   return spool;
 }
 
-const none = (id: string): void => assert.fail(`${id} is damaged`);
-const listed = (spool: Spool): Stored[] => [...spool.list(none)];
-
 async function receiverOf(
   context: TestContext,
   spool: Spool,
@@ -93,7 +91,7 @@ async function giveAll(
 ) {
   return await handOver({
     key: to.key ?? key,
-    messages: listed(spool),
+    messages: await onDisk(spool),
     async body(envelope) {
       const body = await spool.body(envelope);
       return typeof body === "string" ? undefined : body;
@@ -126,9 +124,9 @@ test("handover: every message is on the other's disk with all that is known of i
   assert.deepEqual(await giveAll(from, { port }), { given: 43, left: 0 });
   const byId = (a: Stored, b: Stored): number => (a.envelope.id < b.envelope.id ? -1 : 1);
   const expected = list.toSorted(byId);
-  assert.deepEqual(listed(to).toSorted(byId), expected);
+  assert.deepEqual((await onDisk(to)).toSorted(byId), expected);
   assert.deepEqual(taken.toSorted(byId), expected);
-  assert.deepEqual(listed(from), []);
+  assert.deepEqual(await onDisk(from), []);
   for (const { envelope } of expected)
     assert.equal((await to.body(envelope)).toString(), bodyOf(envelope.id).toString());
 });
@@ -138,7 +136,7 @@ test("handover: who does not know the key gets nothing, and nobody gets his mess
   const to = await spoolOf(context);
   const { port } = await receiverOf(context, to);
   assert.deepEqual(await giveAll(from, { port, key: otherKey, msMax: 700 }), { given: 0, left: 1 });
-  assert.deepEqual([listed(from).length, listed(to).length], [1, 0]);
+  assert.deepEqual([(await onDisk(from)).length, (await onDisk(to)).length], [1, 0]);
 });
 
 test("handover: a relay that leaves or is full takes nothing; the next one does", async (context) => {
@@ -152,7 +150,12 @@ test("handover: a relay that leaves or is full takes nothing; the next one does"
   const siblings = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"];
   assert.deepEqual(await giveAll(from, { port, siblings }), { given: 2, left: 0 });
   assert.deepEqual(
-    [listed(leaving).length, listed(full).length, listed(to).length, listed(from).length],
+    [
+      (await onDisk(leaving)).length,
+      (await onDisk(full)).length,
+      (await onDisk(to)).length,
+      (await onDisk(from)).length,
+    ],
     [0, 0, 2, 0],
   );
 });
@@ -163,7 +166,7 @@ test("handover: with nobody there everything stays, and it ends in time", async 
     given: 0,
     left: 2,
   });
-  assert.equal(listed(from).length, 2);
+  assert.equal((await onDisk(from)).length, 2);
 });
 
 /** The status that a frame is answered with. */
@@ -238,5 +241,5 @@ test("handover: what was damaged on its way is refused and not stored", async (c
     assert.equal(await posted(port, damaged), 400);
   }
   assert.equal(await posted(port, frame.subarray(0, 50)), 400);
-  assert.equal(listed(to).length, 0);
+  assert.equal((await onDisk(to)).length, 0);
 });

@@ -4,9 +4,9 @@
  * neither records nor bounds. Files that no message names are left over from a crash, and removed at the start.
  */
 import { mkdirSync, readdirSync } from "node:fs";
-import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, syncDirectory } from "./synced.ts";
+import { isMissing, syncDirectory, syncDirectorySync, writeWhole } from "./synced.ts";
 
 const folder = "bodies";
 
@@ -20,7 +20,8 @@ export class BodyFiles {
   /** Throws where the directory cannot be made or read. */
   constructor(spoolDirectory: string) {
     this.#directory = join(spoolDirectory, folder);
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    if (mkdirSync(this.#directory, { recursive: true, mode: 0o700 }) !== undefined)
+      syncDirectorySync(spoolDirectory);
     this.#ids = new Set(readdirSync(this.#directory));
   }
 
@@ -39,7 +40,8 @@ export class BodyFiles {
     try {
       const file = await open(path, "wx", 0o600);
       try {
-        await writeWhole(file, body);
+        await writeWhole(file, body, 0);
+        await file.datasync();
       } finally {
         await file.close();
       }
@@ -94,12 +96,4 @@ export class BodyFiles {
     });
     await this.#nextSync;
   }
-}
-
-async function writeWhole(file: FileHandle, body: Uint8Array): Promise<void> {
-  for (let at = 0; at < body.length; ) {
-    const { bytesWritten } = await file.write(body, at, body.length - at, at);
-    at += bytesWritten;
-  }
-  await file.datasync();
 }

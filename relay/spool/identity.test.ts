@@ -8,14 +8,14 @@ import { identityOf, isOtherFile } from "./identity.ts";
 test("identity: written to it is the same file, as a copy in its place another", (context) => {
   const directory = mkdtempSync(join(tmpdir(), "mailroute-identity-"));
   context.after(() => rmSync(directory, { recursive: true }));
-  const file = join(directory, "data.mdb");
+  const file = join(directory, "0000000001");
   writeFileSync(file, "a");
-  const mark = identityOf(directory);
+  const mark = identityOf(file);
   writeFileSync(file, "b");
-  assert.equal(isOtherFile(mark, identityOf(directory)), false);
+  assert.equal(isOtherFile(mark, identityOf(file)), false);
   copyFileSync(file, `${file}.copy`);
   renameSync(`${file}.copy`, file);
-  assert.equal(isOtherFile(mark, identityOf(directory)), true);
+  assert.equal(isOtherFile(mark, identityOf(file)), true);
 });
 
 const rows = [

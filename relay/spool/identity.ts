@@ -1,13 +1,12 @@
 /**
- * Whether the spool is the file that it was: a copy that was put back (from a backup, by rsync) is another file
- * of the same content. Adapter over stat; the mark that it makes is kept in the spool itself.
+ * Whether a segment of the journal is the file that it was: a copy that was put back (from a backup, by rsync) is
+ * another file of the same content. Adapter over stat; the mark that it makes is kept in the segment itself.
  */
 import { statSync } from "node:fs";
-import { join } from "node:path";
 
-/** Inode and time of birth of LMDB's file, as text. */
-export function identityOf(directory: string): string {
-  const { ino, birthtimeNs } = statSync(join(directory, "data.mdb"), { bigint: true });
+/** Inode and time of birth, as text. Throws where there is no such file. */
+export function identityOf(path: string): string {
+  const { ino, birthtimeNs } = statSync(path, { bigint: true });
   return `${ino} ${birthtimeNs}`;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What cannot be read, moved out of the way into `corrupt/`: envelope, state and body of a message as files, for
- * whoever wants to mend it. Adapter over the file system; nothing in the relay reads what is there.
+ * What cannot be read, moved out of the way into `corrupt/`: octets of the journal, or envelope, state and body of a
+ * message as files, for whoever wants to mend it. Adapter over the file system; nothing in the relay reads what is there.
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,6 +11,8 @@ const folder = "corrupt";
 
 export type Remains = {
   readonly id: string;
+  /** Of the journal, what is no frame. */
+  readonly journal?: Uint8Array | undefined;
   readonly envelope?: Uint8Array | undefined;
   readonly state?: Uint8Array | undefined;
   /** Undefined: it is a file of its own, or there is none. */
@@ -27,7 +29,7 @@ export async function quarantine(
   const made = await mkdir(directory, { recursive: true, mode: 0o700 });
   if (made !== undefined) await syncDirectory(spoolDirectory);
   const pathOf = (part: string): string => join(directory, `${fileNameOf(remains.id)}.${part}`);
-  for (const part of ["envelope", "state", "body"] as const) {
+  for (const part of ["journal", "envelope", "state", "body"] as const) {
     const bytes = remains[part];
     if (bytes !== undefined) await writeSynced(pathOf(part), bytes);
   }

@@ -7,10 +7,7 @@ import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { notifications } from "../dsn-request.ts";
 
-/** Some bodies are files. */
-export const spoolFormat = 2;
-/** The format of a spool in which no body is a file: an older version reads it. */
-export const spoolFormatWithoutFiles = 1;
+export const spoolFormat = 1;
 
 /** Where a recipient goes was decided under this key; "outbound" is rule 5, MX without any route. */
 const recipientSchema = z.strictObject({
@@ -90,18 +87,27 @@ export function encodeState(state: State): Buffer {
 
 /** Undefined where the bytes are not what was written. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope | undefined {
-  const parsed = envelopeSchema.safeParse(unseal(bytes));
+  return parseEnvelope(unseal(bytes));
+}
+
+export function parseEnvelope(value: unknown): Envelope | undefined {
+  const parsed = envelopeSchema.safeParse(value);
   return parsed.success ? parsed.data : undefined;
 }
 
 /** Undefined where the bytes are not what was written, or do not fit the envelope. */
 export function decodeState(bytes: Uint8Array, envelope: Envelope): State | undefined {
-  const parsed = stateSchema.safeParse(unseal(bytes));
+  return parseState(unseal(bytes), envelope);
+}
+
+/** Undefined where it does not fit the envelope. */
+export function parseState(value: unknown, envelope: Envelope): State | undefined {
+  const parsed = stateSchema.safeParse(value);
   if (!parsed.success) return undefined;
   return parsed.data.recipients.length === envelope.recipients.length ? parsed.data : undefined;
 }
 
-export function isIntact(body: Uint8Array, envelope: Envelope): boolean {
+export function isIntact(body: Uint8Array, envelope: Pick<Envelope, "bytes" | "crc">): boolean {
   return body.length === envelope.bytes && crc32(body) === envelope.crc;
 }
 

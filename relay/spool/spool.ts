@@ -1,45 +1,32 @@
 /**
- * The spool: messages answered 250 and not yet finished, in LMDB. Adapter: it knows LMDB and nothing of
- * mail's ways. Every promise that `commit` returns resolves after the transaction is on disk (LMDB's data
- * fdatasync, then its meta page by O_DSYNC), and all changes of one commit are one transaction.
+ * The spool: messages answered 250 and not yet finished, in a journal of synced frames. Adapter: it puts journal,
+ * files of big bodies, label and bounds together, and knows nothing of mail's ways. Every promise that `commit`
+ * returns resolves after its changes are on disk, and all changes of one commit are one frame: all of them or none.
  */
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { type Database, open, type RootDatabase } from "lmdb";
-import { assertNever } from "../outcome.ts";
 import { BodyFiles } from "./body-files.ts";
-import { identityOf, isOtherFile } from "./identity.ts";
-import { acquireLock, type Lock } from "./lock.ts";
-import { quarantine, type Remains } from "./quarantine.ts";
-import {
-  decodeEnvelope,
-  decodeState,
-  type Envelope,
-  encodeEnvelope,
-  encodeState,
-  freshState,
-  isIntact,
-  type State,
-  spoolFormat,
-  spoolFormatWithoutFiles,
-} from "./records.ts";
+import { type Frame, type Item, makeFrame } from "./frame.ts";
+import { isOtherFile } from "./identity.ts";
+import { Journal, type Position, segmentBytes as usualSegmentBytes } from "./journal.ts";
+import { type Label, writeLabel } from "./label.ts";
+import type { Lock } from "./lock.ts";
+import { labelOf, lockSpool, makeDirectory, type OpeningOptions } from "./opening.ts";
+import { Places } from "./places.ts";
+import { quarantine } from "./quarantine.ts";
+import { type Envelope, encodeEnvelope, freshState, isIntact, type State } from "./records.ts";
+import { type Replayed, recordBytes, replay } from "./replay.ts";
 import { Room, type SpoolLimits } from "./room.ts";
-import { heard, SpoolError, spoolErrorOf } from "./spool-error.ts";
-import { syncDirectorySync, tryWriting } from "./synced.ts";
+import { SpoolError, spoolErrorOf } from "./spool-error.ts";
+import { Tidier } from "./tidier.ts";
 
 export type Change =
   | { readonly kind: "accept"; readonly envelope: Envelope; readonly body: Buffer }
   | { readonly kind: "update"; readonly id: string; readonly state: State }
   | { readonly kind: "remove"; readonly envelope: Envelope };
 
-export type SpoolOptions = {
-  readonly directory: string;
-  readonly owner: string;
-  /** It takes no mail, and may open what no relay may use any more. */
-  readonly isDrain?: true;
+export type SpoolOptions = OpeningOptions & {
   readonly limits: SpoolLimits;
-  /** LMDB takes no more writes in this process: its last commit failed half-way. */
-  readonly broken?: () => void;
+  /** Of the journal. Tests have small ones. */
+  readonly segmentBytes?: number;
 };
 
 export type Stored = {
@@ -51,163 +38,137 @@ export type Stored = {
 
 /** From here on a body is a file of its own: measured, see docs/spool.md. */
 const fileBytesMin = 256 * 1024;
-/** What an empty spool needs, and some more. */
-const trialBytes = 256 * 1024;
-const brokenWords = "an earlier commit failed half-way: the relay must be started again";
+const spareSegments = 4;
+
+type Parts = {
+  readonly lock: Lock;
+  readonly label: Label;
+  readonly files: BodyFiles;
+  readonly room: Room;
+};
 
 export class Spool {
-  readonly #root: RootDatabase<Buffer, string>;
-  readonly #lock: Lock;
-  readonly #bodies: Database<Buffer, string>;
-  readonly #envelopes: Database<Buffer, string>;
-  readonly #states: Database<Buffer, string>;
   readonly #options: SpoolOptions;
-  readonly #meta: Database<Buffer, string>;
-  readonly #files: BodyFiles;
-  readonly #room: Room;
-  readonly #broken = Promise.withResolvers<"broken">();
-  #isBroken = false;
-  /** What `list` found that cannot be read. */
-  readonly #damaged: Remains[] = [];
+  readonly #parts: Parts;
+  #label: Label;
+  readonly #places: Places;
+  readonly #journal: Journal;
+  readonly #tidier: Tidier;
+  /** Until `setAside`. */
+  #replayed: Replayed | undefined;
+  readonly #putBack: ReadonlyMap<number, string>;
+  #newestSegment = 0;
 
-  private constructor(options: SpoolOptions, lock: Lock) {
+  private constructor(
+    options: SpoolOptions,
+    parts: Parts,
+    read: { readonly replayed: Replayed; readonly places: Places; readonly salt: Buffer },
+  ) {
     this.#options = options;
-    this.#lock = lock;
-    // overlappingSync off: put() then resolves only when its transaction is on disk, and a failed
-    // sync rejects it. With it on, the flush promise has no way to reject.
-    this.#root = open<Buffer, string>({
-      path: options.directory,
-      overlappingSync: false,
-      // On, the library begins a batch of its own each turn, whose promise nobody could catch.
-      eventTurnBatching: false,
-      noSubdir: false,
-      maxDbs: 8,
-      encoding: "binary",
+    this.#parts = parts;
+    this.#label = parts.label;
+    const { replayed, places, salt } = read;
+    this.#replayed = replayed;
+    this.#putBack = replayed.putBack;
+    this.#places = places;
+    const { directory, segmentBytes = usualSegmentBytes } = options;
+    this.#journal = new Journal({
+      ...{ directory, salt, segmentBytes, newest: replayed.newest },
+      grown: (segment, bytes) => places.grown(segment, bytes),
     });
-    this.#bodies = this.#root.openDB<Buffer, string>("bodies", { encoding: "binary" });
-    this.#envelopes = this.#root.openDB<Buffer, string>("envelopes", { encoding: "binary" });
-    this.#states = this.#root.openDB<Buffer, string>("states", { encoding: "binary" });
-    this.#meta = this.#root.openDB<Buffer, string>("meta", { encoding: "binary" });
-    this.#files = new BodyFiles(options.directory);
-    // LMDB syncs its file and not the name of it.
-    syncDirectorySync(options.directory);
-    this.#room = new Room(options.directory, options.limits);
+    const damaged = replayed.damagedSegments;
+    const spareBytes = spareSegments * segmentBytes;
+    this.#tidier = new Tidier({ journal: this.#journal, places, salt, damaged, spareBytes });
   }
 
-  /** Opens or makes the spool. Throws SpoolError: held by another, another's, or of a newer format. */
+  /** Opens or makes the spool. Throws SpoolError: held by another, another's, of a newer format, or unreadable. */
   static async open(options: SpoolOptions): Promise<Spool> {
+    const { directory } = options;
+    makeDirectory(directory);
+    const lock = lockSpool(directory);
+    let room: Room | undefined;
     try {
-      const made = mkdirSync(options.directory, { recursive: true, mode: 0o700 });
-      if (made !== undefined) syncDirectorySync(dirname(made));
+      const label = await labelOf(options);
+      const salt = Buffer.from(label.salt, "hex");
+      const places = new Places();
+      const replayed = await replay(directory, salt, places);
+      room = new Room(directory, options.limits);
+      const parts = { lock, label, room, files: new BodyFiles(directory) };
+      const spool = new Spool(options, parts, { replayed, places, salt });
+      await room.measure();
+      return spool;
     } catch (error) {
-      throw new SpoolError(
-        `cannot make the spool directory ${options.directory}: make it, or let the relay write there`,
-        { cause: error },
-      );
-    }
-    const lock = tryLock(options.directory);
-    if (lock === undefined) {
-      throw new SpoolError(
-        `the spool ${options.directory} is in use by another relay: stop that one, or give this one a spool.directory of its own`,
-      );
-    }
-    let spool: Spool;
-    try {
-      // LMDB's library may end the process where its very first writes fail.
-      if (!existsSync(join(options.directory, "data.mdb")))
-        await tryWriting(join(options.directory, "trial"), trialBytes);
-      spool = new Spool(options, lock);
-    } catch (error) {
+      room?.close();
       lock.release();
+      if (error instanceof SpoolError) throw error;
       throw new SpoolError(
-        `cannot open the spool ${options.directory}: is the volume read-only or full?`,
+        `cannot open the spool ${directory}: is the volume read-only, full or failing?`,
         { cause: error },
-      );
-    }
-    try {
-      await spool.#claim();
-      await spool.#room.measure();
-    } catch (error) {
-      await spool.close();
-      throw error;
-    }
-    return spool;
-  }
-
-  async #claim(): Promise<void> {
-    const meta = this.#meta;
-    const format = meta.get("format");
-    if (format === undefined) {
-      await this.#write(() => [
-        this.#putFormat(spoolFormatWithoutFiles),
-        meta.put("owner", Buffer.from(this.#options.owner)),
-      ]);
-      return;
-    }
-    if (Number(format.toString()) > spoolFormat) {
-      throw new SpoolError(
-        `the spool ${this.#options.directory} has format ${format}, this version reads ${spoolFormat}: use the newer version that wrote it`,
-      );
-    }
-    if (meta.get("retired") !== undefined && this.#options.isDrain !== true) {
-      throw new SpoolError(
-        `the spool ${this.#options.directory} has been drained, and its volume is being deleted: delete the claim, so that another is made`,
-      );
-    }
-    const owner = meta.get("owner")?.toString();
-    if (owner !== this.#options.owner) {
-      throw new SpoolError(
-        `the spool ${this.#options.directory} belongs to "${owner}", this relay is "${this.#options.owner}": give it its own, or set spool.owner to "${owner}" to take it over`,
       );
     }
   }
 
   /**
-   * Whether this is another file than the one that was written: a copy that was put back, of which nobody knows
-   * what has been delivered since. So until `settle`.
+   * Whether something in it is another file than the one that was written: a copy that was put back, of which nobody
+   * knows what has been delivered since. So until `settle`.
    */
   isPutBack(): boolean {
-    const mark = this.#meta.get("identity")?.toString();
-    return mark !== undefined && isOtherFile(mark, identityOf(this.#options.directory));
+    return this.#strangers().size > 0;
+  }
+
+  #strangers(): Map<number, string> {
+    const { adopted = {} } = this.#label;
+    const strangers = new Map(this.#putBack);
+    for (const [number, identity] of this.#putBack) {
+      const known = adopted[number];
+      if (known !== undefined && !isOtherFile(known, identity)) strangers.delete(number);
+    }
+    return strangers;
   }
 
   /** No relay may use it any more: what it would take would go with the volume. */
   async retire(): Promise<void> {
-    await this.#write(() => [this.#meta.put("retired", Buffer.from("1"))]);
+    await this.#relabel({ ...this.#label, retired: true });
   }
 
   /** It stays, after all. */
   async reinstate(): Promise<void> {
-    await this.#write(() => [this.#meta.remove("retired")]);
+    const { retired: _, ...rest } = this.#label;
+    await this.#relabel(rest);
   }
 
-  /** From now on the spool is this file. Rejects with SpoolError where that could not be written. */
+  /** What was put back is the spool from now on. Rejects with SpoolError where that could not be written. */
   async settle(): Promise<void> {
-    const identity = identityOf(this.#options.directory);
-    if (this.#meta.get("identity")?.toString() === identity) return;
-    await this.#write(() => [this.#meta.put("identity", Buffer.from(identity))]);
+    if (!this.isPutBack()) return;
+    await this.#relabel({ ...this.#label, adopted: Object.fromEntries(this.#putBack) });
+  }
+
+  async #relabel(label: Label): Promise<void> {
+    try {
+      await writeLabel(this.#options.directory, label);
+      this.#label = label;
+    } catch (error) {
+      throw spoolErrorOf(error);
+    }
   }
 
   /**
-   * Whole spool in order of arrival, which it counts: call it once. `corrupt` is called with the id of what cannot be
-   * read; `setAside` then moves that away.
+   * What was there at the start, in order of arrival; it is counted: call it once, before anything is committed.
+   * `corrupt` is called with the name of what cannot be read; `setAside` then moves that away.
    */
   *list(corrupt: (id: string) => void): Generator<Stored> {
-    for (const { key, value } of this.#envelopes.getRange({ snapshot: false })) {
-      const envelope = decodeEnvelope(value);
-      const written = this.#states.get(key);
-      if (envelope === undefined || envelope.id !== key) {
-        corrupt(key);
-        this.#damaged.push({ id: key, envelope: value, state: written });
-        continue;
+    const replayed = this.#replayed;
+    if (replayed === undefined) return;
+    for (const { name } of replayed.damaged) corrupt(name);
+    const all = [...replayed.found.values()];
+    all.sort((a, b) => a.envelope.arrivedAtMs - b.envelope.arrivedAtMs);
+    for (const { envelope, state = freshState(envelope), lostState } of all) {
+      this.#parts.room.take(envelope);
+      if (lostState === undefined) yield { envelope, state };
+      else {
+        corrupt(envelope.id);
+        yield { envelope, state, isStateLost: true };
       }
-      const state = written === undefined ? freshState(envelope) : decodeState(written, envelope);
-      this.#room.take(envelope);
-      if (state === undefined) {
-        corrupt(key);
-        this.#damaged.push({ id: key, state: written });
-        yield { envelope, state: freshState(envelope), isStateLost: true };
-      } else yield { envelope, state };
     }
   }
 
@@ -216,186 +177,186 @@ export class Spool {
    * SpoolError where something had to stay where it was.
    */
   async setAside(): Promise<void> {
+    const replayed = this.#replayed;
+    this.#replayed = undefined;
+    if (replayed === undefined) return;
     const { directory } = this.#options;
     try {
-      for (const remains of this.#damaged.splice(0)) {
-        const { id, envelope } = remains;
-        if (envelope === undefined) {
-          await quarantine(directory, remains, undefined);
-          continue;
-        }
-        await quarantine(directory, { ...remains, body: this.#bodies.get(id) }, this.#files);
-        await this.#transact(() => [this.#bodies.remove(id), ...this.#removeRecords(id)]);
+      for (const { name, bytes } of replayed.damaged)
+        await quarantine(directory, { id: name, journal: bytes }, undefined);
+      for (const { envelope, lostState } of replayed.found.values()) {
+        if (lostState === undefined) continue;
+        const state = Buffer.from(JSON.stringify(lostState));
+        await quarantine(directory, { id: envelope.id, state }, undefined);
       }
     } catch (error) {
-      throw await spoolErrorOf(error);
+      throw spoolErrorOf(error);
     }
-    await this.#files.removeOthers((id) => this.#envelopes.doesExist(id));
-    if (this.#files.size === 0 && Number(this.#meta.get("format")) !== spoolFormatWithoutFiles)
-      await this.#write(() => [this.#putFormat(spoolFormatWithoutFiles)]);
+    await this.#parts.files.removeOthers((id) => this.#places.has(id));
+    this.#tidier.release();
   }
 
   /** Keeps all of a message whose body is damaged in `corrupt/`; false where it could not be written there. */
-  async keepDamaged({ id }: Envelope): Promise<boolean> {
-    const remains: Remains = {
-      id,
-      envelope: this.#envelopes.get(id),
-      state: this.#states.get(id),
-      body: this.#bodies.get(id),
-    };
-    return await quarantine(this.#options.directory, remains, this.#files).then(
-      () => true,
-      () => false,
-    );
+  async keepDamaged(envelope: Envelope): Promise<boolean> {
+    const { id } = envelope;
+    const { files } = this.#parts;
+    try {
+      const body = files.has(id) ? undefined : await this.#inlineBody(envelope);
+      const remains = { id, envelope: encodeEnvelope(envelope), body };
+      await quarantine(this.#options.directory, remains, files);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The body as it was accepted. "damaged": gone or changed. "unreadable": perhaps not for ever. */
   async body(envelope: Envelope): Promise<Buffer | "damaged" | "unreadable"> {
     const { id } = envelope;
+    const { files } = this.#parts;
     try {
-      const bytes = this.#files.has(id) ? await this.#files.read(id) : this.#bodies.get(id);
+      const bytes = files.has(id) ? await files.read(id) : await this.#inlineBody(envelope);
       return bytes !== undefined && isIntact(bytes, envelope) ? bytes : "damaged";
     } catch {
       return "unreadable";
     }
   }
 
+  /** Undefined where there is none. */
+  async #inlineBody({ id, bytes }: Envelope): Promise<Buffer | undefined> {
+    for (;;) {
+      const place = this.#places.get(id);
+      if (place === undefined || isBig(bytes)) return undefined;
+      try {
+        return await this.#journal.read({ segment: place.segment, at: place.bodyAt }, bytes);
+      } catch (error) {
+        if (this.#places.get(id) === place) throw error; // else it was moved meanwhile
+      }
+    }
+  }
+
   /**
-   * Makes all changes in one transaction, in the order given; resolves when it is on disk.
-   * Rejects with SpoolError when it is not: then none of them holds.
+   * Makes all changes as one, in the order given; resolves when they are on disk.
+   * Rejects with SpoolError when they are not: then none of them holds.
    */
   async commit(changes: readonly Change[]): Promise<void> {
-    for (const change of changes) if (change.kind === "accept") this.#room.take(change.envelope);
-    const written: string[] = [];
+    const { room, files } = this.#parts;
+    const big: string[] = [];
+    for (const change of changes) {
+      if (change.kind !== "accept") continue;
+      room.take(change.envelope);
+      if (isBig(change.body.length)) big.push(change.envelope.id);
+    }
+    let isOnItsWay = false;
     try {
-      const big = changes.filter((each) => each.kind === "accept" && isBig(each.body));
-      if (big.length > 0) await this.#writeFiles(big, written);
-      await this.#transact(() => changes.flatMap((change) => this.#put(change)));
+      if (big.length > 0) await this.#writeFiles(changes);
+      const frame = frameOf(changes);
+      this.#mark(changes, "changing");
+      isOnItsWay = true;
+      await this.#journal.append(frame, (position) => this.#settle(changes, frame, position));
     } catch (error) {
-      for (const change of changes) if (change.kind === "accept") this.#room.give(change.envelope);
-      // After half a commit nobody knows whether a record names them: then the next start decides.
-      if (!this.#isBroken) for (const id of written) await this.#files.remove(id);
-      throw await spoolErrorOf(error);
+      for (const change of changes) if (change.kind === "accept") room.give(change.envelope);
+      for (const id of big) await files.remove(id);
+      throw spoolErrorOf(error);
+    } finally {
+      if (isOnItsWay) this.#mark(changes, "changed");
     }
     for (const change of changes) {
       if (change.kind !== "remove") continue;
-      this.#room.give(change.envelope);
+      room.give(change.envelope);
       // Without a sync: what is there again after a crash is removed at the start.
-      if (this.#files.has(change.envelope.id)) await this.#files.remove(change.envelope.id);
+      if (files.has(change.envelope.id)) await files.remove(change.envelope.id);
     }
   }
 
-  async #writeFiles(changes: readonly Change[], written: string[]): Promise<void> {
+  async #writeFiles(changes: readonly Change[]): Promise<void> {
     for (const change of changes) {
-      if (change.kind !== "accept") continue;
-      await this.#files.write(change.envelope.id, change.body);
-      written.push(change.envelope.id);
+      if (change.kind === "accept" && isBig(change.body.length))
+        await this.#parts.files.write(change.envelope.id, change.body);
     }
   }
 
-  async #write(put: () => Promise<boolean>[]): Promise<void> {
-    try {
-      await this.#transact(put);
-    } catch (error) {
-      throw await spoolErrorOf(error);
+  #mark(changes: readonly Change[], as: "changing" | "changed"): void {
+    for (const change of changes) {
+      if (change.kind === "update") this.#places[as](change.id);
+      else if (change.kind === "remove") this.#places[as](change.envelope.id);
     }
   }
 
-  async #transact(put: () => Promise<boolean>[]): Promise<void> {
-    if (this.#isBroken) throw new Error(brokenWords);
-    let writes: Promise<boolean>[] = [];
-    const batch = this.#root.batch(() => {
-      writes = put();
-    });
-    // Every promise is awaited: one that rejects with nobody listening would end the process.
-    const settled = Promise.allSettled([batch, ...writes]).then(heard);
-    const ended = await Promise.race([settled, this.#broken.promise]);
-    if (ended === "broken") throw new Error(brokenWords);
-    const failed = ended.find((each) => each.status === "rejected");
-    if (failed === undefined) return;
-    this.#examine();
-    throw failed.reason;
-  }
-
-  /** After a failed commit: where its meta page was not written LMDB is at an end, and answers no commit any more. */
-  #examine(): void {
-    try {
-      this.#root.transactionSync(() => undefined);
-    } catch {
-      if (this.#isBroken) return;
-      this.#isBroken = true;
-      this.#broken.resolve("broken");
-      this.#options.broken?.();
-    }
-  }
-
-  #put(change: Change): Promise<boolean>[] {
-    switch (change.kind) {
-      case "accept": {
-        const { envelope, body } = change;
-        const record = this.#envelopes.put(envelope.id, encodeEnvelope(envelope));
-        return this.#files.has(envelope.id)
-          ? [record, this.#putFormat(spoolFormat)]
-          : [record, this.#bodies.put(envelope.id, body)];
-      }
-      case "update":
-        return [this.#states.put(change.id, encodeState(change.state))];
-      case "remove": {
+  #settle(changes: readonly Change[], frame: Frame, { segment, at }: Position): void {
+    let bodyAt = at + frame.head.length;
+    for (const change of changes) {
+      if (change.kind === "update") this.#places.updated(change.id, segment, at);
+      else if (change.kind === "remove") this.#places.removed(change.envelope.id, segment);
+      else {
         const { id } = change.envelope;
-        const gone = this.#removeRecords(id);
-        if (!this.#files.has(id)) return [this.#bodies.remove(id), ...gone];
-        // The last file: an older version may read the spool again.
-        return this.#files.size > 1 ? gone : [...gone, this.#putFormat(spoolFormatWithoutFiles)];
+        const bytes = inlineBytes(change.body);
+        this.#places.accepted(id, { segment, at, bodyAt, bytes: bytes + recordBytes });
+        bodyAt += bytes;
       }
-      default:
-        return assertNever(change);
     }
+    this.#tidy(segment);
   }
 
-  #removeRecords(id: string): Promise<boolean>[] {
-    return [this.#envelopes.remove(id), this.#states.remove(id)];
-  }
-
-  /** Always written: what is read may be about to change. */
-  #putFormat(format: number): Promise<boolean> {
-    return this.#meta.put("format", Buffer.from(String(format)));
+  /** When another segment has been begun there may be too many; and one in which nothing counts may go. */
+  #tidy(segment: number): void {
+    const isAnother = segment !== this.#newestSegment;
+    this.#newestSegment = segment;
+    const hasEmptied = this.#places.takeEmptied();
+    if (isAnother || (hasEmptied && this.#places.empty().some((each) => each !== segment)))
+      this.#tidier.wake();
   }
 
   /** Is there room for a new message of such a size? States and DSNs are written in any case. */
   hasRoom(bytes: number, recipients = 1): boolean {
-    return this.#room.has(bytes, recipients);
+    return this.#parts.room.has(bytes, recipients);
   }
 
   /** When nothing else fits: space for states and DSNs; false where it has been given. */
   async openReserve(): Promise<boolean> {
-    return await this.#room.openReserve();
+    return await this.#parts.room.openReserve();
+  }
+
+  get directory(): string {
+    return this.#options.directory;
   }
 
   get bytes(): number {
-    return this.#room.bytes;
+    return this.#parts.room.bytes;
   }
 
   get messages(): number {
-    return this.#room.messages;
+    return this.#parts.room.messages;
   }
 
   async close(): Promise<void> {
-    this.#room.close();
-    if (!this.#isBroken) await this.#root.close(); // it would wait for ever
-    this.#lock.release();
+    this.#parts.room.close();
+    await this.#tidier.stop();
+    await this.#journal.close();
+    this.#parts.lock.release();
   }
 }
 
-function isBig(body: Uint8Array): boolean {
-  return body.length >= fileBytesMin;
+function frameOf(changes: readonly Change[]): Frame {
+  const items: Item[] = [];
+  const bodies: Uint8Array[] = [];
+  for (const change of changes) {
+    if (change.kind === "update") items.push({ update: change.id, state: change.state });
+    else if (change.kind === "remove") items.push({ remove: change.envelope.id });
+    else {
+      const bytes = inlineBytes(change.body);
+      items.push({ accept: change.envelope, bytes });
+      if (bytes > 0) bodies.push(change.body);
+    }
+  }
+  return makeFrame(items, bodies);
 }
 
-function tryLock(directory: string): Lock | undefined {
-  try {
-    return acquireLock(directory);
-  } catch (error) {
-    throw new SpoolError(`cannot lock the spool ${directory}: is the volume read-only or full?`, {
-      cause: error,
-    });
-  }
+function isBig(bytes: number): boolean {
+  return bytes >= fileBytesMin;
+}
+
+/** What of a body is in the journal. */
+function inlineBytes({ length }: Uint8Array): number {
+  return isBig(length) ? 0 : length;
 }

@@ -1,6 +1,6 @@
 /** Names and small files that last: adapter over the file system's syncs. It knows nothing of what it writes. */
 import { closeSync, fsyncSync, openSync } from "node:fs";
-import { open, rm } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 
 /** The names in it are on disk when it resolves. */
 export async function syncDirectory(path: string): Promise<void> {
@@ -32,15 +32,24 @@ export async function writeSynced(path: string, bytes: Uint8Array): Promise<void
   }
 }
 
-/** Rejects where so much cannot be written there; leaves nothing. */
-export async function tryWriting(path: string, bytes: number): Promise<void> {
-  try {
-    await writeSynced(path, Buffer.alloc(bytes));
-  } finally {
-    await rm(path, { force: true });
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+/** Rejects where not all of it could be written. */
+export async function writeWhole(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
+    done += bytesWritten;
   }
 }
 
-export function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+/** What others have written to it is on disk when it resolves. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }

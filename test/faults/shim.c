@@ -125,7 +125,7 @@ static ssize_t put(int fd, struct slot *slot, const struct iovec *data, int part
   if (error_of(mode)) { errno = error_of(mode); return -1; }
   struct head head = {WRITE, slot->direct ? DURABLE : 0, 0, 0, slot->ino, at, 0, 0};
   if (mode == TORN) {
-    /* Disks write whole sectors: what lies within one is there or not, and LMDB's meta page counts on it. */
+    /* Disks write whole sectors: what lies within one is there or not. */
     size_t half = (at + data[0].iov_len / (parts == 1 ? 2 : 1)) / SECTOR * SECTOR;
     half = half > (size_t)at ? half - at : 0;
     if (half > 0) real_pwrite(fd, data[0].iov_base, half, at);

@@ -48,9 +48,7 @@ async function live(
       [join(import.meta.dirname, "spool-child.ts"), directory],
       { env: { ...process.env, ...shim.environment }, encoding: "utf8", timeout: 60_000 },
     );
-    // LMDB's library itself may end the process at a write that fails (docs/spool.md); an exception must not.
-    const isEnded = signal === "SIGKILL" || signal === "SIGABRT" || signal === "SIGSEGV";
-    assert.ok(isEnded || status === 0, `${status ?? signal}: ${stderr}${stdout}`);
+    assert.ok(signal === "SIGKILL" || status === 0, `${status ?? signal}: ${stderr}${stdout}`);
     const numbers = (word: string): number[] =>
       [...stdout.matchAll(new RegExp(`^${word} (\\d+)`, "gm"))].map(([, number]) => Number(number));
     const run = {

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { message } from "./message.testkit.ts";
+import type { Envelope } from "./records.ts";
+import { Spool, type SpoolOptions } from "./spool.ts";
+
+const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
+
+function scratch(context: TestContext): SpoolOptions {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-spool-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  return { directory, owner: "relay.test", limits };
+}
+
+const fail = (id: string): never => assert.fail(`${id} is said to be corrupt`);
+
+/** Changes octets of the only segment in place. */
+function damage(options: SpoolOptions, find: string, instead: string): void {
+  const folder = join(options.directory, "journal");
+  const [name = ""] = readdirSync(folder);
+  const bytes = readFileSync(join(folder, name));
+  const at = bytes.indexOf(find);
+  assert.ok(at > 0 && find.length === instead.length, find);
+  bytes.write(instead, at, "latin1");
+  writeFileSync(join(folder, name), bytes);
+}
+
+test("spool: a damaged body is not given out, a damaged frame costs no other message", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const text = (id: string): string => `Subject: body of ${id}\r\n\r\n`;
+  for (const id of ["1", "2", "3"])
+    await spool.commit([{ kind: "accept", ...message(id, text(id)) }]);
+  await spool.close();
+  damage(options, "body of 1", "BODY OF 1");
+  damage(options, '"id":"2"', '"id":"9"');
+
+  const again = await Spool.open(options);
+  const corrupt: string[] = [];
+  const stored = [...again.list((id) => corrupt.push(id))];
+  assert.equal(corrupt.length, 1);
+  assert.deepEqual(
+    stored.map(({ envelope }) => envelope.id),
+    ["1", "3"],
+  );
+  const [first, third] = stored.map(({ envelope }) => envelope) as [Envelope, Envelope];
+  assert.equal(await again.body(first), "damaged");
+  assert.equal((await again.body(third)).toString(), text("3"));
+  await again.setAside();
+  assert.deepEqual(readdirSync(join(options.directory, "corrupt")), [`${corrupt[0]}.journal`]);
+  assert.equal(await again.keepDamaged(first), true);
+  await again.close();
+  const kept = readFileSync(join(options.directory, "corrupt", "1.body"), "utf8");
+  assert.equal(kept, text("1").replace("body of", "BODY OF"));
+
+  const clean = await Spool.open(options); // what was set aside is not found again
+  assert.equal([...clean.list(fail)].length, 2);
+  assert.equal((await clean.body(third)).toString(), text("3"));
+  await clean.close();
+});
+
+test("spool: a state that does not fit its envelope is damage: it is set aside, and its message is not lost", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.commit([{ kind: "update", id: "1", state: { recipients: [null] } }]);
+  await spool.close();
+  const again = await Spool.open(options);
+  const corrupt: string[] = [];
+  const [stored, ...rest] = [...again.list((id) => corrupt.push(id))];
+  assert.deepEqual([stored?.envelope.id, stored?.isStateLost, rest], ["1", true, []]);
+  assert.deepEqual(corrupt, ["1"]);
+  await again.setAside();
+  assert.deepEqual(readdirSync(join(options.directory, "corrupt")), ["1.state"]);
+  await again.close();
+});
+
+test("spool: what was being written when the process ended is cut off, and was never answered for", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  for (const id of ["1", "2"]) await spool.commit([{ kind: "accept", ...message(id) }]);
+  const folder = join(options.directory, "journal");
+  const [name = ""] = readdirSync(folder);
+  const whole = readFileSync(join(folder, name));
+  await spool.commit([{ kind: "accept", ...message("3") }]);
+  const longer = readFileSync(join(folder, name));
+  await spool.close();
+  for (let length = whole.length; length < longer.length; length += 13) {
+    writeFileSync(join(folder, name), longer.subarray(0, length));
+    const again = await Spool.open(options);
+    const ids = [...again.list(fail)].map(({ envelope }) => envelope.id);
+    assert.deepEqual(ids, ["1", "2"], `${length}`);
+    await again.close();
+  }
+});
+
+test("spool: what was synced is damage where it cannot be read, also at the end, after a good stop", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  for (const id of ["1", "2"]) await spool.commit([{ kind: "accept", ...message(id) }]);
+  await spool.close();
+  damage(options, '"id":"2"', '"id":"9"');
+  const again = await Spool.open(options);
+  const corrupt: string[] = [];
+  assert.equal([...again.list((id) => corrupt.push(id))].length, 1);
+  assert.equal(corrupt.length, 1);
+  await again.close();
+});
+
+test("spool: a message that looks like a part of the journal is a message", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  const folder = join(options.directory, "journal");
+  const [name = ""] = readdirSync(folder);
+  const stolen = readFileSync(join(folder, name)).toString("latin1");
+  await spool.commit([{ kind: "accept", ...message("2", `Subject: x\r\n\r\n${stolen}`) }]);
+  await spool.commit([{ kind: "accept", ...message("3") }]);
+  await spool.close();
+  const again = await Spool.open(options);
+  const ids = [...again.list(fail)].map(({ envelope }) => envelope.id);
+  assert.deepEqual(ids, ["1", "2", "3"]);
+  await again.close();
+});
+
+test("spool: a journal without its label, or with a damaged one, is refused with words", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.close();
+  const label = join(options.directory, "spool.json");
+  writeFileSync(label, "{");
+  await assert.rejects(Spool.open(options), /spool.json is damaged.*Put it back from a copy/);
+  rmSync(label);
+  await assert.rejects(Spool.open(options), /has mail in journal.*no spool.json: put that back/);
+});
+
+test("spool: a copy that was put back is noticed, until it is settled", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.close();
+  const isPutBack = async (): Promise<boolean> => {
+    const again = await Spool.open(options);
+    const found = again.isPutBack();
+    await again.settle();
+    await again.close();
+    return found;
+  };
+  assert.equal(await isPutBack(), false);
+  cpSync(options.directory, `${options.directory}.copy`, { recursive: true });
+  rmSync(options.directory, { recursive: true });
+  renameSync(`${options.directory}.copy`, options.directory);
+  assert.deepEqual([await isPutBack(), await isPutBack()], [true, false]);
+});

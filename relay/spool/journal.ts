@@ -1,0 +1,269 @@
+/**
+ * The journal: segments that frames are appended to, synced before `append` resolves; what comes while a write is
+ * under way is one write together (group commit). Loop over the file system: it knows neither messages nor what of a
+ * segment still counts. What a failed write has left is cut off again; where even that fails, the next segment says
+ * that it does not count. See docs/spool.md.
+ */
+import { constants, mkdirSync, readdirSync } from "node:fs";
+import { type FileHandle, open, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Frame,
+  frameBytes,
+  type Item,
+  makeFrame,
+  prefixBytes,
+  type Read,
+  readFrame,
+  sealFrame,
+} from "./frame.ts";
+import { identityOf } from "./identity.ts";
+import { syncDirectory, syncDirectorySync, writeWhole } from "./synced.ts";
+
+const folder = "journal";
+/** Of a segment, usually; the frame that passes it is the last. */
+export const segmentBytes = 8 * 1024 * 1024;
+/** So much is written at a time. */
+const chunkBytes = 1024 * 1024;
+/** Every write is on disk when it returns: one call in place of two. */
+const appendFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DSYNC;
+
+export type Position = { readonly segment: number; readonly at: number };
+
+export type JournalOptions = {
+  readonly directory: string;
+  readonly salt: Buffer;
+  /** The newest segment that there is, 0 where there is none. */
+  readonly newest: number;
+  /** After so many a segment is full. */
+  readonly segmentBytes: number;
+  /** Says how long a segment is now, before those who wait hear of it. */
+  readonly grown: (segment: number, bytes: number) => void;
+};
+
+type Waiting = {
+  readonly frame: Frame;
+  readonly placed: (position: Position) => void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+};
+type Segment = { readonly number: number; readonly file: FileHandle; bytes: number };
+
+/** Numbers of the segments that there are, oldest first. Makes the directory. Throws where that cannot be done. */
+export function segmentsIn(spoolDirectory: string): number[] {
+  const directory = join(spoolDirectory, folder);
+  if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined)
+    syncDirectorySync(spoolDirectory);
+  return readdirSync(directory)
+    .filter((name) => /^\d{10}$/.test(name))
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+export function segmentPath(spoolDirectory: string, number: number): string {
+  return join(spoolDirectory, folder, String(number).padStart(10, "0"));
+}
+
+export class Journal {
+  readonly #options: JournalOptions;
+  #newest: number;
+  #current: Segment | undefined;
+  #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  #chunk: Buffer | undefined;
+  /** Segments that are longer than what counts of them. */
+  readonly #uncut = new Map<number, number>();
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+    this.#newest = options.newest;
+  }
+
+  /**
+   * Resolves when it is on disk; rejects where it is not, and then it never will be. `placed` is called before anybody
+   * else can see that the segment has grown.
+   */
+  append(frame: Frame, placed: (position: Position) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ frame, placed, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve)); // whatever else this turn brings
+    while (this.#waiting.length > 0) {
+      const group = this.#waiting;
+      this.#waiting = [];
+      try {
+        await this.#write(group);
+      } catch (error) {
+        for (const { reject } of group) reject(error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  async #write(group: readonly Waiting[]): Promise<void> {
+    const segment = this.#current ?? (await this.#begin());
+    const { salt, grown } = this.#options;
+    const { number, bytes: synced } = segment;
+    const frames = group.map(({ frame }) => frame);
+    let at = synced;
+    try {
+      if (synced === 0) {
+        const opening = this.#opening(number);
+        frames.unshift(opening);
+        at = opening.bytes;
+      }
+      for (const frame of frames) sealFrame(frame, salt, synced);
+      await this.#put(segment, frames);
+    } catch (error) {
+      await this.#abandon(segment);
+      throw error;
+    }
+    segment.bytes = frames.reduce((at, { bytes }) => at + bytes, synced);
+    grown(number, segment.bytes);
+    for (const { frame, placed, resolve } of group) {
+      placed({ segment: number, at });
+      at += frame.bytes;
+      resolve();
+    }
+    if (segment.bytes >= this.#options.segmentBytes) await this.#close();
+  }
+
+  async #begin(): Promise<Segment> {
+    const number = this.#newest + 1;
+    const { directory } = this.#options;
+    const file = await open(segmentPath(directory, number), appendFlags, 0o600);
+    this.#newest = number;
+    const segment = { number, file, bytes: 0 };
+    try {
+      await syncDirectory(join(directory, folder));
+    } catch (error) {
+      await this.#abandon(segment);
+      throw error;
+    }
+    this.#current = segment;
+    return segment;
+  }
+
+  async #put({ file, bytes }: Segment, frames: readonly Frame[]): Promise<void> {
+    this.#chunk ??= Buffer.allocUnsafeSlow(chunkBytes);
+    const chunk = this.#chunk;
+    let at = bytes;
+    let filled = 0;
+    for (const piece of piecesOf(frames)) {
+      for (let from = 0; from < piece.length; ) {
+        const part = piece.subarray(from, from + chunk.length - filled);
+        chunk.set(part, filled);
+        filled += part.length;
+        from += part.length;
+        if (filled < chunk.length) continue;
+        await writeWhole(file, chunk, at);
+        at += filled;
+        filled = 0;
+      }
+    }
+    if (filled > 0) await writeWhole(file, chunk.subarray(0, filled), at);
+  }
+
+  /** What a segment begins with. */
+  #opening(number: number): Frame {
+    const items: Item[] = [{ is: identityOf(segmentPath(this.#options.directory, number)) }];
+    for (const [ended, bytes] of this.#uncut) items.push({ ended, bytes });
+    return makeFrame(items, []);
+  }
+
+  /** After a failed write nobody knows what is on disk: the segment ends where it was synced, and another begins. */
+  async #abandon(segment: Segment): Promise<void> {
+    this.#current = undefined;
+    const { number, file, bytes } = segment;
+    try {
+      await cut(file, bytes);
+      if (bytes === 0) await rm(segmentPath(this.#options.directory, number));
+    } catch {
+      this.#uncut.set(number, bytes);
+      this.#options.grown(number, bytes);
+    } finally {
+      await file.close().catch(() => undefined);
+    }
+  }
+
+  async #close(): Promise<void> {
+    const { file } = this.#current as Segment;
+    this.#current = undefined;
+    await file.close().catch(() => undefined); // every write of it is on disk
+  }
+
+  isOpen(segment: number): boolean {
+    return segment === this.#current?.number;
+  }
+
+  /** Rejects where it cannot be read. */
+  async readSegment(number: number): Promise<Buffer> {
+    return await readFile(segmentPath(this.#options.directory, number));
+  }
+
+  /** Undefined where there is none. Rejects where it cannot be read. */
+  async readFrame(position: Position): Promise<Read | undefined> {
+    const prefix = await this.read(position, prefixBytes);
+    if (prefix.length < prefixBytes) return undefined;
+    return readFrame(await this.read(position, frameBytes(prefix)), 0, this.#options.salt);
+  }
+
+  /** Fewer octets where there are fewer. Rejects where it cannot be read. */
+  async read({ segment, at }: Position, bytes: number): Promise<Buffer> {
+    const file = await open(segmentPath(this.#options.directory, segment), "r");
+    try {
+      const { size } = await file.stat();
+      const found = Buffer.allocUnsafeSlow(Math.max(0, Math.min(bytes, size - at)));
+      let filled = 0;
+      while (filled < found.length) {
+        const { bytesRead } = await file.read(found, filled, found.length - filled, at + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return found.subarray(0, filled);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Gone, and for good, when it resolves. Rejects where it is not, or where it is what says how long another is. */
+  async drop(number: number): Promise<void> {
+    const { directory } = this.#options;
+    for (const [uncut, bytes] of this.#uncut) {
+      const file = await open(segmentPath(directory, uncut), "r+");
+      try {
+        await cut(file, bytes);
+      } finally {
+        await file.close();
+      }
+      this.#uncut.delete(uncut);
+    }
+    await rm(segmentPath(directory, number), { force: true });
+    await syncDirectory(join(directory, folder));
+  }
+
+  /** Waits for what is under way, and says at the end that all of it has been synced. */
+  async close(): Promise<void> {
+    await this.#running;
+    if (this.#current === undefined) return;
+    await this.append(makeFrame([], []), () => undefined).catch(() => undefined);
+    await this.#running;
+    if (this.#current !== undefined) await this.#close();
+  }
+}
+
+function* piecesOf(frames: readonly Frame[]): Generator<Uint8Array> {
+  for (const { head, bodies } of frames) {
+    yield head;
+    yield* bodies;
+  }
+}
+
+async function cut(file: FileHandle, bytes: number): Promise<void> {
+  await file.truncate(bytes);
+  await file.sync();
+}

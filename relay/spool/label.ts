@@ -1,0 +1,67 @@
+/**
+ * What the spool is: format, owner, the salt of its journal, in `spool.json`. Adapter over one small file that is
+ * replaced whole and synced. It knows nothing of messages.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { saltBytes } from "./frame.ts";
+import { spoolFormat } from "./records.ts";
+import { SpoolError } from "./spool-error.ts";
+import { syncDirectory, writeSynced } from "./synced.ts";
+
+const fileName = "spool.json";
+
+/** What every format, also a newer one, begins with. */
+const formatSchema = z.looseObject({ format: z.int() });
+const labelSchema = z.strictObject({
+  format: z.literal(spoolFormat),
+  owner: z.string(),
+  salt: z.string().regex(new RegExp(`^[0-9a-f]{${saltBytes * 2}}$`)),
+  /** Segments that were put back from a copy, and which file each is: they are this spool's now. */
+  adopted: z.record(z.string(), z.string()).optional(),
+  /** Drained: no relay may use it any more. */
+  retired: z.boolean().optional(),
+});
+
+export type Label = Readonly<z.infer<typeof labelSchema>>;
+
+/** Undefined where there is none yet. Throws SpoolError where it is of a newer format, or cannot be read. */
+export function readLabel(directory: string): Label | undefined {
+  const path = join(directory, fileName);
+  if (!existsSync(path)) return undefined;
+  const value = parsedJson(readFileSync(path, "utf8"));
+  const format = formatSchema.safeParse(value).data?.format;
+  if (format !== undefined && format > spoolFormat) {
+    throw new SpoolError(
+      `the spool ${directory} has format ${format}, this version reads ${spoolFormat}: use the newer version that wrote it`,
+    );
+  }
+  const label = labelSchema.safeParse(value);
+  if (label.success) return label.data;
+  throw new SpoolError(
+    `${path} is damaged: without it the spool cannot be read. Put it back from a copy (its salt is also the first ${saltBytes} octets of every file in journal/), or give the relay another spool.directory`,
+  );
+}
+
+export function freshLabel(owner: string): Label {
+  return { format: spoolFormat, owner, salt: randomBytes(saltBytes).toString("hex") };
+}
+
+/** On disk when it resolves. */
+export async function writeLabel(directory: string, label: Label): Promise<void> {
+  const path = join(directory, fileName);
+  await writeSynced(`${path}.new`, Buffer.from(`${JSON.stringify(label)}\n`));
+  await rename(`${path}.new`, path);
+  await syncDirectory(directory);
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

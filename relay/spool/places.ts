@@ -1,0 +1,181 @@
+/**
+ * Where each message is in the journal, and what of each segment still counts: pure. A segment in which nothing
+ * counts may be dropped, but for the removals in it whose messages an older segment still has.
+ */
+
+export type Place = {
+  readonly segment: number;
+  /** Of the frame that accepted it. */
+  readonly at: number;
+  /** Of its body; meaningless where that is a file. */
+  readonly bodyAt: number;
+  /** What it takes there. */
+  readonly bytes: number;
+  /** The oldest segment that may have it, too. */
+  readonly oldest: number;
+  /** Where its state is, when it has one of its own. */
+  stateSegment: number | undefined;
+  stateAt: number;
+  /** Its removal, or another state, is on its way to disk. */
+  changes: number;
+};
+
+type Segment = {
+  bytes: number;
+  /** Messages and states that count, and their octets. */
+  live: number;
+  liveBytes: number;
+  /** Removed messages, and between which segments they may be found. */
+  removals: Map<string, { readonly oldest: number; readonly newest: number }>;
+};
+
+/** A state of its own is about so long. */
+const stateBytes = 300;
+
+export class Places {
+  readonly #places = new Map<string, Place>();
+  readonly #segments = new Map<number, Segment>();
+  #bytes = 0;
+  #liveBytes = 0;
+  #hasEmptied = false;
+
+  get(id: string): Place | undefined {
+    return this.#places.get(id);
+  }
+
+  has(id: string): boolean {
+    return this.#places.has(id);
+  }
+
+  /** Octets of all segments, and of those that count. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  /** The segment has grown to so many octets; also one that is new. */
+  grown(number: number, bytes: number): void {
+    const segment = this.#segment(number);
+    this.#bytes += bytes - segment.bytes;
+    segment.bytes = bytes;
+  }
+
+  /** A change of it is on its way to disk; until `changed`. */
+  changing(id: string): void {
+    const place = this.#places.get(id);
+    if (place !== undefined) place.changes += 1;
+  }
+
+  changed(id: string): void {
+    const place = this.#places.get(id);
+    if (place !== undefined) place.changes -= 1;
+  }
+
+  /** A message that is new, or has been written again. */
+  accepted(id: string, place: Pick<Place, "segment" | "at" | "bodyAt" | "bytes">): void {
+    const before = this.#places.get(id);
+    if (before !== undefined) this.#leave(before);
+    const oldest = before?.oldest ?? place.segment;
+    const changes = before?.changes ?? 0;
+    const { segment, at, bodyAt, bytes } = place;
+    this.#places.set(id, {
+      ...{ segment, at, bodyAt, bytes, oldest },
+      ...{ stateSegment: undefined, stateAt: 0, changes },
+    });
+    this.#count(segment, 1, bytes);
+  }
+
+  updated(id: string, segment: number, at: number): void {
+    const place = this.#places.get(id);
+    if (place === undefined) return;
+    if (place.stateSegment !== undefined) this.#count(place.stateSegment, -1, -stateBytes);
+    place.stateSegment = segment;
+    place.stateAt = at;
+    this.#count(segment, 1, stateBytes);
+  }
+
+  removed(id: string, segment: number): void {
+    const place = this.#places.get(id);
+    if (place === undefined) return;
+    this.#leave(place);
+    this.#places.delete(id);
+    if (place.oldest !== segment)
+      this.#segment(segment).removals.set(id, { oldest: place.oldest, newest: place.segment });
+  }
+
+  /** Removals that another segment has to carry, before this one is dropped. */
+  removalsIn(number: number): [id: string, oldest: number, newest: number][] {
+    const found: [string, number, number][] = [];
+    for (const [id, { oldest, newest }] of this.#segment(number).removals) {
+      if (this.#isAnyBetween(oldest, newest)) found.push([id, oldest, newest]);
+    }
+    return found;
+  }
+
+  carried(removals: readonly [string, number, number][], segment: number): void {
+    const { removals: own } = this.#segment(segment);
+    for (const [id, oldest, newest] of removals) own.set(id, { oldest, newest });
+  }
+
+  dropped(number: number): void {
+    this.#bytes -= this.#segment(number).bytes;
+    this.#segments.delete(number);
+  }
+
+  /** Whether in some segment nothing counts any more, since this was last asked. */
+  takeEmptied(): boolean {
+    const hasEmptied = this.#hasEmptied;
+    this.#hasEmptied = false;
+    return hasEmptied;
+  }
+
+  /** Segments in which nothing counts, oldest first. */
+  empty(): number[] {
+    const found: number[] = [];
+    for (const [number, { live }] of this.#segments) if (live === 0) found.push(number);
+    return found.sort((a, b) => a - b);
+  }
+
+  /** Of these, that with the greatest part that does not count. */
+  sparsest(isEligible: (number: number) => boolean): number | undefined {
+    let best: number | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    for (const [number, { bytes, liveBytes }] of this.#segments) {
+      if (!isEligible(number) || liveBytes / bytes >= least) continue;
+      best = number;
+      least = liveBytes / bytes;
+    }
+    return best;
+  }
+
+  #isAnyBetween(oldest: number, newest: number): boolean {
+    for (const number of this.#segments.keys())
+      if (number >= oldest && number <= newest) return true;
+    return false;
+  }
+
+  #leave(place: Place): void {
+    this.#count(place.segment, -1, -place.bytes);
+    if (place.stateSegment !== undefined) this.#count(place.stateSegment, -1, -stateBytes);
+  }
+
+  #count(number: number, live: number, bytes: number): void {
+    const segment = this.#segment(number);
+    segment.live += live;
+    segment.liveBytes += bytes;
+    this.#liveBytes += bytes;
+    if (segment.live === 0) this.#hasEmptied = true;
+  }
+
+  #segment(number: number): Segment {
+    let segment = this.#segments.get(number);
+    if (segment === undefined) {
+      segment = { bytes: 0, live: 0, liveBytes: 0, removals: new Map() };
+      this.#segments.set(number, segment);
+    }
+    return segment;
+  }
+}

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { type Message, message } from "./message.testkit.ts";
+import { freshState, type State } from "./records.ts";
+import { Spool, type SpoolOptions } from "./spool.ts";
+
+const limits = { bytesMax: 1e9, messagesMax: 100_000, freeBytesMin: 0 };
+const segmentBytes = 8192;
+
+function scratch(context: TestContext): SpoolOptions {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-tidier-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  return { directory, owner: "relay.test", limits, segmentBytes };
+}
+
+function journalBytes({ directory }: SpoolOptions): number {
+  const folder = join(directory, "journal");
+  return readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+}
+
+function contents(spool: Spool): Map<string, State> {
+  const found = new Map<string, State>();
+  for (const { envelope, state } of spool.list((id) => assert.fail(`${id} is corrupt`)))
+    found.set(envelope.id, state);
+  return found;
+}
+
+const partly: State = {
+  recipients: [null, { attempts: 2, dueAtMs: 99, warned: false, last: "451" }],
+};
+const filler = (id: string): Message =>
+  message(id, `Subject: ${id}\r\n\r\n${"x".repeat(3000)}\r\n`);
+
+async function comeAndGo(spool: Spool, from: number, count: number): Promise<void> {
+  for (let number = from; number < from + count; number += 1) {
+    const each = filler(`pass-${number}`);
+    await spool.commit([{ kind: "accept", ...each }]);
+    await spool.commit([{ kind: "remove", envelope: each.envelope }]);
+  }
+}
+
+test("tidier: a journal of messages that come and go stays short", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await comeAndGo(spool, 0, 100);
+  await spool.close();
+  assert.ok(journalBytes(options) < 3 * segmentBytes, String(journalBytes(options)));
+});
+
+test("tidier: messages that stay are moved with their states, and the journal stays short", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const staying: Message[] = [];
+  for (let number = 0; number < 5; number += 1) {
+    const each = filler(`stay-${number}`);
+    staying.push(each);
+    await spool.commit([{ kind: "accept", ...each }]);
+    if (number % 2 === 0)
+      await spool.commit([{ kind: "update", id: each.envelope.id, state: partly }]);
+    await comeAndGo(spool, number * 30, 30);
+  }
+  for (const { envelope, body } of staying) assert.deepEqual(await spool.body(envelope), body);
+  await spool.close();
+  const liveBytes = 5 * 4500;
+  assert.ok(
+    journalBytes(options) < 2 * liveBytes + 6 * segmentBytes,
+    String(journalBytes(options)),
+  );
+  const again = await Spool.open(options);
+  const expected = staying.map(({ envelope }, number) => [
+    envelope.id,
+    number % 2 === 0 ? partly : freshState(envelope),
+  ]);
+  assert.deepEqual([...contents(again)], expected);
+  for (const { envelope, body } of staying) assert.deepEqual(await again.body(envelope), body);
+  await again.close();
+});
+
+test("tidier: what has been removed never comes back, whichever segments go, and nothing else is lost", async (context) => {
+  const seed = Number(process.env["MAILROUTE_SEED"] ?? 20_261_126);
+  context.diagnostic(`MAILROUTE_SEED=${seed}`);
+  const random = lcg(seed);
+  const options = scratch(context);
+  const model = new Map<string, { readonly message: Message; state: State }>();
+  let spool = await Spool.open(options);
+  const busy = new Set<string>();
+  const change = async (step: number): Promise<void> => {
+    const chance = random();
+    const ids = [...model.keys()].filter((each) => !busy.has(each));
+    const id = ids[Math.floor(random() ** 2 * ids.length)];
+    if (id === undefined || chance < 0.4) {
+      const text = `Subject: ${step}\r\n\r\n${"y".repeat(Math.floor(random() * 2000))}\r\n`;
+      const each = message(`m${step}`, text);
+      busy.add(each.envelope.id);
+      model.set(each.envelope.id, { message: each, state: freshState(each.envelope) });
+      await spool.commit([{ kind: "accept", ...each }]);
+      return;
+    }
+    busy.add(id);
+    const kept = model.get(id) as { message: Message; state: State };
+    if (chance < 0.6) {
+      kept.state = { ...partly, deaths: step };
+      await spool.commit([{ kind: "update", id, state: kept.state }]);
+    } else {
+      model.delete(id);
+      await spool.commit([{ kind: "remove", envelope: kept.message.envelope }]);
+    }
+  };
+  for (let step = 0; step < 4000; step += 8) {
+    await Promise.all(Array.from({ length: 8 }, async (_, place) => await change(step + place)));
+    busy.clear();
+    if (random() >= 0.03) continue;
+    await spool.close();
+    spool = await Spool.open(options);
+    const expected = [...model].map(([key, { state }]) => [key, state]).sort();
+    assert.deepEqual([...contents(spool)].sort(), expected, `step ${step}`);
+    await spool.setAside();
+  }
+  for (const { message: each } of model.values())
+    assert.deepEqual(await spool.body(each.envelope), each.body);
+  await spool.close();
+  const liveBytes = [...model.values()].reduce(
+    (sum, { message: { body } }) => sum + body.length + 900,
+    0,
+  );
+  assert.ok(
+    journalBytes(options) < 2 * liveBytes + 8 * segmentBytes,
+    String(journalBytes(options)),
+  );
+});
+
+/** Numbers from 0 to 1 that look like chance, the same for the same seed. */
+function lcg(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}

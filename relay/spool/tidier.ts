@@ -1,0 +1,204 @@
+/**
+ * Keeps the journal short: drops segments in which nothing counts any more, and writes again, at the journal's end,
+ * what still counts in one that is mostly empty. Loop: it runs when it is woken, one segment at a time; where the
+ * disk refuses, it stops until it is woken again. A message is never nowhere: its old place goes when the new is
+ * on disk.
+ */
+import { type Frame, type Item, makeFrame, type Read, readFrames } from "./frame.ts";
+import type { Journal, Position } from "./journal.ts";
+import type { Place, Places } from "./places.ts";
+
+const frameBytesMax = 1024 * 1024;
+
+export type TidierOptions = {
+  readonly journal: Pick<Journal, "append" | "readSegment" | "readFrame" | "drop" | "isOpen">;
+  readonly places: Places;
+  readonly salt: Buffer;
+  /** The journal is let grow to twice what counts in it and so much more. */
+  readonly spareBytes: number;
+};
+
+type Accepted = Item & { readonly accept: unknown };
+type Moving = {
+  readonly id: string;
+  readonly item: Item;
+  readonly body: Uint8Array | undefined;
+  /** Where it was when it was read. */
+  readonly place: Place;
+  readonly stateAt: number;
+  readonly stateSegment: number | undefined;
+};
+
+export class Tidier {
+  readonly #options: TidierOptions;
+  #running: Promise<void> | undefined;
+  #isStopped = false;
+  /** They stay: what cannot be read in them has not been set aside, or what counts in them could not be read. */
+  readonly #stuck: Set<number>;
+  /** Written anew however much counts in them, so that their damage is not found again. */
+  readonly #damaged = new Set<number>();
+
+  constructor(options: TidierOptions & { readonly damaged: readonly number[] }) {
+    this.#options = options;
+    this.#stuck = new Set(options.damaged);
+  }
+
+  /** What cannot be read has been set aside. */
+  release(): void {
+    for (const each of this.#stuck) this.#damaged.add(each);
+    this.#stuck.clear();
+    this.wake();
+  }
+
+  wake(): void {
+    if (this.#isStopped) return;
+    this.#running ??= this.#run()
+      .catch(() => undefined) // the disk's fault: what is there stays
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { places } = this.#options;
+    while (!this.#isStopped) {
+      const empty = places.empty().find((each) => this.#mayGo(each));
+      if (empty !== undefined) {
+        await this.#drop(empty);
+        continue;
+      }
+      const next = this.#nextToMove();
+      if (next === undefined || !(await this.#move(next))) return;
+    }
+  }
+
+  #mayGo(number: number): boolean {
+    return !this.#options.journal.isOpen(number) && !this.#stuck.has(number);
+  }
+
+  #nextToMove(): number | undefined {
+    const { places, spareBytes } = this.#options;
+    for (const each of this.#damaged) if (this.#mayGo(each)) return each;
+    if (places.bytes <= 2 * places.liveBytes + spareBytes) return undefined;
+    return places.sparsest((each) => this.#mayGo(each));
+  }
+
+  /** With nothing in it that counts; but the removals of what an older segment still has are carried on. */
+  async #drop(number: number): Promise<void> {
+    const { places, journal } = this.#options;
+    const removals = places.removalsIn(number);
+    if (removals.length > 0) {
+      const items = removals.map(([remove]): Item => ({ remove }));
+      const carried = ({ segment }: Position): void => places.carried(removals, segment);
+      await journal.append(makeFrame(items, []), carried);
+    }
+    await journal.drop(number);
+    places.dropped(number);
+  }
+
+  /** False where nothing could be moved now: what is left is just being changed, or cannot be read. */
+  async #move(number: number): Promise<boolean> {
+    this.#damaged.delete(number);
+    const { journal, salt } = this.#options;
+    const segment = await this.#orStuck(number, journal.readSegment(number));
+    let moved = 0;
+    let batch: Moving[] = [];
+    let bytes = 0;
+    for (const frame of readFrames(segment, salt)) {
+      if (!("items" in frame)) continue;
+      for await (const each of this.#countingIn(number, segment, frame)) {
+        batch.push(each);
+        bytes += each.body?.length ?? 0;
+      }
+      if (bytes < frameBytesMax) continue;
+      moved += await this.#write(batch);
+      batch = [];
+      bytes = 0;
+    }
+    moved += await this.#write(batch);
+    return moved > 0;
+  }
+
+  async #orStuck<T>(number: number, reading: Promise<T>): Promise<T> {
+    try {
+      return await reading;
+    } catch (error) {
+      this.#stuck.add(number);
+      throw error;
+    }
+  }
+
+  /** What of a frame still counts: a message that is here, with its state; a state that is here without its message. */
+  async *#countingIn(number: number, segment: Buffer, frame: Read): AsyncGenerator<Moving> {
+    const { places } = this.#options;
+    let bodyAt = frame.bodiesAt;
+    for (const item of frame.items) {
+      const body = "accept" in item ? segment.subarray(bodyAt, bodyAt + item.bytes) : undefined;
+      bodyAt += body?.length ?? 0;
+      const id = idOf(item);
+      const place = id === undefined ? undefined : places.get(id);
+      if (id === undefined || place === undefined) continue;
+      const { stateAt, stateSegment } = place;
+      const isStateHere = stateSegment === number && stateAt === frame.at;
+      const common = { id, place, stateAt, stateSegment };
+      if ("accept" in item && place.segment === number && place.at === frame.at)
+        yield {
+          ...common,
+          item: await this.#orStuck(number, this.#withState(id, item, place)),
+          body,
+        };
+      else if ("update" in item && isStateHere && place.segment !== number)
+        yield { ...common, item, body: undefined };
+    }
+  }
+
+  /** The state goes where the message goes: a message that is read again begins anew without it. */
+  async #withState(id: string, item: Accepted, { stateSegment, stateAt }: Place): Promise<Item> {
+    if (stateSegment === undefined) return item;
+    const position = { segment: stateSegment, at: stateAt };
+    const frame = await this.#options.journal.readFrame(position);
+    const found = frame?.items.findLast((each) => "update" in each && each.update === id);
+    if (found === undefined || !("state" in found))
+      throw new Error(`the state of ${id} is not where it was written`);
+    return { ...item, state: found.state };
+  }
+
+  /** Those that nobody has changed meanwhile; how many. */
+  async #write(batch: readonly Moving[]): Promise<number> {
+    const { places, journal } = this.#options;
+    const now = batch.filter(({ id, place, stateAt, stateSegment }) => {
+      const isSame = places.get(id) === place && place.changes === 0;
+      return isSame && place.stateAt === stateAt && place.stateSegment === stateSegment;
+    });
+    if (now.length === 0) return 0;
+    const bodies = now.flatMap(({ body }) => (body === undefined ? [] : [body]));
+    const frame = makeFrame(
+      now.map(({ item }) => item),
+      bodies,
+    );
+    await journal.append(frame, (position) => this.#settle(now, frame, position));
+    return now.length;
+  }
+
+  #settle(moved: readonly Moving[], frame: Frame, { segment, at }: Position): void {
+    const { places } = this.#options;
+    let bodyAt = at + frame.head.length;
+    for (const { id, body, place } of moved) {
+      if (body === undefined) places.updated(id, segment, at);
+      else {
+        places.accepted(id, { segment, at, bodyAt, bytes: place.bytes });
+        bodyAt += body.length;
+      }
+    }
+  }
+}
+
+function idOf(item: Item): string | undefined {
+  if ("accept" in item) return (item.accept as { id: string }).id;
+  return "update" in item ? item.update : undefined;
+}
