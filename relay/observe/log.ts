@@ -29,9 +29,15 @@ type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 export type Log = ReturnType<typeof createLog>;
 
 export function createLog(options: LogOptions) {
+  let time = "";
+  let timeMs = Number.NaN;
   const line = (level: Level, event: string, fields: Fields): void => {
-    const time = new Date(options.now()).toISOString();
-    options.write(`${JSON.stringify({ time, level, event, ...fields })}\n`);
+    const nowMs = options.now();
+    if (nowMs !== timeMs) time = new Date(nowMs).toISOString();
+    timeMs = nowMs;
+    const rest = JSON.stringify(fields).slice(1);
+    const comma = rest === "}" ? "" : ",";
+    options.write(`{"time":"${time}","level":"${level}","event":"${event}"${comma}${rest}\n`);
   };
   const shown = (address: string): string => showAddress(address, options.addresses);
   return { ...processEvents(line), ...hopEvents(line), ...mailEvents(line, shown) };

@@ -9,6 +9,7 @@ import { startGenerator } from "../ledger/generator.ts";
 import { eventually, hostsRoute, relayProcess } from "../ledger/relay-process.ts";
 import { type Received, startSink } from "../ledger/sink.ts";
 import { ensureDebian } from "../peers/debian.ts";
+import { diskRate } from "./disk.ts";
 import { startHaproxy } from "./haproxy.ts";
 import { startHaraka } from "./haraka.ts";
 import { imageEnvironment } from "./image-environment.ts";
@@ -68,7 +69,9 @@ async function compare(subjects: readonly Subject[], load: Load): Promise<void> 
     const times = (reference?.acceptedPerSecond ?? 0) / cost.acceptedPerSecond;
     return { relay: name, syncs, ...cost, "ours : it": Number(times.toFixed(2)) };
   });
-  print(`${load.name}: ${load.messages} messages, ${load.sessions} at once`, rows);
+  const disk = await diskRate(load.bytes);
+  const title = `${load.name}: ${load.messages} messages, ${load.sessions} at once`;
+  print(`${title}; the disk alone: ${disk} synced writes of ${load.bytes} octets a second`, rows);
 }
 
 /** End to end at a low steady rate, open loop: from MAIL to the next hop's having it. */
