@@ -13,13 +13,14 @@ import { seeded } from "../ledger/scenarios.ts";
 import { skipReason } from "../peers/debian.ts";
 import { Disk, type Leftover } from "./power-loss.ts";
 import { buildShim, type Fault, prepareShim } from "./shim.ts";
-import { keptAfter, steps } from "./spool-steps.ts";
+import { keptAfter, type Script, type Steps, scriptOf } from "./spool-steps.ts";
 
 const built = await buildShim();
 const skip = skipReason(built);
 const seed = Number(process.env["MAILROUTE_SEED"] ?? 20_261_126);
-/** All kinds of faults at every call; else one kind, by the seed, at every fifth. */
+/** All kinds of faults at every call; else one kind, by the seed, at a few. */
 const isLong = process.env["MAILROUTE_CRASH"] === "long";
+const runsUsually = 8;
 const limits = { bytesMax: 1e9, messagesMax: 1000, freeBytesMin: 0 };
 
 /** What the child said, and how many calls it made. */
@@ -32,6 +33,7 @@ type Run = {
 
 /** One life of a spool under a fault, and what is found afterwards; throws where that is not what it must be. */
 async function live(
+  { name, steps }: Script,
   fault: Fault | undefined,
   leftover: (() => Leftover) | undefined,
 ): Promise<Run> {
@@ -45,7 +47,7 @@ async function live(
     const disk = new Disk(directory);
     const { stdout, stderr, status, signal } = spawnSync(
       process.execPath,
-      [join(import.meta.dirname, "spool-child.ts"), directory],
+      [join(import.meta.dirname, "spool-child.ts"), directory, name],
       { env: { ...process.env, ...shim.environment }, encoding: "utf8", timeout: 60_000 },
     );
     assert.ok(signal === "SIGKILL" || status === 0, `${status ?? signal}: ${stderr}${stdout}`);
@@ -62,7 +64,7 @@ async function live(
       disk.replay(readFileSync(shim.recordFile));
       disk.settle(leftover);
     }
-    await examine(directory, run);
+    await examine(directory, steps, run);
     return run;
   } finally {
     rmSync(base, { recursive: true, force: true });
@@ -70,7 +72,11 @@ async function live(
 }
 
 /** Everything that was answered is there; beside it at most the step under way. */
-async function examine(directory: string, { held, refused, words }: Run): Promise<void> {
+async function examine(
+  directory: string,
+  steps: Steps,
+  { held, refused, words }: Run,
+): Promise<void> {
   const spool = await Spool.open({ directory, owner: "relay.test", limits });
   const stored = [...spool.list((id) => assert.fail(`${id} is corrupt after: ${words}`))];
   await spool.setAside();
@@ -81,8 +87,8 @@ async function examine(directory: string, { held, refused, words }: Run): Promis
   }
   await spool.close();
   const next = Math.max(-1, ...held, ...refused) + 1;
-  const may =
-    next < steps.length ? [keptAfter(held), keptAfter([...held, next])] : [keptAfter(held)];
+  const may = [keptAfter(steps, held)];
+  if (next < steps.length) may.push(keptAfter(steps, [...held, next]));
   const text = (kept: ReadonlyMap<string, unknown>): string => JSON.stringify([...kept].sort());
   assert.ok(
     may.some((each) => text(each) === text(found)),
@@ -92,24 +98,24 @@ async function examine(directory: string, { held, refused, words }: Run): Promis
 
 /** Every call of a life without faults, and what is done at it. */
 async function eachCall(
+  script: Script,
   faults: readonly Fault[],
-  everyNth: number,
   context: { diagnostic(text: string): void },
 ) {
   const random = seeded(seed);
-  const { calls, held } = await live(undefined, undefined);
-  assert.equal(held.length, steps.length);
+  const { calls, held } = await live(script, undefined, undefined);
+  assert.equal(held.length, script.steps.length);
   assert.ok(calls > 30, "the shim sees the calls");
   const leftovers = [undefined, ...(["lost", "half", "kept"] as const)];
   let runs = 0;
-  const step = isLong ? 1 : everyNth;
+  const step = isLong ? 1 : Math.ceil(calls / runsUsually);
   for (let nth = 1 + Math.floor(random() * step); nth <= calls; nth += step) {
     const chosen = isLong ? faults : [faults[Math.floor(random() * faults.length)] as Fault];
     for (const fault of chosen) {
       const kind = leftovers[Math.floor(random() * leftovers.length)];
       const leftover = kind === undefined ? undefined : () => (random() < 0.5 ? kind : "lost");
       try {
-        await live({ ...fault, nth }, leftover);
+        await live(script, { ...fault, nth }, leftover);
       } catch (error) {
         throw new Error(`${JSON.stringify({ ...fault, nth, kind })} MAILROUTE_SEED=${seed}`, {
           cause: error,
@@ -121,22 +127,24 @@ async function eachCall(
   context.diagnostic(`${calls} calls, ${runs} runs, MAILROUTE_SEED=${seed}`);
 }
 
-test("spool: a process that ends at any of its file system calls loses nothing, with and without a loss of power", {
-  skip,
-}, async (context) => {
-  await eachCall([{ mode: "before" }, { mode: "torn" }, { mode: "after" }], 5, context);
-});
+for (const script of [scriptOf("few"), scriptOf("many")]) {
+  test(`spool: a process that ends at any of its file system calls (${script.name} steps) loses nothing, with and without a loss of power`, {
+    skip,
+  }, async (context) => {
+    await eachCall(script, [{ mode: "before" }, { mode: "torn" }, { mode: "after" }], context);
+  });
 
-test("spool: any file system call that fails is answered, and costs nothing that was", {
-  skip,
-}, async (context) => {
-  const once = { times: 1 };
-  const faults: Fault[] = [
-    { mode: "full", ...once },
-    { mode: "broken", ...once },
-    { mode: "full" },
-    { mode: "broken" },
-    { mode: "readOnly" },
-  ];
-  await eachCall(faults, 5, context);
-});
+  test(`spool: any file system call that fails (${script.name} steps) is answered, and costs nothing that was`, {
+    skip,
+  }, async (context) => {
+    const once = { times: 1 };
+    const faults: Fault[] = [
+      { mode: "full", ...once },
+      { mode: "broken", ...once },
+      { mode: "full" },
+      { mode: "broken" },
+      { mode: "readOnly" },
+    ];
+    await eachCall(script, faults, context);
+  });
+}

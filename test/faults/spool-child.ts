@@ -2,21 +2,23 @@
 import { writeSync } from "node:fs";
 import { Spool } from "../../relay/spool/spool.ts";
 import { SpoolError } from "../../relay/spool/spool-error.ts";
-import { isPossible, steps } from "./spool-steps.ts";
+import { isPossible, scriptOf } from "./spool-steps.ts";
 
-const [, , directory = ""] = process.argv;
+const [, , directory = "", name] = process.argv;
+const { steps, segmentBytes } = scriptOf(name);
 /** Written at once: what it has said, it has said. */
 const say = (word: string): void => void writeSync(1, `${word}\n`);
 
 try {
   const limits = { bytesMax: 1e9, messagesMax: 1000, freeBytesMin: 0 };
-  const spool = await Spool.open({ directory, owner: "relay.test", limits });
+  const small = segmentBytes === undefined ? {} : { segmentBytes };
+  const spool = await Spool.open({ directory, owner: "relay.test", limits, ...small });
   const found = [...spool.list((id) => say(`corrupt ${id}`))];
   await spool.setAside();
   say(`open ${found.length}`);
   const held: number[] = [];
   for (const [number, changes] of steps.entries()) {
-    if (!isPossible(number, held)) continue;
+    if (!isPossible(steps, number, held)) continue;
     try {
       await spool.commit(changes);
       held.push(number);

@@ -1,9 +1,10 @@
 /**
- * What is done to a spool while its calls are broken one after the other: a few commits of every kind, and
- * what must be there after each. Pure. A step that was answered holds; one under way may hold or not.
+ * What is done to a spool while its calls are broken one after the other: a few commits of every kind, or many by
+ * chance, and what must be there after each. Pure. A step that was answered holds; one under way may hold or not.
  */
 import { checksum, type Envelope, freshState, type State } from "../../relay/spool/records.ts";
 import type { Change } from "../../relay/spool/spool.ts";
+import { seeded } from "../ledger/scenarios.ts";
 
 function message(id: string, bytes: number): { envelope: Envelope; body: Buffer } {
   const body = Buffer.from(`Subject: ${id}\r\n\r\n`.padEnd(bytes, `${id} `));
@@ -37,7 +38,16 @@ const partly: State = {
   recipients: [null, { attempts: 2, dueAtMs: 99, warned: false, last: "451" }],
 };
 
-export const steps: readonly (readonly Change[])[] = [
+export type Steps = readonly (readonly Change[])[];
+
+/** A script's name, the steps, and how long the journal's segments are. */
+export type Script = {
+  readonly name: "few" | "many";
+  readonly steps: Steps;
+  readonly segmentBytes?: number;
+};
+
+const few: Steps = [
   [{ kind: "accept", ...small }],
   [{ kind: "accept", ...big }],
   [{ kind: "update", id: "M1", state: partly }],
@@ -49,10 +59,41 @@ export const steps: readonly (readonly Change[])[] = [
   [{ kind: "remove", envelope: big.envelope }],
 ];
 
+const manyCount = 160;
+
+/** Messages that come, are tried and go, so that segments fill, are written again and dropped. */
+function byChance(random: () => number): Steps {
+  const there = new Map<string, Envelope>();
+  return Array.from({ length: manyCount }, (_, number): readonly Change[] => {
+    const ids = [...there.keys()];
+    // Mostly the younger ones: old ones stay, and have to be moved.
+    const id = ids[Math.floor((1 - random() ** 2) * ids.length)];
+    const envelope = id === undefined ? undefined : there.get(id);
+    const chance = random();
+    if (envelope === undefined || chance < 0.45) {
+      const fresh = message(`N${number}`, 100 + Math.floor(random() * 900));
+      there.set(fresh.envelope.id, fresh.envelope);
+      return [{ kind: "accept", ...fresh }];
+    }
+    if (chance < 0.6)
+      return [{ kind: "update", id: envelope.id, state: { ...partly, deaths: number } }];
+    there.delete(envelope.id);
+    return [{ kind: "remove", envelope }];
+  });
+}
+
+const scriptSeed = 7;
+
+export function scriptOf(name: string | undefined): Script {
+  return name === "many"
+    ? { name, steps: byChance(seeded(scriptSeed)), segmentBytes: 2048 }
+    : { name: "few", steps: few };
+}
+
 export type Kept = ReadonlyMap<string, State>;
 
 /** What there is when the steps of these numbers hold and no others. */
-export function keptAfter(held: readonly number[]): Kept {
+export function keptAfter(steps: Steps, held: readonly number[]): Kept {
   const kept = new Map<string, State>();
   for (const number of held) {
     for (const change of steps[number] ?? []) {
@@ -65,8 +106,8 @@ export function keptAfter(held: readonly number[]): Kept {
 }
 
 /** Whether what a step is about is there, so that it can be done. */
-export function isPossible(number: number, held: readonly number[]): boolean {
-  const kept = keptAfter(held);
+export function isPossible(steps: Steps, number: number, held: readonly number[]): boolean {
+  const kept = keptAfter(steps, held);
   return (steps[number] ?? []).every((change) => {
     if (change.kind === "accept") return true;
     return kept.has(change.kind === "remove" ? change.envelope.id : change.id);
