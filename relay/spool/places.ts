@@ -20,17 +20,22 @@ export type Place = {
   changes: number;
 };
 
+/** Messages that a segment says are finished, by the segments between which they may still be found. */
+export type Removals = { readonly oldest: number; readonly newest: number; readonly ids: string[] };
+
 type Segment = {
   bytes: number;
   /** Messages and states that count, and their octets. */
   live: number;
   liveBytes: number;
-  /** Removed messages, and between which segments they may be found. */
-  removals: Map<string, { readonly oldest: number; readonly newest: number }>;
+  readonly removals: Map<string, Removals>;
 };
 
-/** A state of its own is about so long. */
+/** A state of its own is about so long, and what says that a message is finished. */
 const stateBytes = 300;
+const removalBytes = 70;
+/** Carrying removals on must be worth it, or segments of nothing else would be written for ever. */
+const carriedShareMax = 0.25;
 
 export class Places {
   readonly #places = new Map<string, Place>();
@@ -102,22 +107,25 @@ export class Places {
     if (place === undefined) return;
     this.#leave(place);
     this.#places.delete(id);
-    if (place.oldest !== segment)
-      this.#segment(segment).removals.set(id, { oldest: place.oldest, newest: place.segment });
+    if (place.oldest !== segment) this.#addRemovals(segment, place.oldest, place.segment, [id]);
   }
 
   /** Removals that another segment has to carry, before this one is dropped. */
-  removalsIn(number: number): [id: string, oldest: number, newest: number][] {
-    const found: [string, number, number][] = [];
-    for (const [id, { oldest, newest }] of this.#segment(number).removals) {
-      if (this.#isAnyBetween(oldest, newest)) found.push([id, oldest, newest]);
-    }
-    return found;
+  removalsIn(number: number): Removals[] {
+    const { removals } = this.#segment(number);
+    return [...removals.values()].filter((each) => this.#isAnyBetween(each.oldest, each.newest));
   }
 
-  carried(removals: readonly [string, number, number][], segment: number): void {
-    const { removals: own } = this.#segment(segment);
-    for (const [id, oldest, newest] of removals) own.set(id, { oldest, newest });
+  carried(removals: readonly Removals[], segment: number): void {
+    for (const { oldest, newest, ids } of removals) this.#addRemovals(segment, oldest, newest, ids);
+  }
+
+  #addRemovals(segment: number, oldest: number, newest: number, ids: readonly string[]): void {
+    const { removals } = this.#segment(segment);
+    const key = `${oldest} ${newest}`;
+    const group = removals.get(key);
+    if (group === undefined) removals.set(key, { oldest, newest, ids: [...ids] });
+    else for (const id of ids) group.ids.push(id);
   }
 
   dropped(number: number): void {
@@ -132,19 +140,23 @@ export class Places {
     return hasEmptied;
   }
 
-  /** Segments in which nothing counts, oldest first. */
-  empty(): number[] {
+  /** Segments in which nothing counts, and that say of few others what is gone, oldest first. */
+  droppable(): number[] {
     const found: number[] = [];
-    for (const [number, { live }] of this.#segments) if (live === 0) found.push(number);
+    for (const [number, { live, bytes }] of this.#segments) {
+      if (live > 0) continue;
+      const carried = this.removalsIn(number).reduce((sum, { ids }) => sum + ids.length, 0);
+      if (carried * removalBytes <= bytes * carriedShareMax) found.push(number);
+    }
     return found.sort((a, b) => a - b);
   }
 
-  /** Of these, that with the greatest part that does not count. */
+  /** Of segments in which something counts, that with the smallest part that does. */
   sparsest(isEligible: (number: number) => boolean): number | undefined {
     let best: number | undefined;
     let least = Number.POSITIVE_INFINITY;
-    for (const [number, { bytes, liveBytes }] of this.#segments) {
-      if (!isEligible(number) || liveBytes / bytes >= least) continue;
+    for (const [number, { bytes, live, liveBytes }] of this.#segments) {
+      if (live === 0 || !isEligible(number) || liveBytes / bytes >= least) continue;
       best = number;
       least = liveBytes / bytes;
     }
@@ -152,6 +164,8 @@ export class Places {
   }
 
   #isAnyBetween(oldest: number, newest: number): boolean {
+    if (this.#segments.has(newest)) return true;
+    if (oldest === newest) return false;
     for (const number of this.#segments.keys())
       if (number >= oldest && number <= newest) return true;
     return false;

@@ -303,7 +303,7 @@ export class Spool {
     const isAnother = segment !== this.#newestSegment;
     this.#newestSegment = segment;
     const hasEmptied = this.#places.takeEmptied();
-    if (isAnother || (hasEmptied && this.#places.empty().some((each) => each !== segment)))
+    if (isAnother || (hasEmptied && this.#places.droppable().some((each) => each !== segment)))
       this.#tidier.wake();
   }
 

@@ -4,11 +4,14 @@
  * disk refuses, it stops until it is woken again. A message is never nowhere: its old place goes when the new is
  * on disk.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { type Frame, type Item, makeFrame, type Read, readFrames } from "./frame.ts";
 import type { Journal, Position } from "./journal.ts";
 import type { Place, Places } from "./places.ts";
 
 const frameBytesMax = 1024 * 1024;
+/** Then everybody else has a turn. */
+const framesPerTurn = 100;
 
 export type TidierOptions = {
   readonly journal: Pick<Journal, "append" | "readSegment" | "readFrame" | "drop" | "isOpen">;
@@ -67,7 +70,7 @@ export class Tidier {
   async #run(): Promise<void> {
     const { places } = this.#options;
     while (!this.#isStopped) {
-      const empty = places.empty().find((each) => this.#mayGo(each));
+      const empty = places.droppable().find((each) => this.#mayGo(each));
       if (empty !== undefined) {
         await this.#drop(empty);
         continue;
@@ -93,7 +96,7 @@ export class Tidier {
     const { places, journal } = this.#options;
     const removals = places.removalsIn(number);
     if (removals.length > 0) {
-      const items = removals.map(([remove]): Item => ({ remove }));
+      const items = removals.flatMap(({ ids }) => ids.map((remove): Item => ({ remove })));
       const carried = ({ segment }: Position): void => places.carried(removals, segment);
       await journal.append(makeFrame(items, []), carried);
     }
@@ -109,7 +112,10 @@ export class Tidier {
     let moved = 0;
     let batch: Moving[] = [];
     let bytes = 0;
+    let frames = 0;
     for (const frame of readFrames(segment, salt)) {
+      frames += 1;
+      if (frames % framesPerTurn === 0) await turn();
       if (!("items" in frame)) continue;
       for await (const each of this.#countingIn(number, segment, frame)) {
         batch.push(each);
