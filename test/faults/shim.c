@@ -117,12 +117,28 @@ static int fate(int kind) {
   return mode;
 }
 
+static void delay(void) {
+  if (control->delay_us <= 0) return;
+  struct timespec rest = {control->delay_us / 1000000, control->delay_us % 1000000 * 1000L};
+  nanosleep(&rest, 0);
+}
+
 static int error_of(int mode) { return mode == FULL ? ENOSPC : mode == BROKEN ? EIO : mode == READONLY ? EROFS : 0; }
 
 static ssize_t put(int fd, struct slot *slot, const struct iovec *data, int parts, off64_t offset, int moves) {
   off64_t at = moves ? lseek64(fd, 0, SEEK_CUR) : offset;
-  int mode = fate(K_WRITE);
-  if (error_of(mode)) { errno = error_of(mode); return -1; }
+  /* By O_DSYNC a write is a sync as well: where that part fails, what was written is in the cache and not on disk. */
+  int mode = fate(slot->direct ? K_WRITE | K_SYNC : K_WRITE);
+  if (slot->direct) delay();
+  if (error_of(mode)) {
+    if (slot->direct && !(control->kinds & K_WRITE)) {
+      ssize_t cached = moves ? real_writev(fd, data, parts) : real_pwritev(fd, data, parts, offset);
+      struct head unsynced = {WRITE, 0, 0, 0, slot->ino, at, 0, 0};
+      if (cached > 0) note(unsynced, 0, 0, data, parts, cached);
+    }
+    errno = error_of(mode);
+    return -1;
+  }
   struct head head = {WRITE, slot->direct ? DURABLE : 0, 0, 0, slot->ino, at, 0, 0};
   if (mode == TORN) {
     /* Disks write whole sectors: what lies within one is there or not. */
@@ -183,10 +199,7 @@ static int sync_with(int fd, int (*real)(int)) {
   struct head head = {SYNC_BEGUN, 0, 0, 0, slot->ino, 0, 0, 0};
   head.turn = note(head, 0, 0, 0, 0, 0);
   head.type = SYNCED;
-  if (control->delay_us > 0) {
-    struct timespec rest = {control->delay_us / 1000000, control->delay_us % 1000000 * 1000L};
-    nanosleep(&rest, 0);
-  }
+  delay();
   if (mode == TORN) end_here();
   if (error_of(mode)) {
     /* As Linux does it: what a failed sync did not write is clean from then on, and no later sync writes it. */

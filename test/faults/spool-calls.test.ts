@@ -141,6 +141,7 @@ for (const script of [scriptOf("few"), scriptOf("many")]) {
     const faults: Fault[] = [
       { mode: "full", ...once },
       { mode: "broken", ...once },
+      { mode: "broken", calls: "sync", ...once },
       { mode: "full" },
       { mode: "broken" },
       { mode: "readOnly" },
