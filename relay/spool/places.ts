@@ -48,6 +48,10 @@ export class Places {
     return this.#places.get(id);
   }
 
+  get size(): number {
+    return this.#places.size;
+  }
+
   has(id: string): boolean {
     return this.#places.has(id);
   }

@@ -329,6 +329,11 @@ export class Spool {
     return this.#parts.room.messages;
   }
 
+  /** Nothing is on disk that would be lost with the volume. */
+  get isEmpty(): boolean {
+    return this.#places.size === 0;
+  }
+
   async close(): Promise<void> {
     this.#parts.room.close();
     await this.#tidier.stop();
