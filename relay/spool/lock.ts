@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { SpoolError } from "./spool-error.ts";
 
 export type Lock = { release(): void };
 
@@ -22,4 +23,14 @@ export function acquireLock(directory: string): Lock | undefined {
     throw error;
   }
   return { release: () => database.close() };
+}
+
+/** As acquireLock. Throws SpoolError. */
+export function lockOf(directory: string): Lock | undefined {
+  try {
+    return acquireLock(directory);
+  } catch (error) {
+    const words = `cannot lock the spool ${directory}: is the volume read-only or full?`;
+    throw new SpoolError(words, { cause: error });
+  }
 }

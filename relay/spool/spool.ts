@@ -9,7 +9,8 @@ import { type Database, open, type RootDatabase } from "lmdb";
 import { assertNever } from "../outcome.ts";
 import { BodyFiles } from "./body-files.ts";
 import { identityOf, isOtherFile } from "./identity.ts";
-import { acquireLock, type Lock } from "./lock.ts";
+import { type Lock, lockOf } from "./lock.ts";
+import { pagewise } from "./pagewise.ts";
 import { quarantine, type Remains } from "./quarantine.ts";
 import {
   decodeEnvelope,
@@ -105,7 +106,7 @@ export class Spool {
         { cause: error },
       );
     }
-    const lock = tryLock(options.directory);
+    const lock = lockOf(options.directory);
     if (lock === undefined) {
       throw new SpoolError(
         `the spool ${options.directory} is in use by another relay: stop that one, or give this one a spool.directory of its own`,
@@ -193,7 +194,7 @@ export class Spool {
    * read; `setAside` then moves that away.
    */
   *list(corrupt: (id: string) => void): Generator<Stored> {
-    for (const { key, value } of this.#envelopes.getRange({ snapshot: false })) {
+    for (const { key, value } of pagewise(this.#envelopes)) {
       const envelope = decodeEnvelope(value);
       const written = this.#states.get(key);
       if (envelope === undefined || envelope.id !== key) {
@@ -209,6 +210,11 @@ export class Spool {
         yield { envelope, state: freshState(envelope), isStateLost: true };
       } else yield { envelope, state };
     }
+  }
+
+  /** No message is in it, nor what cannot be read of one. */
+  get isEmpty(): boolean {
+    return this.#envelopes.getKeysCount({ limit: 1 }) === 0;
   }
 
   /**
@@ -388,14 +394,4 @@ export class Spool {
 
 function isBig(body: Uint8Array): boolean {
   return body.length >= fileBytesMin;
-}
-
-function tryLock(directory: string): Lock | undefined {
-  try {
-    return acquireLock(directory);
-  } catch (error) {
-    throw new SpoolError(`cannot lock the spool ${directory}: is the volume read-only or full?`, {
-      cause: error,
-    });
-  }
 }
