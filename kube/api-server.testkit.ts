@@ -43,9 +43,11 @@ const requestMsMax = 1000;
 const kinds: Readonly<Record<string, string>> = {
   configmaps: "ConfigMap",
   events: "Event",
+  jobs: "Job",
   leases: "Lease",
   mailgrants: "MailGrant",
   mailroutes: "MailRoute",
+  persistentvolumeclaims: "PersistentVolumeClaim",
   pods: "Pod",
   secrets: "Secret",
 };

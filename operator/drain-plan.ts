@@ -1,9 +1,11 @@
 /**
  * Which relays' claims are to be emptied, and by which Jobs: pure. A claim is left over where its ordinal is not among
- * the StatefulSet's replicas any more. The Job is made after the StatefulSet's own pods: the same image, configuration
- * and places, another command.
+ * the StatefulSet's replicas any more. A Job that has ended while its claim is still there is made again, later each
+ * time (drain-job.ts says what a Job is, drain-trouble.ts what keeps one from getting done).
  */
 import type { KubeObject } from "../kube/api.ts";
+import { attemptsOf, endOf, imageOf, jobOf } from "./drain-job.ts";
+import { type DrainTrouble, troubleOf } from "./drain-trouble.ts";
 
 export type DrainFacts = {
   /** The installation: its StatefulSet is NAME-relay, its claims spool-NAME-relay-N. */
@@ -11,61 +13,79 @@ export type DrainFacts = {
   readonly statefulSet: KubeObject;
   readonly claims: readonly KubeObject[];
   readonly jobs: readonly KubeObject[];
+  /** Relays' and Jobs'. */
   readonly pods: readonly KubeObject[];
+  /** Epoch milliseconds. */
+  readonly nowMs: number;
 };
 
 export type DrainPlan = {
+  /** Once those of `remove` have gone: one may take the name of another. */
   readonly create: readonly KubeObject[];
-  /** Names of Jobs that are done, or whose relay is wanted again. */
-  readonly remove: readonly string[];
+  /** Jobs that are done, whose relay is wanted again, or that have ended in vain. */
+  readonly remove: readonly KubeObject[];
+  /** Claims that still hold something, whether or not they have a Job yet. */
+  readonly left: number;
+  /** What keeps some of them from being emptied. */
+  readonly troubles: readonly DrainTrouble[];
 };
 
-export const drainLabel = "mailroute.dev/drain";
-/** Of the relays' pods, what a drain needs as well. */
-const volumesKept: ReadonlySet<string> = new Set(["config", "handover", "tmp"]);
-const placement = ["securityContext", "imagePullSecrets", "nodeSelector", "tolerations"] as const;
+/** How long after a Job's end in vain the next is made; twice as long each time. */
+const againMsMin = 15_000;
+const againMsMax = 600_000;
 
-const sameContainer = ["image", "imagePullPolicy", "securityContext", "resources"] as const;
-
-type Named = { readonly name: string } & Readonly<Record<string, unknown>>;
-type PodSpec = Readonly<Record<string, unknown>> & {
-  readonly containers?: readonly Named[];
-  readonly volumes?: readonly Named[];
-};
+type Left = { readonly ordinal: number; readonly claim: KubeObject };
 
 export function planDrains(facts: DrainFacts): DrainPlan {
-  const { name, claims, jobs, pods } = facts;
-  const isWanted = wantedBy(facts.statefulSet);
-  const left = claims.flatMap((claim) => {
-    const ordinal = ordinalIn(claim, `spool-${name}-relay-`);
-    const isGoing = claim.metadata?.["deletionTimestamp"] !== undefined;
-    return ordinal === undefined || isGoing || isWanted(ordinal) ? [] : [ordinal];
-  });
-  const known = new Set(jobs.map((job) => ordinalIn(job, `${name}-drain-`)));
+  const { name, jobs, pods } = facts;
+  const left = leftOver(facts);
+  const known = new Map(jobs.map((job) => [ordinalIn(job, `${name}-drain-`), job]));
   const running = new Set(pods.map((pod) => ordinalIn(pod, `${name}-relay-`)));
-  const isNeeded = new Set(left);
-  return {
+  const isNeeded = new Set(left.map(({ ordinal }) => ordinal));
+  const create: KubeObject[] = [];
+  const remove = jobs.filter((job) => {
+    const ordinal = ordinalIn(job, `${name}-drain-`);
+    return ordinal !== undefined && !isGoing(job) && !isNeeded.has(ordinal);
+  });
+  const troubles: DrainTrouble[] = [];
+  for (const { ordinal, claim } of left) {
     // With no relay there is nobody to take anything.
-    create: isEmpty(facts.statefulSet)
-      ? []
-      : left
-          .filter((ordinal) => !known.has(ordinal) && !running.has(ordinal))
-          .map((ordinal) => jobOf(facts, ordinal)),
-    remove: jobs.flatMap((job) => {
-      const ordinal = ordinalIn(job, `${name}-drain-`);
-      const isGoing = job.metadata?.["deletionTimestamp"] !== undefined;
-      return ordinal === undefined || isGoing || isNeeded.has(ordinal) ? [] : [nameOf(job)];
-    }),
-  };
+    if (countOf(facts.statefulSet).replicas === 0 || running.has(ordinal)) continue;
+    const job = known.get(ordinal);
+    if (job !== undefined && isGoing(job)) continue;
+    const trouble = job && troubleOf({ job, claim, pods, nowMs: facts.nowMs });
+    if (trouble !== undefined) troubles.push(trouble);
+    if (job !== undefined && !isDue(job, trouble, facts)) continue;
+    if (job !== undefined) remove.push(job);
+    const attempts = job === undefined ? 0 : attemptsOf(job) + 1;
+    create.push(jobOf({ name, ordinal, attempts, statefulSet: facts.statefulSet }));
+  }
+  return { create, remove, left: left.length, troubles };
 }
 
-function wantedBy(statefulSet: KubeObject): (ordinal: number) => boolean {
+function leftOver({ name, claims, statefulSet }: DrainFacts): readonly Left[] {
   const { replicas, start } = countOf(statefulSet);
-  return (ordinal) => ordinal >= start && ordinal < start + replicas;
+  return claims.flatMap((claim) => {
+    const ordinal = ordinalIn(claim, `spool-${name}-relay-`);
+    if (ordinal === undefined || isGoing(claim)) return [];
+    const isWanted = ordinal >= start && ordinal < start + replicas;
+    return isWanted ? [] : [{ ordinal, claim }];
+  });
 }
 
-function isEmpty(statefulSet: KubeObject): boolean {
-  return countOf(statefulSet).replicas === 0;
+/**
+ * Whether another Job is to take its place: it has ended, and the claim is there all the same (it failed, or the claim
+ * is another of the same name); or it does not get done, and relays have another image by now.
+ */
+function isDue(job: KubeObject, trouble: DrainTrouble | undefined, facts: DrainFacts): boolean {
+  const { nowMs, statefulSet } = facts;
+  const endMs = endOf(job);
+  if (endMs === undefined) return trouble !== undefined && imageOf(job) !== imageOf(statefulSet);
+  return nowMs >= endMs + Math.min(againMsMin * 2 ** attemptsOf(job), againMsMax);
+}
+
+function isGoing({ metadata }: KubeObject): boolean {
+  return metadata?.["deletionTimestamp"] !== undefined;
 }
 
 function countOf({ spec }: KubeObject): { readonly replicas: number; readonly start: number } {
@@ -85,57 +105,4 @@ function ordinalIn(object: KubeObject, prefix: string): number | undefined {
   const name = nameOf(object);
   const rest = name.startsWith(prefix) ? name.slice(prefix.length) : "";
   return /^\d{1,9}$/.test(rest) ? Number(rest) : undefined;
-}
-
-function jobOf({ name, statefulSet }: DrainFacts, ordinal: number): KubeObject {
-  const { template } = statefulSet["spec"] as {
-    readonly template: { readonly metadata?: { labels?: object }; readonly spec: PodSpec };
-  };
-  const relay = `${name}-relay-${ordinal}`;
-  const claimName = `spool-${relay}`;
-  const kept = (list: readonly Named[] = []): readonly Named[] =>
-    list.filter((each) => volumesKept.has(each.name));
-  const [container] = template.spec.containers ?? [];
-  const mounts = container?.["volumeMounts"] as readonly Named[] | undefined;
-  const same = Object.fromEntries(sameContainer.map((each) => [each, container?.[each]]));
-  const labels = { ...template.metadata?.labels, "app.kubernetes.io/component": "relay-drain" };
-  const args = [
-    "drain",
-    "--config=/etc/mailroute/relay.yaml",
-    `--spool-owner=${relay}`,
-    `--delete-claim=${claimName}`,
-  ];
-  return {
-    apiVersion: "batch/v1",
-    kind: "Job",
-    metadata: { name: `${name}-drain-${ordinal}`, labels: { [drainLabel]: name } },
-    spec: {
-      // As long as there is mail in it, somebody has to take it.
-      backoffLimit: 1_000_000,
-      template: {
-        metadata: { labels },
-        spec: {
-          ...Object.fromEntries(placement.map((each) => [each, template.spec[each]])),
-          serviceAccountName: `${name}-drain`,
-          enableServiceLinks: false,
-          restartPolicy: "OnFailure",
-          containers: [
-            {
-              ...same,
-              name: "drain",
-              args,
-              volumeMounts: [
-                ...kept(mounts),
-                ...(mounts ?? []).filter((each) => each.name === "spool"),
-              ],
-            },
-          ],
-          volumes: [
-            ...kept(template.spec.volumes),
-            { name: "spool", persistentVolumeClaim: { claimName } },
-          ],
-        },
-      },
-    },
-  };
 }

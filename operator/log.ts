@@ -29,8 +29,11 @@ export function createOperatorLog(options: {
     }): void => line("info", "published", fields),
     heldBack: (fields: {
       readonly why: string;
+      /** Of what would be lost. */
       readonly digest: string;
       readonly approve: string;
+      readonly losses: number;
+      readonly some: string;
     }): void => line("error", "held-back", fields),
     released: (): void => line("info", "released", {}),
     event: (fields: {

@@ -35,6 +35,12 @@ export function createOperatorMetrics() {
     help: "1 while the guard holds a table back.",
     registers,
   });
+  const drains = new Gauge({
+    name: "mailroute_operator_drains",
+    help: "Claims of relays that are gone and are to be emptied; failing: of these, those that do not get so.",
+    labelNames: ["state"],
+    registers,
+  });
   const compile = new Histogram({
     name: "mailroute_operator_compile_seconds",
     help: "Time of a compile.",
@@ -57,6 +63,10 @@ export function createOperatorMetrics() {
     },
     watch: ({ kind, ok }: { readonly kind: Kind | "ConfigMap"; readonly ok: boolean }): void =>
       watches.set({ kind }, ok ? 1 : 0),
+    drains({ left, failing }: { readonly left: number; readonly failing: number }): void {
+      drains.set({ state: "left" }, left);
+      drains.set({ state: "failing" }, failing);
+    },
     pass(pass: Pass): void {
       keys.set(pass.keys);
       held.set(pass.heldBack === undefined ? 0 : 1);

@@ -20,6 +20,8 @@ const activateMs = 100;
 type World = {
   readonly server: ApiServer;
   readonly operator: Operator;
+  /** What it has logged. */
+  readonly log: readonly Readonly<Record<string, unknown>>[];
   /** Stops it, and has another begin where it ended. */
   restart(): Promise<void>;
   /** A MailRoute of these domains. */
@@ -42,12 +44,13 @@ async function world(context: TestContext): Promise<World> {
     adminPort: 0,
   });
   assert.ok(parsed.ok);
+  const log: Record<string, unknown>[] = [];
   const start = async (): Promise<Operator> =>
     await startOperator({
       settings: parsed.settings,
       connect: () => ({ ...server.api, close: async () => {} }),
       version: "test",
-      write: () => {},
+      write: (text) => void log.push(JSON.parse(text) as Record<string, unknown>),
     });
   let operator = await start();
   context.after(async () => {
@@ -57,6 +60,7 @@ async function world(context: TestContext): Promise<World> {
   return {
     server,
     operator,
+    log,
     async restart() {
       await operator.stop();
       operator = await start();
@@ -182,4 +186,48 @@ test("operator: while a table is held back the one that stands is put back", asy
   server.remove(manifestPath);
   await until(() => server.get(manifestPath) !== undefined, "the manifest is there again");
   assert.deepEqual(server.get(manifestPath)?.["data"], data);
+});
+
+test("operator: an approval counts while others edit on and on, and covers no loss but those shown", async (context) => {
+  const { server, log, apply, programmed } = await world(context);
+  for (let each = 0; each < 40; each += 1) apply(`r${each}`, 1, `d${each}.example`);
+  await until(() => programmed("r39", 1) === "True Programmed", "all are programmed");
+  const digest = () =>
+    (JSON.parse(manifestOf(server.get(manifestPath) ?? {}).manifest) as { digest: string }).digest;
+  const before = digest();
+  const heldBack = () => log.filter(({ event }) => event === "held-back");
+  const approve = async (loss: unknown): Promise<void> => {
+    await server.api.request({
+      method: "PATCH",
+      path: manifestPath,
+      contentType: "application/merge-patch+json",
+      body: { metadata: { annotations: { "mailroute.dev/approve": loss } } },
+    });
+  };
+  for (let each = 0; each < 20; each += 1) server.remove(`${routes}/r${each}`);
+  await until(() => heldBack().length > 0, "it is held back");
+  await until(() => heldBack().at(-1)?.["losses"] === 20, "all of the loss is shown");
+  const shown = heldBack().at(-1);
+  assert.match(String(shown?.["some"]), /^domain:d\d+\.example; domain:/);
+  let edits = 0;
+  const editing = setInterval(() => {
+    edits += 1;
+    apply("busy", edits, `busy${edits}.example`);
+  }, 20);
+  context.after(() => clearInterval(editing));
+  server.remove(`${routes}/r20`);
+  await until(() => heldBack().at(-1)?.["losses"] === 21, "more is lost");
+  const passes = () =>
+    server.requests.filter(({ method, path }) => method === "GET" && path === manifestPath).length;
+  await approve(shown?.["digest"]);
+  const since = passes();
+  await until(() => passes() > since + 5, "it was looked at, and edited, again and again");
+  assert.equal(digest(), before, "the twenty-first was not approved");
+  const told = heldBack().length;
+  await approve(heldBack().at(-1)?.["digest"]);
+  await until(() => log.some(({ event }) => event === "released"), "the approved loss counts");
+  await until(() => digest() !== before, "it is published");
+  assert.equal(heldBack().length, told, "edits are no news of the loss");
+  const annotations = server.get(manifestPath)?.metadata?.["annotations"];
+  assert.equal(annotations, undefined, "an approval counts once");
 });

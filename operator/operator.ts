@@ -8,7 +8,7 @@ import { type Readiness, startProbes } from "../kube/probes.ts";
 import { type Reflector, reflect, type WatchState } from "../kube/reflector.ts";
 import type { Note } from "./conditions.ts";
 import { LentSecrets } from "./credentials.ts";
-import { drainClaims } from "./drain.ts";
+import { Drainer } from "./drain.ts";
 import { postEvent } from "./events.ts";
 import { ensureHandoverKey } from "./handover-key.ts";
 import { HoldOff } from "./hold-off.ts";
@@ -140,18 +140,29 @@ class Session {
   #askWaitsSinceMs: number | undefined;
   #wasOvertaken = false;
   readonly #relays: Relays;
-  readonly #memory: GuardMemory = { losses: new Losses(), heldBack: undefined };
+  readonly #drainer: Drainer;
+  readonly #memory: GuardMemory = { losses: new Losses(), hold: undefined };
   #answers: readonly RelayAnswer[] = [];
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    const { api, log, settings } = options;
+    const { api, log, metrics, settings } = options;
+    const { namespace, name } = settings;
     this.#watches = watchesOf({ namespaces: settings.watchNamespaces, grants: settings.grants });
     const { watched, given } = this.#watches;
     this.#store = new Store([...watched, ...given.map(({ scope }) => scope)]);
     this.#publisher = this.#newPublisher();
     const now = performance.now.bind(performance);
-    this.#relays = new Relays({ api, namespace: settings.namespace, ...settings.relays, now });
+    this.#relays = new Relays({ api, namespace, ...settings.relays, now });
+    this.#drainer = new Drainer({
+      api,
+      namespace,
+      name,
+      log,
+      event: (claim, note) => this.#post(claim, note),
+      count: metrics.drains,
+      now: Date.now,
+    });
     this.#statuses = new StatusWriter({
       api,
       log,
@@ -238,6 +249,7 @@ class Session {
   readiness(): Readiness {
     const detail = [...this.#broken].map(([path, error]) => `watching ${path}: ${error}`);
     if (!this.#store.isComplete) detail.unshift("not every kind has been listed yet");
+    detail.push(...this.#drainer.troubles);
     detail.push(this.isLeader() ? "leader" : "standing by");
     return { ready: this.#store.isComplete, detail };
   }
@@ -340,11 +352,10 @@ class Session {
     const { api, settings, log } = this.#options;
     const { namespace, name } = settings;
     try {
-      const drains = (jobs: readonly string[]): void => log.draining({ jobs: jobs.join(" ") });
       if (this.isLeader() && this.#store.isComplete) {
         const isThere = this.#store.all("Secret").has(`${namespace}/${name}-handover`);
         if (!isThere) await ensureHandoverKey({ api, namespace, name });
-        await drainClaims({ api, namespace, name, drains });
+        await this.#drainer.look();
       }
     } catch (error) {
       log.problem({ where: "drain", text: errorText(error) });

@@ -56,7 +56,8 @@ export class Publisher {
   readonly #damaged = new Set<string>();
   /** Something of the published table is gone since. */
   #isIncomplete = false;
-  #wasHolding = false;
+  /** That of a table held back, as the manifest carries it. */
+  #occasion: string | undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -87,7 +88,7 @@ export class Publisher {
     this.#version = body.metadata?.resourceVersion;
     this.#manifest = manifest;
     this.#history = found?.history ?? [];
-    this.#wasHolding = annotationsOf(body)[holdingAnnotation] !== undefined;
+    this.#occasion = annotationsOf(body)[holdingAnnotation];
     if (this.#damaged.size === 0) return assembleTable(manifest, shards);
     const names = [...this.#damaged].slice(0, damagedShownMax).join(", ");
     this.#options.problem(
@@ -96,17 +97,21 @@ export class Publisher {
     return remains(manifest, shards);
   }
 
-  /** Whether an earlier leader has held a table back, and none has been published since. */
-  get wasHolding(): boolean {
-    return this.#wasHolding;
+  /** Where a table has been held back, by an earlier leader too, and none was published since: on which occasion. */
+  get occasion(): string | undefined {
+    return this.#occasion;
   }
 
-  /** For whoever leads next: the table that stands is there because another is held back. A publish takes it off. */
-  async markHolding(): Promise<void> {
+  /**
+   * For whoever leads next: the table that stands is there because another is held back. A publish takes it off; this
+   * takes off what was approved before.
+   */
+  async markHolding(occasion: string): Promise<void> {
     const resourceVersion = this.#version;
     const manifest = this.#manifest;
-    if (this.#wasHolding || manifest === undefined || resourceVersion === undefined) return;
-    const annotations = { [holdingAnnotation]: "true" };
+    if (this.#occasion === occasion) return;
+    if (manifest === undefined || resourceVersion === undefined) return;
+    const annotations = { [holdingAnnotation]: occasion };
     const { status, body } = await this.#options.api.request({
       method: "PUT",
       path: this.#path(this.#manifestName),
@@ -117,7 +122,7 @@ export class Publisher {
     if (status >= 300)
       throw new Error(`marking the manifest answered ${status}: ${body.message ?? ""}`);
     this.#version = body.metadata?.resourceVersion;
-    this.#wasHolding = true;
+    this.#occasion = occasion;
   }
 
   /** Whether something of the published table is known to be gone: the next publish puts it back. */
@@ -145,7 +150,7 @@ export class Publisher {
     return `kubectl annotate configmap ${this.#manifestName} --namespace ${namespace} --overwrite ${approvalAnnotation}=${digest}`;
   }
 
-  /** The digest that a person has approved, as the manifest's annotation says now. */
+  /** The digest of losses that a person has approved, as the manifest's annotation says now. */
   async approved(): Promise<string | undefined> {
     const { status, body } = await this.#options.api.request({
       path: this.#path(this.#manifestName),
@@ -169,7 +174,7 @@ export class Publisher {
       relays,
     });
     const isSame = before?.digest === encoded.manifest.digest && before.relays === relays;
-    if (isSame && this.#damaged.size === 0 && !this.#isIncomplete && !this.#wasHolding)
+    if (isSame && this.#damaged.size === 0 && !this.#isIncomplete && this.#occasion === undefined)
       return false;
     this.#isIncomplete = false; // what is deleted from now on is for the next time
     const missing = [...encoded.shards].filter(
@@ -231,7 +236,7 @@ export class Publisher {
     if (status >= 300)
       throw new Error(`writing the manifest answered ${status}: ${written.message ?? ""}`);
     this.#version = written.metadata?.resourceVersion;
-    this.#wasHolding = false;
+    this.#occasion = undefined;
   }
 
   #manifestMap(manifest: Manifest, history: readonly (readonly string[])[], more: object): object {

@@ -5,12 +5,13 @@
 import { createHash } from "node:crypto";
 import { type Compiled, compile } from "../routing/compile.ts";
 import type { Installation } from "../routing/delegation.ts";
-import { judge } from "../routing/guard.ts";
+import { judge, lossesOf } from "../routing/guard.ts";
 import type { CredentialRef, RouteId } from "../routing/route.ts";
 import { emptyTable, keyCount, type RouteTable, routesOf, signersIn } from "../routing/table.ts";
 import type { LentSecrets } from "./credentials.ts";
 import { deliveringOf } from "./delivering.ts";
 import { nextGrantStatus } from "./grant-status.ts";
+import { Hold } from "./hold.ts";
 import type { Lender, Lent } from "./lend.ts";
 import type { OperatorLog } from "./log.ts";
 import type { Losses } from "./losses.ts";
@@ -42,8 +43,8 @@ export type ReconcilerOptions = {
 
 export type GuardMemory = {
   readonly losses: Losses;
-  /** What was said last about the table held back. */
-  heldBack: { readonly message: string } | undefined;
+  /** While tables are held back. */
+  hold: Hold | undefined;
 };
 
 export type Pass = {
@@ -60,6 +61,7 @@ type Judged = { readonly compiled: Compiled; readonly specs: ReadonlyMap<string,
 
 /** How often an approval is looked for while a table is held back. */
 const approvalMs = 5000;
+const lossesShownMax = 20;
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 export class Reconciler {
@@ -85,7 +87,7 @@ export class Reconciler {
     programmed.published(publisher.digest, generationsOf(this.#table));
     const { memory, now } = this.#options;
     if (memory.losses.isNew) memory.losses.published(this.#table, { nowMs: now(), isMeant: true });
-    if (publisher.wasHolding) memory.heldBack ??= { message: "" };
+    if (publisher.occasion !== undefined) memory.hold ??= new Hold(publisher.occasion);
   }
 
   /** Compiles and publishes. Throws Overtaken, or an Error where the API server refused or did not answer. */
@@ -101,7 +103,6 @@ export class Reconciler {
     const keys = keyCount(compiled.table);
     this.#tellGrants(compiled);
     const { why, isMeant } = await this.#refusal(compiled.table);
-    this.#tellHeldBack(why, compiled.table.digest);
     const facts = { keys, compileMs, heldBack: why };
     // The watch of our ConfigMaps brings an approval; should it not run, a look every so often finds it.
     let waitUntilMs = why === undefined ? undefined : now() + approvalMs;
@@ -114,7 +115,7 @@ export class Reconciler {
     if (waitUntilMs !== undefined) {
       this.#judged = { compiled, specs };
       await this.#putBack(relays);
-      if (why !== undefined) await publisher.markHolding();
+      if (why !== undefined) await publisher.markHolding(this.#options.memory.hold?.occasion ?? "");
       return { ...facts, recheckAtMs: waitUntilMs };
     }
     const lent = await this.#lend(compiled.table);
@@ -139,7 +140,7 @@ export class Reconciler {
   }
 
   get isHolding(): boolean {
-    return this.#options.memory.heldBack !== undefined;
+    return this.#options.memory.hold !== undefined;
   }
 
   /** The table that stands while another is held back, where somebody has deleted some of it. */
@@ -153,14 +154,23 @@ export class Reconciler {
   async #refusal(
     next: RouteTable,
   ): Promise<{ readonly why: string | undefined; readonly isMeant: boolean }> {
-    const isHolding = this.#options.memory.heldBack !== undefined;
-    const judgement = judge({ previous: this.#table, next, isHolding });
-    const why = judgement.publish
-      ? this.#options.memory.losses.refusal(next, this.#options.now())
-      : judgement.why;
-    if (why === undefined) return { why, isMeant: false };
-    const isMeant = (await this.#options.publisher.approved()) === next.digest;
-    return { why: isMeant ? undefined : why, isMeant };
+    const { memory, publisher, log, now } = this.#options;
+    const previous = this.#table;
+    const judgement = judge({ previous, next, isHolding: memory.hold !== undefined });
+    const why = judgement.publish ? memory.losses.refusal(next, now()) : judgement.why;
+    const isHolding = memory.hold !== undefined;
+    if (why !== undefined) {
+      const losses = lossesOf({ previous, next });
+      memory.hold ??= new Hold();
+      const isMeant = memory.hold.covers(await publisher.approved(), losses);
+      if (!isMeant) {
+        this.#tellHeldBack(memory.hold, why, losses);
+        return { why, isMeant };
+      }
+    }
+    memory.hold = undefined;
+    if (isHolding) log.released();
+    return { why: undefined, isMeant: why !== undefined };
   }
 
   /** Grants that came from a file have no status: what is wrong with them is in the log, once. */
@@ -176,19 +186,18 @@ export class Reconciler {
     }
   }
 
-  /** Once for each table that is held back, not once for each pass. */
-  #tellHeldBack(why: string | undefined, digest: string): void {
+  /** Once for each loss, not once for each pass. */
+  #tellHeldBack(hold: Hold, why: string, losses: ReadonlySet<string>): void {
     const { log, publisher } = this.#options;
-    const before = this.#options.memory.heldBack;
-    if (why === undefined) {
-      this.#options.memory.heldBack = undefined;
-      if (before !== undefined) log.released();
-      return;
-    }
+    const digest = hold.show(losses);
     const approve = publisher.approveCommand(digest);
     const message = `the guard holds the new route table back, as ${why}; if that is meant: ${approve}`;
-    this.#options.memory.heldBack = { message };
-    if (before?.message !== message) log.heldBack({ why, digest, approve });
+    if (hold.message === message) return;
+    hold.message = message;
+    const shown = [...losses]
+      .slice(0, lossesShownMax)
+      .map((each) => each.replaceAll("\t", " ").trim());
+    log.heldBack({ why, digest, approve, losses: losses.size, some: shown.join("; ") });
   }
 
   /** Before the table that names them: a relay finds its credentials when it takes the table. */
@@ -210,7 +219,7 @@ export class Reconciler {
     const { store, programmed, statuses } = this.#options;
     if (this.#judged === undefined) return;
     const { compiled, specs } = this.#judged;
-    const heldBack = this.#options.memory.heldBack?.message;
+    const heldBack = this.#options.memory.hold?.message;
     const basis = [compiled, store.revision, statuses.failures, heldBack, textOf(relays)];
     if (basis.every((each, at) => each === this.#reported[at])) return;
     this.#reported = basis;

@@ -116,8 +116,11 @@ export async function drainSpool(options: {
     });
     const messages = heldWhere(reasonToHold(spool, options.config.spool), listed);
     const { given, left } = await give({ ...options, spool, messages });
-    if (left + damaged === 0 && options.emptied !== undefined) await retire(spool, options.emptied);
-    return { given, left: left + damaged };
+    const remains = left + damaged;
+    // Whatever was counted: with the volume would go what is still in it.
+    if (remains === 0 && !spool.isEmpty) throw new Error("the spool is not empty: run it again");
+    if (remains === 0 && options.emptied !== undefined) await retire(spool, options.emptied);
+    return { given, left: remains };
   } finally {
     await spool.close();
   }

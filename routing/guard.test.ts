@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compiled, mailGrant, mailRoute } from "./compile.testkit.ts";
 import { compile } from "./compile.ts";
-import { judge } from "./guard.ts";
+import { judge, lossesOf } from "./guard.ts";
 import type { RouteId } from "./route.ts";
 import type { RouteTable } from "./table.ts";
 
@@ -102,4 +102,25 @@ test("guard: once it holds, it does so until every namespace's right to send has
     why: "1 of 20 namespaces' rights to send are still missing",
   });
   assert.deepEqual(judged(20), { publish: true });
+});
+
+test("guard: what would be lost is each key and each right to send, whatever else changes", () => {
+  const previous = tableOfSize(4);
+  assert.deepEqual([...lossesOf({ previous, next: tableOfSize(5) })], []);
+  const two = lossesOf({ previous, next: tableOfSize(2) });
+  assert.deepEqual([...two].sort(), ["suffix:d2.test\t", "suffix:d3.test\t"]);
+  const from = (domain: string, host: string): RouteTable =>
+    compiled([
+      mailRoute("mail/a", {
+        suffixes: ["a.example"],
+        senders: { domains: [domain] },
+        target: { hosts: [{ host }] },
+      }),
+    ]).table;
+  const before = from("b.example", "one.test");
+  assert.deepEqual([...lossesOf({ previous: before, next: from("b.example", "two.test") })], []);
+  const moved = lossesOf({ previous: before, next: from("c.example", "one.test") });
+  assert.deepEqual([...moved], ["suffix:a.example\tdomain:b.example"]);
+  const rights = lossesOf({ previous: tableOfSubmitters(2), next: tableOfSubmitters(1) });
+  assert.deepEqual([...rights], ["\tdomain:app-1.example\tapp-1"]);
 });

@@ -2,7 +2,7 @@
  * Whether a new table may replace the one in force. A deleted CRD, an unmounted volume or a broken list
  * must never send internal mail to the Internet: a compile that loses too much waits for a person.
  */
-import { everyDomain, suffixKey } from "./key.ts";
+import { everyDomain, type SenderKey, suffixKey } from "./key.ts";
 import type { RouteId } from "./route.ts";
 import {
   holderOf,
@@ -13,6 +13,7 @@ import {
   routeOf,
   shardEntries,
   submitterEntries,
+  type TableEntry,
 } from "./table.ts";
 
 export type Judgement =
@@ -80,12 +81,17 @@ function rightsLoss({ previous, next }: Tables): Loss {
         !(isAnybody(previous, namespace) && isAnybody(next, namespace)),
     );
   const before = counted(previous);
-  const lost = before.filter(([namespace, { senders }]) => {
-    const now = rightsOf(next, namespace);
-    if (now.inDoubt === true || now.senders.includes(everybody)) return false;
-    return !senders.every((sender) => now.senders.includes(sender));
-  });
+  const lost = before.filter(
+    ([namespace]) => lostSenders({ previous, next }, namespace).length > 0,
+  );
   return { before: before.length, after: counted(next).length, lost: lost.length };
+}
+
+/** As whom the namespace's workloads could send, and could not any more. */
+function lostSenders({ previous, next }: Tables, namespace: string): readonly SenderKey[] {
+  const now = rightsOf(next, namespace);
+  if (now.inDoubt === true || now.senders.includes(everybody)) return [];
+  return rightsOf(previous, namespace).senders.filter((sender) => !now.senders.includes(sender));
 }
 
 /** Keys of `previous` that `next` lacks, but for those that were only held for a vanished route; of all routes, or some. */
@@ -94,16 +100,33 @@ export function lostKeyCount(
   next: RouteTable,
   isMeant: (route: RouteId) => boolean = () => true,
 ): number {
+  let count = 0;
+  for (const { route } of lostEntries({ previous, next })) if (isMeant(route)) count += 1;
+  return count;
+}
+
+/**
+ * What `next` would take away, key by key and right by right, each as a line of its own: what a person approves who
+ * approves it. Fields are parted by tabs, which no key holds: the recipient key, the sender key, and of a right to send
+ * the namespace.
+ */
+export function lossesOf(tables: Tables): ReadonlySet<string> {
+  const losses = new Set<string>();
+  for (const { key, senderKey = "" } of lostEntries(tables)) losses.add(`${key}\t${senderKey}`);
+  for (const [namespace] of submitterEntries(tables.previous))
+    for (const sender of lostSenders(tables, namespace)) losses.add(`\t${sender}\t${namespace}`);
+  return losses;
+}
+
+function* lostEntries({ previous, next }: Tables): Generator<TableEntry> {
   // Consecutive tables share the shards that are the same: nothing is lost in those.
   const same = new Set(next.shards);
-  let lost = 0;
   for (const shard of previous.shards) {
     if (same.has(shard)) continue;
-    for (const { key, senderKey, route } of shardEntries(shard)) {
-      if (!isMeant(route) || holderOf(next, key, senderKey) !== undefined) continue;
+    for (const entry of shardEntries(shard)) {
+      if (holderOf(next, entry.key, entry.senderKey) !== undefined) continue;
       // A key that was only held for a vanished route is not lost by this compile.
-      if (routeOf(previous, route)?.heldUntilMs === undefined) lost += 1;
+      if (routeOf(previous, entry.route)?.heldUntilMs === undefined) yield entry;
     }
   }
-  return lost;
 }

@@ -43,6 +43,10 @@ function render(values: Readonly<Record<string, unknown>>, name = "mailroute"): 
 }
 
 const hostname = "relay.corp.example";
+const clusterWide = [
+  ...["ClusterRole", "ClusterRoleBinding", "MailGrant"],
+  ...["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"],
+];
 
 test("charts: helm lint finds nothing", { skip }, () => {
   for (const chart of ["mailroute", "mailroute-crds"]) {
@@ -257,7 +261,6 @@ test("charts: every object is named by its release, also those without a namespa
   };
   const { objects } = render(values, "second");
   assert.ok(objects.length > 15, String(objects.length));
-  const clusterWide = ["ClusterRole", "ClusterRoleBinding", "MailGrant"];
   for (const { kind, metadata } of objects) {
     const isClusterWide = clusterWide.includes(kind);
     assert.match(metadata.name, isClusterWide ? /^mail\.second[-.]/ : /^second(-|$)/, kind);
@@ -275,7 +278,6 @@ test("charts: with watchNamespaces there are Roles, no ClusterRole, and the gran
   };
   const { objects, words } = render(values);
   assert.equal(words, "");
-  const clusterWide = ["ClusterRole", "ClusterRoleBinding", "MailGrant"];
   assert.deepEqual(
     objects.filter(({ kind }) => clusterWide.includes(kind)),
     [],
@@ -342,4 +344,17 @@ test("charts: the relays' configuration says how a queue is handed over, and the
   assert.match(text, /\\"timeMsMax\\": 30000/);
   assert.match(text, /"secretName":"mail-out-handover"/);
   assert.match(text, /"resources":\["statefulsets"\],"resourceNames":\["mail-out-relay"\]/);
+});
+
+test("charts: a drain may touch claims of this release's relays, and of nobody else", {
+  skip,
+}, () => {
+  const { objects } = render({ hostname, watchNamespaces: ["a"] }, "mail-out");
+  const role = objects.find(
+    ({ kind, metadata }) => kind === "Role" && metadata.name === "mail-out-drain",
+  ) as unknown as { rules: { resourceNames: string[] }[] };
+  assert.equal(role.rules.length, 1);
+  const names = role.rules[0]?.resourceNames ?? [];
+  assert.equal(names.length, 1000);
+  assert.ok(names.every((each, ordinal) => each === `spool-mail-out-relay-${ordinal}`));
 });

@@ -31,10 +31,12 @@ const programs = [
 const imageName = "mailroute.test/mailroute:test";
 
 /**
- * Or the reason why there is none here. With CI=true that is for the caller to fail on. The node is stopped when
+ * With so many volumes for claims. Or the reason why there is none here. With CI=true that is for the caller to fail on. The node is stopped when
  * this process ends, also by a signal.
  */
-export async function startNode(): Promise<ClusterNode | Missing> {
+export async function startNode(
+  options: { readonly volumes?: number } = {},
+): Promise<ClusterNode | Missing> {
   const kubeconfig = process.env["MAILROUTE_TEST_KUBECONFIG"];
   if (kubeconfig !== undefined) return foreign(kubeconfig);
   const missing = missingHere();
@@ -49,7 +51,7 @@ export async function startNode(): Promise<ClusterNode | Missing> {
     const bin = join(cache, "bin");
     const absent = programs.filter((each) => !existsSync(join(bin, each)));
     if (absent.length > 0) await runScript("build.sh", [cache, ...absent]);
-    return await started(cache, bin);
+    return await started(cache, bin, options);
   } catch (error) {
     return { missing: (error as Error).message };
   }
@@ -69,13 +71,17 @@ function foreign(kubeconfig: string): ClusterNode | Missing {
   return { ...commands(["env", `KUBECONFIG=${kubeconfig}`]), image, own: undefined };
 }
 
-async function started(cache: string, bin: string): Promise<ClusterNode> {
+async function started(
+  cache: string,
+  bin: string,
+  { volumes }: { readonly volumes?: number },
+): Promise<ClusterNode> {
   const state = mkdtempSync(join(tmpdir(), "mailroute-node-"));
   const name = `mailroute-${process.pid}`;
   process.once("exit", () => spawnSync(join(import.meta.dirname, "down.sh"), [state, name]));
   const archive = join(state, "image.tar");
   await runScript("image.sh", [cache, imageName, archive]);
-  await runScript("up.sh", [bin, state, name]);
+  await runScript("up.sh", [bin, state, name, ...(volumes === undefined ? [] : [String(volumes)])]);
   const socket = `/run/${name}/containerd.sock`;
   await run([join(bin, "ctr"), "-a", socket, "-n", "k8s.io", "images", "import", archive]);
   const inNetwork = ["nsenter", `--net=/run/netns/${name}`];

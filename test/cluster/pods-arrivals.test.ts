@@ -171,14 +171,21 @@ test("pods: a relay that is scaled away hands its queue to one that stays", {
   await first.scaleRelays(2);
 });
 
-test("pods: what a relay had no time to hand over is drained from its claim, and the claim goes", {
+test("pods: what a relay that was killed had not handed over is drained from its claim, and the claim goes", {
   skip,
   timeout,
 }, async () => {
-  const { first } = site();
+  const { node, pods, first } = site();
   const recipients = ["u3@left.test", "u4@left.test", "u5@left.test"];
   await leaveAt1(recipients);
+  const address = pods.sightings.relay(`${first.namespace}/${first.relay(1)}`)?.address;
+  const startedMs = Date.now();
   await first.cutRelays(1);
   await areTakenOver(recipients);
+  if (node.own !== undefined) {
+    const from = await first.takenOver(startedMs);
+    assert.equal(from.length, recipients.length);
+    assert.ok(address !== undefined && !from.includes(address), "a Job's pod handed them over");
+  }
   await first.scaleRelays(2);
 });

@@ -12,8 +12,13 @@ import type { ClusterNode } from "./node.ts";
 import { type Sighted, type Sighting, Sightings } from "./sightings.ts";
 import { deployment, hopsNamespace, programsMap, service, type Workload } from "./workloads.ts";
 
-/** `store` takes LMTP, `login` wants a password, `mx` is where mail goes that leaves by MX. */
-const hopNames = ["one", "two", "late", "store", "login", "mx"] as const;
+/**
+ * `store` takes LMTP, `login` and `rotating` want a password, `mx` is where mail goes that leaves by MX, `flaky` comes
+ * and goes.
+ */
+const hopNames = ["one", "two", "late", "store", "login", "rotating", "mx", "flaky"] as const;
+/** Made by the tests that need them. */
+const laterHops: ReadonlySet<string> = new Set(["login", "rotating", "flaky"]);
 export type HopName = (typeof hopNames)[number];
 
 export const hopHost = (name: HopName): string => `${name}.${hopsNamespace}.svc.cluster.local`;
@@ -28,10 +33,12 @@ type Object = { readonly kind: string; readonly metadata: { name: string; namesp
 type Applied = Object & { readonly metadata: { uid: string; generation: number } };
 
 /** A message as a next hop has it; the number is that of the ledger, or -1. */
-type Received = Arrival & {
+export type Received = Arrival & {
   readonly recipients: readonly string[];
   /** Who the relay says that its client was. */
   readonly client?: string;
+  /** Whether the next hop has said that it took it. */
+  readonly answered?: boolean;
 };
 
 export type LoadOptions = {
@@ -73,7 +80,7 @@ export class Pods {
     await this.apply(programsMap());
     const image = this.#node.image;
     const objects: object[] = [];
-    for (const name of hopNames.filter((each) => each !== "login")) {
+    for (const name of hopNames.filter((each) => !laterHops.has(each))) {
       const args = ["cluster/pod-sink.ts", ...(name === "store" ? ["lmtp"] : [])];
       objects.push(deployment({ name, image, args, replicas: name === "late" ? 0 : 1 }));
       objects.push(name === "mx" ? service(name, 25) : service(name));
@@ -87,6 +94,12 @@ export class Pods {
   async hop(workload: Omit<Workload, "image">): Promise<void> {
     await this.apply(deployment({ ...workload, image: this.#node.image }), service(workload.name));
     await this.#rolledOut(workload.name);
+  }
+
+  /** A signal to a next hop's, or another workload's, process. */
+  async signal(name: string, signal: "TERM" | "HUP" | "USR2"): Promise<void> {
+    const inPod = ["exec", "-n", hopsNamespace, `deploy/${name}`, "--"];
+    await this.#node.kubectl([...inPod, "sh", "-c", `kill -${signal} 1`]);
   }
 
   async apply(...objects: readonly object[]): Promise<readonly Applied[]> {
@@ -185,7 +198,7 @@ export class Pods {
   }
 
   /** Where the mail of a load has arrived: each has numbers of its own, for domains of its own. */
-  async arrivals(entries: readonly Entry[]): Promise<readonly Arrival[]> {
+  async arrivals(entries: readonly Entry[]): Promise<readonly Received[]> {
     const sent = new Map(entries.map(({ number, domain }) => [number, `user@${domain}`]));
     const all = await Promise.all(hopNames.map(async (hop) => await this.received(hop)));
     return all.flat().filter(({ number, recipients }) => {
@@ -208,11 +221,10 @@ export class Pods {
       (await this.#printed<Entry>(name)).filter(({ number }) => number !== undefined);
     const begun = async (): Promise<boolean> => (await entries()).length > 0;
     await eventually(begun, { msMax: 30_000, what: `${name} sends`, everyMs: 200 });
-    const inPod = ["exec", "-n", hopsNamespace, `deploy/${name}`, "--"];
     return {
       entries,
       stop: async () => {
-        await this.#node.kubectl([...inPod, "sh", "-c", "kill -TERM 1"]);
+        await this.signal(name, "TERM");
         const isOver = async (): Promise<boolean> =>
           (await this.#printed<{ endedMs?: number }>(name)).at(-1)?.endedMs !== undefined;
         await eventually(isOver, { msMax: 60_000, what: `${name} has stopped`, everyMs: 200 });

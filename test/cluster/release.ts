@@ -99,20 +99,36 @@ export class Release {
   async scaleRelays(replicas: number): Promise<void> {
     const before = Number(await this.#relays("{.spec.replicas}"));
     await this.install({ "relay.replicas": replicas });
-    for (let ordinal = replicas; ordinal < before; ordinal += 1)
-      await this.#kubectl(["wait", "--for=delete", `pod/${this.relay(ordinal)}`, "--timeout=140s"]);
+    const going = Math.max(before - replicas, 0);
+    await this.#areGone(Array.from({ length: going }, (_, at) => this.relay(replicas + at)));
   }
 
-  /** Scales down so fast that the relays that go hand nothing over. */
+  /**
+   * Scales down, and the relays that go are killed before they hand anything over. Where the node is not ours they only
+   * get no time for it.
+   */
   async cutRelays(replicas: number): Promise<void> {
     const before = Number(await this.#relays("{.spec.replicas}"));
+    const going = Array.from({ length: before - replicas }, (_, at) => this.relay(replicas + at));
+    const { own } = this.#options.node;
+    const pids = own && (await Promise.all(going.map((pod) => own.pid(this.namespace, pod))));
     const scaled = this.install({ "relay.replicas": replicas });
-    const isTold = async (): Promise<boolean> =>
-      Number(await this.#relays("{.spec.replicas}")) === replicas;
-    await eventually(isTold, { msMax: 30_000, what: "there are to be fewer", everyMs: 100 });
-    for (let ordinal = replicas; ordinal < before; ordinal += 1)
-      await this.#kubectl(["delete", "pod", this.relay(ordinal), "--grace-period=1"]);
+    const isTold = async (): Promise<boolean> => {
+      const jsonPath = "jsonpath={.items[*].metadata.deletionTimestamp}";
+      const all = await this.#kubectl(["get", "pods", "-l", this.#relayLabels, "-o", jsonPath]);
+      return all.split(" ").filter((each) => each !== "").length >= going.length;
+    };
+    await eventually(isTold, { msMax: 30_000, what: "they are to go", everyMs: 50 });
+    for (const pid of pids ?? []) process.kill(pid, "SIGKILL");
+    if (own === undefined)
+      await this.#kubectl(["delete", "pod", ...going, "--grace-period=1", "--ignore-not-found"]);
     await scaled;
+    await this.#areGone(going);
+  }
+
+  async #areGone(pods: readonly string[]): Promise<void> {
+    for (const pod of pods)
+      await this.#kubectl(["wait", "--for=delete", `pod/${pod}`, "--timeout=140s"]);
   }
 
   /** Ordinals of the relays that have a claim. */
@@ -125,11 +141,36 @@ export class Release {
     );
   }
 
+  /** Ordinals of the claims for which there is a Job that empties them. */
+  async drains(): Promise<readonly number[]> {
+    const jsonPath = "jsonpath={.items[*].metadata.name}";
+    const names = (await this.#kubectl(["get", "jobs", "-o", jsonPath])).split(" ");
+    const prefix = `${this.name}-drain-`;
+    return names.flatMap((name) =>
+      name.startsWith(prefix) ? [Number(name.slice(prefix.length))] : [],
+    );
+  }
+
+  /** Addresses from which relays that are there now have taken messages over since then, one for each. */
+  async takenOver(sinceMs: number): Promise<readonly string[]> {
+    const since = `--since-time=${new Date(sinceMs).toISOString()}`;
+    const args = ["logs", "-l", this.#relayLabels, since, "--tail=-1", "--max-log-requests=10"];
+    return (await this.#kubectl(args)).split("\n").flatMap((line) => {
+      if (!line.includes('"event":"taken-over"')) return [];
+      const { from } = JSON.parse(line) as { from: string };
+      return [from.replace(/^::ffff:/, "")];
+    });
+  }
+
   /** What a relay says of its queue, one line for each message. */
   async queue(ordinal: number, ...args: readonly string[]): Promise<readonly string[]> {
     const command = ["node", "/app/cli/main.ts", "queue", ...args];
     const said = await this.#kubectl(["exec", this.relay(ordinal), "--", ...command]);
     return said.split("\n").filter((line) => line !== "");
+  }
+
+  get #relayLabels(): string {
+    return `app.kubernetes.io/instance=${this.name},app.kubernetes.io/component=relay`;
   }
 
   async #relays(path: string): Promise<string> {

@@ -157,9 +157,13 @@ export const lockedSpec = {
   auth: { secretRef: { name: "locked-login" } },
 };
 
-/** A Secret that may be shown to the next hop that wants a login. */
-export function lentSecret(name: string, stringData: Readonly<Record<string, string>>): object {
-  const annotations = { "mailroute.dev/hosts": `${hopHost("login")}:2525` };
+/** A Secret that may be shown to a next hop that wants a login. */
+export function lentSecret(
+  name: string,
+  stringData: Readonly<Record<string, string>>,
+  hop: HopName = "login",
+): object {
+  const annotations = { "mailroute.dev/hosts": `${hopHost(hop)}:2525` };
   const metadata = { name, namespace: "mail", annotations };
   return { apiVersion: "v1", kind: "Secret", metadata, stringData };
 }

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Starts a real one-node Kubernetes in a network namespace of its own, in about 5 seconds: pods run under cgroups
 # and seccomp, Services have virtual IPs, and nothing reaches the outside. README.md here says why each thing is so.
-# Usage: up.sh BIN STATE NAME   Needs root, and Debian's runc, iptables, conntrack, containernetworking-plugins.
+# Usage: up.sh BIN STATE NAME [VOLUMES]   Needs root, and Debian's runc, iptables, conntrack, containernetworking-plugins.
 set -euo pipefail
 BIN=$1 STATE=$2 NAME=$3
 HERE=$(cd "$(dirname "$0")" && pwd)
 PKI=$STATE/pki SOCKETS=/run/$NAME
 NODE_IP=192.0.2.1 PODS=198.51.100.0/24 SERVICES=203.0.113.0/24 FIRST_SERVICE=203.0.113.1 # RFC 5737
 EXCHANGER=mx.hops.svc.cluster.local
-VOLUMES=12
+VOLUMES=${4:-24} # a claim that was drained and deleted leaves its own used up
 export PATH=$BIN:/usr/sbin:/sbin:$PATH
 mkdir -p "$PKI" "$STATE/log" "$SOCKETS"
 
@@ -150,6 +150,7 @@ failCgroupV1: false
 enforceNodeAllocatable: []
 evictionHard: {}
 failSwapOn: false
+containerLogMaxSize: 200Mi # the tests read whole logs
 containerRuntimeEndpoint: unix://$SOCKETS/containerd.sock
 resolvConf: $STATE/resolv.conf
 clusterDomain: cluster.local

@@ -108,3 +108,21 @@ spec: {{- merge (dict "className" $.Values.className) (omit . "name") | toYaml |
 {{- define "mailroute.tokens" -}}
 {{- if and .Values.relay.authentication.serviceAccounts.enabled (not .Values.watchNamespaces) -}}true{{- end -}}
 {{- end -}}
+
+{{/* Whether admission policies may be made: they belong to the cluster, and Kubernetes has had them since 1.30. */}}
+{{- define "mailroute.admission" -}}
+{{- if and (not .Values.watchNamespaces) (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy") -}}true{{- end -}}
+{{- end -}}
+
+{{/* How many relays there are to be. With an autoscaler as many as there are: left out, a number that was there before
+would be 1 until the autoscaler has spoken. Empty where that is not known: at the first installation, and where the
+chart is rendered without a cluster (helm template). An autoscaler leaves 0 alone. */}}
+{{- define "mailroute.relayReplicas" -}}
+{{- if not .Values.relay.autoscaling.enabled -}}
+{{ .Values.relay.replicas }}
+{{- else -}}
+{{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (printf "%s-relay" (include "mailroute.name" .)) -}}
+{{ .spec.replicas | default $.Values.relay.autoscaling.minReplicas }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
