@@ -14,7 +14,7 @@ import { outboundKey } from "../policy/admission-key.ts";
 import type { Envelope } from "../spool/records.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
-import { admitted, type Entry } from "./entry.ts";
+import { admitted, type Entry, roundOf } from "./entry.ts";
 import type { Queue } from "./queue.ts";
 import { redecide } from "./redecide.ts";
 import { isOfRecipients, picked, type Selection } from "./selection.ts";
@@ -183,12 +183,12 @@ export class Orders {
       const recipient = entry.envelope.recipients[index];
       if (pending === null || recipient === undefined) continue;
       if (order === "remove") entry.pending[index] = null;
-      else if (entry.round.ended.some((each) => each.index === index)) continue;
+      else if (entry.round?.ended.some((each) => each.index === index)) continue;
       else if (order === "bounce" && !isWanted(recipient, "FAILURE", "told")) {
         entry.pending[index] = null;
       } else if (order === "bounce") {
         const report = { recipient, reply: bounced(why), hop: undefined };
-        entry.round.ended.push({ index, action: "failed", report });
+        roundOf(entry).ended.push({ index, action: "failed", report });
       } else {
         const key = order === "reroute" ? this.#keyNow(entry, recipient.address) : pending.key;
         const dueAtMs = order === "release" ? pending.dueAtMs : nowMs;

@@ -98,12 +98,13 @@ export async function bench(
   const limits = {
     activeMax: 100,
     activePerDestinationMax: 10,
+    silentMax: 10,
     bodyBytesInMemoryMax: 1000,
     ...more,
   };
   const queue = new Queue({
     spool,
-    deliveries: { begin: () => () => undefined },
+    deliveries: { begin: () => ({ phase: () => undefined, ended: () => undefined }) },
     tables,
     delivery,
     reporter,

@@ -4,6 +4,7 @@
  * and has that on disk before the message is the queue's.
  */
 import { setImmediate as turn } from "node:timers/promises";
+import type { Left } from "../spool/deliveries.ts";
 import type { Held } from "../spool/records.ts";
 import type { Change, Spool, Stored } from "../spool/spool.ts";
 
@@ -33,6 +34,15 @@ export function reasonToHold(
   return spool.isPutBack()
     ? "the spool was put back from a copy, and what is in it may have been delivered since"
     : undefined;
+}
+
+/**
+ * At which of the messages under way the process is taken to have died: those that were worked on. One that only
+ * waited for its host is blamed where nothing was worked on: a host that is silent for minutes is there at each death.
+ */
+export function blamed(left: readonly Left[]): string[] {
+  const atWork = left.filter(({ phase }) => phase === "works");
+  return (atWork.length > 0 ? atWork : left).map(({ id }) => id);
 }
 
 const deathsMax = 3;
