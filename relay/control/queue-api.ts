@@ -54,7 +54,7 @@ async function list(
 }
 
 async function show(orders: Orders, id: string, { url, response }: Exchange): Promise<void> {
-  const message = orders.show(id);
+  const message = await orders.show(id);
   if (message === undefined) {
     problem(response, 404, `${id}: there is no such message`);
     return;

@@ -9,7 +9,6 @@ import { Attempts, type Running } from "./attempts.ts";
 import { type Clock, DueTimes } from "./due.ts";
 import { Fifo } from "./fifo.ts";
 import { forgive, freshLane, type Lane, learn, type Met, type Standing } from "./lane.ts";
-import { Slices, type SlicesOptions } from "./slices.ts";
 
 export type LaneLimits = {
   /** Running for destinations that live or have never been tried. */
@@ -27,13 +26,16 @@ export type LanesOptions<Item> = {
    * others wait for its room: if it has not got to its message yet, it ends.
    */
   readonly run: (item: Item, patience: AbortSignal | undefined) => Promise<Met>;
-  /** It need not be tried: for its destination another has found nobody there, a moment ago. */
-  readonly spare: (item: Item, outcome: Outcome) => void;
-  readonly slices?: SlicesOptions;
+  /**
+   * It need not be tried: for its destination another has found nobody there, a moment ago. Resolves when that is
+   * written, and must not reject.
+   */
+  readonly spare: (item: Item, outcome: Outcome) => Promise<void>;
 };
 
 /** Destinations that are remembered while nothing waits for them. */
 const rememberedMax = 10_000;
+const sparedAtOnceMax = 100;
 
 export class Lanes<Item extends NonNullable<unknown>> {
   readonly #options: LanesOptions<Item>;
@@ -49,6 +51,8 @@ export class Lanes<Item extends NonNullable<unknown>> {
   readonly #attempts: Attempts<Item>;
   /** Whose rest ends when. */
   readonly #rests: DueTimes;
+  /** The last of those that are being told. */
+  #spared: Promise<void> = Promise.resolve();
   #isUntriedsTurn = false;
   #stopped = false;
 
@@ -170,16 +174,20 @@ export class Lanes<Item extends NonNullable<unknown>> {
     this.#run();
   }
 
-  /** Tells what waits what has been found, a slice at a time. */
+  /** Tells what waits what has been found; of all lanes, a hundred at a time, so that the disk keeps up. */
   async #clear(lane: Lane<Item>, outcome: Outcome): Promise<void> {
     if (lane.isClearing) return;
     lane.isClearing = true;
-    const slices = new Slices(this.#options.slices);
-    for (let left = lane.waiting.size; left > 0; left -= 1) {
-      if (slices.isOver) await slices.next();
-      const item = this.#stopped ? undefined : lane.waiting.shift();
-      if (item === undefined) break;
-      this.#options.spare(item, outcome);
+    for (let left = lane.waiting.size; left > 0 && !this.#stopped; left -= sparedAtOnceMax) {
+      const before = this.#spared;
+      const turn = Promise.withResolvers<void>();
+      this.#spared = turn.promise;
+      await before;
+      const items = Array.from({ length: Math.min(left, sparedAtOnceMax) }, () =>
+        lane.waiting.shift(),
+      );
+      await Promise.all(items.map((item) => item && this.#options.spare(item, outcome)));
+      turn.resolve();
     }
     lane.isClearing = false;
     if (lane.waiting.size + lane.active === 0) this.#leave(lane);

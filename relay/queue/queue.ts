@@ -74,7 +74,7 @@ export class Queue {
       clock,
       run: async (item: Item, patience: AbortSignal | undefined) =>
         await this.#send(item, patience),
-      spare: (item: Item, outcome: Outcome) => this.#spare(item, outcome),
+      spare: async (item: Item, outcome: Outcome) => await this.#spare(item, outcome),
     };
     const { activeMax, activePerDestinationMax: activePerLaneMax, silentMax } = limits;
     this.#lanes = new Lanes({ ...common, limits: { activeMax, activePerLaneMax, silentMax } });
@@ -216,7 +216,7 @@ export class Queue {
       lanes.add(group.key, partyOf(envelope), { entry, group });
     }
     entry.isUrgent = false;
-    this.#settle(entry, settled);
+    void this.#settle(entry, settled);
   }
 
   /** Asked when the lane has room, so that what starts is what counts. */
@@ -237,7 +237,7 @@ export class Queue {
       for (const index of group.recipients) entry.paced.add(index);
     }
     if (isOrdered || isPaced || !this.#isWanted(entry)) {
-      this.#settle(entry, []);
+      void this.#settle(entry, []);
       return "nothing";
     }
     const mark = this.#options.deliveries.begin(entry.envelope.id);
@@ -255,7 +255,7 @@ export class Queue {
     const { recipients } = group;
     const body = await this.#bodies.of(entry);
     if ("kind" in body) {
-      this.#settle(
+      void this.#settle(
         entry,
         recipients.map((index) => ({ index, outcome: body })),
       );
@@ -280,19 +280,16 @@ export class Queue {
     else if (met === "alive") void this.#revive(group.key);
     // Whatever the process died of, it was not this, unless it had too little time to show it.
     if (more.patience?.aborted !== true) entry.deaths = 0;
-    this.#settle(entry, settled, tookMs);
+    void this.#settle(entry, settled, tookMs);
     return met;
   }
 
   /** Another has found nobody at its destination: so has this one, without its having been asked again. */
-  #spare({ entry, group }: Item, outcome: Outcome): void {
-    if (entry.orders !== undefined) {
-      this.#settle(entry, []);
-      return;
-    }
-    this.#parked.add(group.key, entry);
+  async #spare({ entry, group }: Item, outcome: Outcome): Promise<void> {
+    const isOrdered = entry.orders !== undefined;
+    if (!isOrdered) this.#parked.add(group.key, entry);
     const settled = group.recipients.map((index) => ({ index, outcome, isSpared: true }));
-    this.#settle(entry, settled);
+    await this.#settle(entry, isOrdered ? [] : settled);
   }
 
   /** What waits for a destination goes when it is there again. */
@@ -317,10 +314,10 @@ export class Queue {
   }
 
   /** One of the transactions of a round has ended, or what needed none is known. */
-  #settle(entry: Entry, settled: readonly Settled[], tookMs = 0): void {
+  async #settle(entry: Entry, settled: readonly Settled[], tookMs = 0): Promise<void> {
     this.#settlement.learn(entry, settled, tookMs);
     entry.underWay -= 1;
-    if (entry.underWay === 0) void this.#conclude(entry);
+    if (entry.underWay === 0) await this.#conclude(entry);
     else if (settled.length > 0) this.#settlement.saveSoon(entry);
   }
 

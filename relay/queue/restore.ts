@@ -3,10 +3,11 @@
  * go by itself (everything of a spool that was put back, and a message at which the process died three times),
  * and has that on disk before the message is the queue's.
  */
-import { setImmediate as turn } from "node:timers/promises";
 import type { Left } from "../spool/deliveries.ts";
 import type { Held } from "../spool/records.ts";
 import type { Change, Spool, Stored } from "../spool/spool.ts";
+import { Compactor } from "./compact.ts";
+import { Slices } from "./slices.ts";
 
 export type RestoreOptions = {
   readonly spool: Pick<Spool, "list" | "commit" | "setAside">;
@@ -57,12 +58,14 @@ export async function restore(options: RestoreOptions): Promise<number> {
   let count = 0;
   let slice: Stored[] = [];
   let changes: Change[] = [];
+  const compactor = new Compactor();
+  const slices = new Slices();
   const flush = async (): Promise<void> => {
     if (changes.length > 0) await spool.commit(changes);
-    for (const each of slice) take(each);
+    for (const each of slice) take(compactor.compact(each));
     slice = [];
     changes = [];
-    await turn();
+    await slices.next();
   };
   for (const stored of spool.list(events.corrupt)) {
     const now = takenOver(stored, options, diedAt);
@@ -71,7 +74,7 @@ export async function restore(options: RestoreOptions): Promise<number> {
     if (now.state.held !== undefined && stored.state.held === undefined)
       events.held(now.envelope.id, now.state.held.why);
     count += 1;
-    if (slice.length === messagesPerSlice) await flush();
+    if (slice.length === messagesPerSlice || slices.isOver) await flush();
   }
   await flush();
   await spool.setAside().catch(events.unsaved);

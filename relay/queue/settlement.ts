@@ -13,7 +13,7 @@ import { arrivalOf, isConfirmed } from "./confirmation.ts";
 import type { Clock } from "./due.ts";
 import { type Entry, isFinished, roundOf, stateOf } from "./entry.ts";
 import type { QueueEvents } from "./events.ts";
-import { type Message, type Report, type Reporter, reportsOf } from "./reports.ts";
+import { type Message, neededBytes, type Report, type Reporter, reportsOf } from "./reports.ts";
 import type { Saver } from "./saver.ts";
 import { nextStep } from "./schedule.ts";
 import { toldOf } from "./told.ts";
@@ -96,8 +96,8 @@ export class Settlement {
     const { envelope } = entry;
     const round = roundOf(entry);
     const { reporter, tables, bodies, saver } = this.#options;
-    const hasReports = round.ended.length + round.delayed.length > 0;
-    const body = hasReports ? await bodies.forReport(entry) : undefined;
+    const bytes = neededBytes(round, envelope);
+    const body = bytes > 0 ? await bodies.head(entry, bytes) : undefined;
     const original = { envelope, body };
     const reports = reportsOf(round, (action, list) =>
       reporter.report(action, original, list, tables.current),

@@ -19,7 +19,7 @@ import {
 } from "../ledger/relay-process.ts";
 import { startSink } from "../ledger/sink.ts";
 import { imageEnvironment } from "./image-environment.ts";
-import { treeCost } from "./process-cost.ts";
+import { ownMemoryMb, watchMemory } from "./process-cost.ts";
 
 const { values } = parseArgs({
   options: {
@@ -45,9 +45,12 @@ const owner = "relay.test";
 
 type Numbers = {
   readonly queued: number;
+  /** From the process's beginning until it listens. */
   readonly startMs: number;
-  readonly rssMb: number;
-  /** The living ones' mail that was on disk: messages/s from the start until the last has arrived. */
+  /** The most of its own that it took. */
+  readonly memoryMb: number;
+  /** The living ones' mail that was on disk: until the last has arrived, from when it listens. */
+  readonly drainedMs: number;
   readonly drainedPerSecond: number;
   /** New mail for the living ones, over `seconds`. */
   readonly answeredPerSecond: number;
@@ -79,26 +82,30 @@ async function measure({ dead }: { readonly dead: number }): Promise<Numbers> {
   const { admin, ...relay } = siteOf(dead);
   const filled = await fill(join(relay.directory, "spool"), dead);
   arrived = 0;
-  const startedMs = performance.now();
-  await relay.start();
-  const startMs = performance.now() - startedMs;
-  const numbers = await underLoad(relay, { admin, filled, startedMs });
-  await relay.close();
-  return { queued: filled.living + filled.dead, startMs: Math.round(startMs), ...numbers };
+  const spawnedMs = performance.now();
+  try {
+    await relay.start();
+    const startMs = performance.now() - spawnedMs;
+    const numbers = await underLoad(relay, { admin, filled });
+    return { queued: filled.living + filled.dead, startMs: Math.round(startMs), ...numbers };
+  } finally {
+    await relay.close();
+  }
 }
 
 type Filled = { readonly living: number; readonly dead: number };
 
 async function underLoad(
   relay: Omit<RelayProcess, "admin">,
-  { admin, filled, startedMs }: { admin: () => number; filled: Filled; startedMs: number },
+  { admin, filled }: { admin: () => number; filled: Filled },
 ): Promise<Omit<Numbers, "queued" | "startMs">> {
-  const rssMb = Math.round(treeCost(relay.pid()).rssMb);
+  const memory = watchMemory(() => ownMemoryMb(relay.pid()));
+  const startedMs = performance.now();
   await eventually(() => arrived >= filled.living, {
     msMax: 600_000,
     what: "the living ones' mail",
   });
-  const drainMs = performance.now() - startedMs;
+  const drainedMs = performance.now() - startedMs;
   const before = arrived;
   const generator = startGenerator({
     port: () => relay.port(),
@@ -119,8 +126,9 @@ async function underLoad(
     Number(new RegExp(`^${name} (\\S+)`, "m").exec(metrics)?.[1] ?? Number.NaN);
   const inMs = (name: string): number => Number((metric(name) * 1000).toFixed(1));
   return {
-    rssMb,
-    drainedPerSecond: Math.round(filled.living / (drainMs / 1000)),
+    memoryMb: memory.stop(),
+    drainedMs: Math.round(drainedMs),
+    drainedPerSecond: Math.round(filled.living / (drainedMs / 1000)),
     answeredPerSecond: Math.round(answered / seconds),
     arrivedPerSecond: Math.round(arrivedMeanwhile / seconds),
     loopDelayMeanMs: inMs("nodejs_eventloop_lag_mean_seconds"),
@@ -219,6 +227,9 @@ function report(numbers: { readonly alone: Numbers; readonly beside: Numbers }):
     return;
   }
   console.table({ "living only": numbers.alone, "with the dead": numbers.beside });
-  const ratio = numbers.beside.arrivedPerSecond / numbers.alone.arrivedPerSecond;
+  const { alone, beside } = numbers;
+  const ratio = beside.arrivedPerSecond / alone.arrivedPerSecond;
+  const perMessage = ((beside.memoryMb - alone.memoryMb) * 1024) / (beside.queued - alone.queued);
   console.log(`new mail beside the dead: ${ratio.toFixed(2)} of its speed without them`);
+  console.log(`memory for each message more: ${perMessage.toFixed(2)} KiB`);
 }

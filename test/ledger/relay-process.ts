@@ -83,8 +83,9 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
         }, startMsMax);
         started.once("exit", () => clearTimeout(late));
         let rest = "";
+        let isRunning = false;
         started.stdout.on("data", (chunk: Buffer) => {
-          if (!keepLog && child === started) return;
+          if (!keepLog && isRunning) return;
           const lines = (rest + chunk.toString()).split("\n");
           rest = lines.pop() ?? "";
           for (const line of lines) {
@@ -95,6 +96,7 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
             ports = portsIn(String(event["listeners"]));
             admin = Number(event["admin"]);
             child = started;
+            isRunning = true;
             clearTimeout(late);
             resolve();
           }
