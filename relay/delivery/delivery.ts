@@ -55,7 +55,7 @@ export type Job = {
   readonly domain: string;
   /** False: the route has changed since, and nothing more is to be begun for this job. */
   readonly isWanted?: () => boolean;
-  /** When it is aborted, a message that is not on its way yet is deferred: others need the room. */
+  /** When it is aborted, a message that is not on its way yet goes to a host that is quick, or is deferred. */
   readonly patience?: AbortSignal | undefined;
   /** Told each time that the message itself rests, as nobody has taken a connection yet, or is at work again. */
   readonly phase?: (phase: Phase) => void;
@@ -70,12 +70,15 @@ export interface Delivery {
   close(options: { readonly graceMs: number }): Promise<void>;
 }
 
+/** For each host that is left when patience has ended. */
+const hurriedMsMax = 5000;
+
 type Told = Exclude<Verdict, { kind: "stale" }>;
 
 /** One `deliver` under way: what it waits for, or the connection it uses. */
 type Flight = {
   cancelled: Trouble | undefined;
-  onCancel: (() => void) | undefined;
+  onCancel: ((trouble: Trouble) => void) | undefined;
   connection: NextHop | undefined;
   /** A host has taken a connection and greeted. */
   isMet: boolean;
@@ -239,7 +242,11 @@ class Deliverer implements Delivery {
 
   private async waited(job: Job, hop: Hop, flight: Flight, want: "any" | "fresh" = "any") {
     job.phase?.("waits");
+    const isHurried = job.patience?.aborted === true;
+    const giveUp = (): void => flight.onCancel?.(outwaited(hop.name));
+    const timer = isHurried ? setTimeout(giveUp, hurriedMsMax) : undefined;
     const acquired = await this.pool.wait(hop, flight, want);
+    clearTimeout(timer);
     job.phase?.("works");
     return acquired;
   }
@@ -282,22 +289,24 @@ class Deliverer implements Delivery {
 function cancelAll(flights: ReadonlySet<Flight>): void {
   for (const flight of flights) {
     flight.cancelled = shuttingDown();
-    flight.onCancel?.();
+    flight.onCancel?.(shuttingDown());
     flight.connection?.abort(shuttingDown());
   }
 }
 
-/** Resolves where whoever waits for DNS gives up; elsewhere what he waits for is told, and ends by itself. */
+/** Ends what is waited for when patience does, and the next host has its turn; resolves where that was none but DNS. */
 function givenUp(patience: AbortSignal, flight: Flight): Promise<Trouble> {
   return new Promise((resolve) => {
     const onAbort = (): void => {
       const { connection, onCancel } = flight;
       if (connection?.isOnItsWay === true) return;
-      const trouble = outwaited("its next hop");
-      flight.cancelled ??= trouble;
+      const trouble = outwaited(connection?.hop ?? "its next hop");
       if (connection !== undefined) connection.abort(trouble);
-      else if (onCancel !== undefined) onCancel();
-      else resolve(trouble);
+      else if (onCancel !== undefined) onCancel(trouble);
+      else {
+        flight.cancelled ??= trouble;
+        resolve(trouble);
+      }
     };
     if (patience.aborted) onAbort();
     else patience.addEventListener("abort", onAbort, { once: true });

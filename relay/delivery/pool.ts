@@ -13,8 +13,11 @@ import type { Hop } from "./policy.ts";
 import { deferred, isTooMuch, type Trouble } from "./reply.ts";
 import { nextRest, noRest, restLimits } from "./rest.ts";
 
-/** A delivery: why it is cancelled, where it is; `onCancel` is set while it waits. */
-export type Flight = { cancelled: Trouble | undefined; onCancel: (() => void) | undefined };
+/** A delivery: why it is cancelled, where it is; `onCancel` is set while it waits, and ends that. */
+export type Flight = {
+  cancelled: Trouble | undefined;
+  onCancel: ((trouble: Trouble) => void) | undefined;
+};
 
 export type PoolOptions = {
   readonly limits: HopLimits;
@@ -70,10 +73,10 @@ export class Pool {
           resolve(acquired);
         },
       };
-      flight.onCancel = () => {
+      flight.onCancel = (trouble) => {
+        flight.onCancel = undefined;
         line.waiters.delete(waiter);
         this.abandon(line);
-        const trouble = flight.cancelled ?? shuttingDown();
         resolve({ trouble: line.all.size > 0 ? busy(trouble, hop.name) : trouble });
       };
       line.waiters.add(waiter);
