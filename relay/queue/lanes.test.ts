@@ -44,6 +44,7 @@ function gates(limits: Partial<LaneLimits> = {}) {
   const end = async (met: Met): Promise<void> => {
     open.shift()?.(met);
     await turn();
+    await turn(); // what is told to others gives a turn, too
   };
   const of = (prefix: string): number => started.filter((name) => name.startsWith(prefix)).length;
   return { lanes, clock, started, spared, open, add, end, of };

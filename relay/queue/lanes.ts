@@ -3,7 +3,7 @@
  * has at most so many running. A lane begins with one and earns more by work that met a living host. Who is silent
  * takes no room from the others for longer than a moment. Loop: it starts work, counts it, and owns the timers.
  */
-
+import { setImmediate as turn } from "node:timers/promises";
 import type { Outcome } from "../outcome.ts";
 import { Attempts, type Running } from "./attempts.ts";
 import { type Clock, DueTimes } from "./due.ts";
@@ -27,8 +27,8 @@ export type LanesOptions<Item> = {
    */
   readonly run: (item: Item, patience: AbortSignal | undefined) => Promise<Met>;
   /**
-   * It need not be tried: for its destination another has found nobody there, a moment ago. Resolves when that is
-   * written, and must not reject.
+   * It need not be tried: for its destination another has found nobody there, a moment ago. Resolves when what follows
+   * is done, and must not reject.
    */
   readonly spare: (item: Item, outcome: Outcome) => Promise<void>;
 };
@@ -174,20 +174,21 @@ export class Lanes<Item extends NonNullable<unknown>> {
     this.#run();
   }
 
-  /** Tells what waits what has been found; of all lanes, a hundred at a time, so that the disk keeps up. */
+  /** Tells what waits what has been found; of all lanes, a hundred at a time, with a turn for others after each. */
   async #clear(lane: Lane<Item>, outcome: Outcome): Promise<void> {
     if (lane.isClearing) return;
     lane.isClearing = true;
     for (let left = lane.waiting.size; left > 0 && !this.#stopped; left -= sparedAtOnceMax) {
       const before = this.#spared;
-      const turn = Promise.withResolvers<void>();
-      this.#spared = turn.promise;
+      const told = Promise.withResolvers<void>();
+      this.#spared = told.promise;
       await before;
       const items = Array.from({ length: Math.min(left, sparedAtOnceMax) }, () =>
         lane.waiting.shift(),
       );
       await Promise.all(items.map((item) => item && this.#options.spare(item, outcome)));
-      turn.resolve();
+      await turn();
+      told.resolve();
     }
     lane.isClearing = false;
     if (lane.waiting.size + lane.active === 0) this.#leave(lane);

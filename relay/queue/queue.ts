@@ -318,7 +318,7 @@ export class Queue {
     this.#settlement.learn(entry, settled, tookMs);
     entry.underWay -= 1;
     if (entry.underWay === 0) await this.#conclude(entry);
-    else if (settled.length > 0) this.#settlement.saveSoon(entry);
+    else if (entry.round?.isDirty === true) this.#settlement.saveSoon(entry);
   }
 
   /** The end of a round: its reports and what they are about are one commit; then the entry is let go. */

@@ -62,14 +62,14 @@ export async function restore(options: RestoreOptions): Promise<number> {
   const slices = new Slices();
   const flush = async (): Promise<void> => {
     if (changes.length > 0) await spool.commit(changes);
-    for (const each of slice) take(compactor.compact(each));
+    for (const each of slice) take(each);
     slice = [];
     changes = [];
     await slices.next();
   };
   for (const stored of spool.list(events.corrupt)) {
     const now = takenOver(stored, options, diedAt);
-    slice.push(now);
+    slice.push(compactor.compact(now));
     if (now !== stored) changes.push({ kind: "update", id: now.envelope.id, state: now.state });
     if (now.state.held !== undefined && stored.state.held === undefined)
       events.held(now.envelope.id, now.state.held.why);

@@ -15,7 +15,7 @@ import { type Entry, isFinished, roundOf, stateOf } from "./entry.ts";
 import type { QueueEvents } from "./events.ts";
 import { type Message, neededBytes, type Report, type Reporter, reportsOf } from "./reports.ts";
 import type { Saver } from "./saver.ts";
-import { nextStep } from "./schedule.ts";
+import { nextStep, type Step } from "./schedule.ts";
 import { toldOf } from "./told.ts";
 
 export type Settled = {
@@ -43,16 +43,19 @@ export class Settlement {
     this.#options = options;
   }
 
-  /** In memory; `saveSoon` or `save` has it written. */
+  /** In memory; `saveSoon` or `save` has written what must be. */
   learn(entry: Entry, settled: readonly Settled[], tookMs: number): void {
-    for (const each of settled) this.#learn(entry, each, tookMs);
-    if (settled.length > 0) roundOf(entry).isDirty = true;
+    for (const each of settled) {
+      const step = this.#learn(entry, each, tookMs);
+      // Who was spared begins where he is, should the process end: nothing that counts has happened to him.
+      const isNews = each.isSpared !== true || step.kind !== "retry" || step.warn;
+      if (isNews) roundOf(entry).isDirty = true;
+    }
   }
 
-  #learn(entry: Entry, { index, outcome, isSpared = false }: Settled, tookMs: number): void {
+  #learn(entry: Entry, { index, outcome, isSpared = false }: Settled, tookMs: number): Step {
     const { events, clock, random, outbound } = this.#options;
     const { envelope } = entry;
-    const round = roundOf(entry);
     const recipient = envelope.recipients[index] as StoredRecipient;
     const pending = entry.pending[index] as Pending;
     const nowMs = clock.now();
@@ -70,14 +73,16 @@ export class Settlement {
     // What is reported is not finished before its report is written, in the same commit.
     if (step.kind === "finished") {
       if (isConfirmed(envelope, recipient, outcome))
-        round.ended.push({ index, action: arrivalOf(entry.routes[index]), report: told });
+        roundOf(entry).ended.push({ index, action: arrivalOf(entry.routes[index]), report: told });
       else entry.pending[index] = null;
     } else if (step.kind === "retry") {
       entry.pending[index] = step.pending;
-      if (step.warn) round.delayed.push(told);
+      if (step.warn) roundOf(entry).delayed.push(told);
     } else if (isWanted(recipient, "FAILURE", "told")) {
-      round.ended.push({ index, action: "failed", report: { ...told, reply: step.reply } });
+      const report = { ...told, reply: step.reply };
+      roundOf(entry).ended.push({ index, action: "failed", report });
     } else entry.pending[index] = null;
+    return step;
   }
 
   /** Writes what is known before the round's end; of several that wait, one writes for all. */
