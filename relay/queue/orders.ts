@@ -140,6 +140,7 @@ export class Orders {
     const slices = new Slices(this.#options.slices);
     for (const entry of behind(after, queue, entriesOf(queue, selection))) {
       if (slices.isOver) await slices.next();
+      if (queue.hasStopped) return; // it may be another relay's by now
       if (entry.envelope.arrivedAtMs > nowMs) continue; // came since: reports of this very order, too
       if (!isMessageMeant(entry, selection, nowMs)) continue;
       const routeNow = (index: number): string => this.#routeOf(entry, index);

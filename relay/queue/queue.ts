@@ -128,11 +128,11 @@ export class Queue {
 
   /**
    * Changes a message as a person says: at once, or when what is under way has ended. Resolves when that is on
-   * disk; at once where there is no such message.
+   * disk; at once where there is no such message, or the queue has stopped: what was in it may be another relay's.
    */
   async order(id: string, apply: Order["apply"]): Promise<void> {
     const entry = this.#entries.get(id);
-    if (entry === undefined) return;
+    if (entry === undefined || this.#stop.signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     entry.orders ??= [];
     entry.orders.push({ apply, done: resolve });
@@ -146,6 +146,10 @@ export class Queue {
 
   get active(): number {
     return this.#lanes.active + this.#suspects.active;
+  }
+
+  get hasStopped(): boolean {
+    return this.#stop.signal.aborted;
   }
 
   /** Messages that are held. */
