@@ -78,3 +78,15 @@ test("orders: bounced messages are read as far as their report returns them", as
   assert.deepEqual(read.toSorted(), ["body of full", "head of plain"]);
   assert.ok(counted.turns > 0);
 });
+
+test("orders: once the queue has stopped none is carried out, for what was in it may be another relay's", async (context) => {
+  const { queue, spool, tables, accept, until, jobs } = await bench(context, () => later);
+  const { id } = await accept(["a@a.test"]);
+  await until(() => jobs.length === 1 && queue.active === 0);
+  await queue.stop({ graceMs: 0 });
+  const orders = new Orders({ queue, spool, tables, ...more, ordered: assert.fail });
+  const { messages } = await orders.carryOut("remove", selectionOf("domain=a.test"), "");
+  await queue.order(id, () => assert.fail("carried out"));
+  assert.equal(messages, 0);
+  assert.equal([...spool.list(() => assert.fail("corrupt"))].length, 1);
+});

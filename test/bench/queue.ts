@@ -57,6 +57,8 @@ type Numbers = {
   /** New mail for the living ones, over `seconds`. */
   readonly answeredPerSecond: number;
   readonly arrivedPerSecond: number;
+  /** Processor time of the relay for each of them, with all that it does beside. */
+  readonly cpuMsPerMessage: number;
   readonly loopDelayMeanMs: number;
   readonly loopDelayP99Ms: number;
 };
@@ -120,8 +122,10 @@ async function underLoad(
       return { to: `u@${domain}`, domain };
     },
   });
+  const cpuBeforeMs = treeCost(relay.pid()).cpuMs;
   await sleep(seconds * 1000);
   const arrivedMeanwhile = arrived - before;
+  const cpuMs = treeCost(relay.pid()).cpuMs - cpuBeforeMs;
   await generator.stop();
   const answered = generator.entries.filter((entry) => entry.answered).length;
   const metrics = await (await fetch(`http://127.0.0.1:${admin()}/metrics`)).text();
@@ -134,6 +138,7 @@ async function underLoad(
     drainedPerSecond: Math.round(filled.living / (drainedMs / 1000)),
     answeredPerSecond: Math.round(answered / seconds),
     arrivedPerSecond: Math.round(arrivedMeanwhile / seconds),
+    cpuMsPerMessage: Number((cpuMs / arrivedMeanwhile).toFixed(2)),
     loopDelayMeanMs: inMs("nodejs_eventloop_lag_mean_seconds"),
     loopDelayP99Ms: inMs("nodejs_eventloop_lag_p99_seconds"),
   };
