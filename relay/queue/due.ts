@@ -13,7 +13,7 @@ type Item = { readonly id: string; readonly atMs: number };
 /** setTimeout overflows beyond this; it also bounds how late a jump of the clock can make us. */
 const waitMsMax = 60_000;
 /** Of thousands that are due at the same time: others have their turn before the rest. */
-const calledAtOnceMax = 100;
+const calledAtOnceMax = 20;
 
 export class DueTimes {
   readonly #heap: Item[] = [];

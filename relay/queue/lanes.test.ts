@@ -173,6 +173,7 @@ test("lanes: a dead destination's mail is spared the attempt, and what comes the
   const { add, clock, started, spared, end } = gates();
   add("dead", 50);
   await end(dead);
+  for (let left = 5; left > 0; left -= 1) await turn();
   assert.equal(started.length, 1);
   assert.equal(spared.length, 49);
   add("dead", 3);
@@ -231,7 +232,7 @@ test("lanes: a person's word ends a rest, and puts a silent destination among th
   assert.ok(of("other") >= 2);
 });
 
-test("lanes: of thousands that are spared a hundred at a time are under way, of all lanes together", async () => {
+test("lanes: of thousands that are spared ten at a time are under way, of all lanes together", async () => {
   let underWay = 0;
   let most = 0;
   let spared = 0;
@@ -249,5 +250,5 @@ test("lanes: of thousands that are spared a hundred at a time are under way, of 
   });
   for (let count = 0; count < 1001 * 3; count++) lanes.add(`dead${count % 3}`, "me", count);
   while (spared < 3000) await turn();
-  assert.equal(most, 100);
+  assert.equal(most, 10);
 });

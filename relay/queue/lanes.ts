@@ -35,7 +35,8 @@ export type LanesOptions<Item> = {
 
 /** Destinations that are remembered while nothing waits for them. */
 const rememberedMax = 10_000;
-const sparedAtOnceMax = 100;
+/** Those whose mail goes need many turns for each message: these take little of each. */
+const sparedAtOnceMax = 10;
 
 export class Lanes<Item extends NonNullable<unknown>> {
   readonly #options: LanesOptions<Item>;
@@ -174,7 +175,7 @@ export class Lanes<Item extends NonNullable<unknown>> {
     this.#run();
   }
 
-  /** Tells what waits what has been found; of all lanes, a hundred at a time, with a turn for others after each. */
+  /** Tells what waits what has been found; of all lanes, a few at a time, with a turn for others after each. */
   async #clear(lane: Lane<Item>, outcome: Outcome): Promise<void> {
     if (lane.isClearing) return;
     lane.isClearing = true;

@@ -32,7 +32,7 @@ import { Pace } from "./pace.ts";
 import { Parked } from "./parked.ts";
 import { redecide } from "./redecide.ts";
 import { Saver } from "./saver.ts";
-import { type Settled, Settlement } from "./settlement.ts";
+import { type Settled, Settlement, settledOf } from "./settlement.ts";
 import { Slices } from "./slices.ts";
 
 /** A transaction that stands in its lane. */
@@ -42,6 +42,8 @@ type Item = { readonly entry: Entry; readonly group: Group };
 const suspectLimits = { activeMax: 1, activePerLaneMax: 1, silentMax: 8 };
 /** How early recipients of one message may be tried together with one that is due. */
 const togetherMs = 1000;
+/** Of a walk through everything, between two turns of mail that goes. */
+const slowlyMsMax = 2;
 
 export class Queue {
   readonly #options: QueueOptions;
@@ -109,7 +111,7 @@ export class Queue {
 
   /** All entries until the queue is stopped, with a turn for everybody else after each slice. */
   async *#slowly(): AsyncGenerator<Entry> {
-    const slices = new Slices();
+    const slices = new Slices({ msMax: slowlyMsMax });
     for (const entry of this.#entries.values()) {
       if (slices.isOver) await slices.next();
       if (this.#stop.signal.aborted) return;
@@ -261,7 +263,7 @@ export class Queue {
     if ("kind" in body) {
       void this.#settle(
         entry,
-        recipients.map((index) => ({ index, outcome: body })),
+        settledOf(recipients, () => body),
       );
       return "nothing";
     }
@@ -274,11 +276,7 @@ export class Queue {
     const startedMs = this.#options.clock.now();
     const outcomes = await this.#options.delivery.deliver(job, this.#stop.signal);
     const tookMs = this.#options.clock.now() - startedMs;
-    const settled: Settled[] = [];
-    for (const [place, index] of recipients.entries()) {
-      const outcome = outcomes[place];
-      if (outcome !== undefined) settled.push({ index, outcome });
-    }
+    const settled = settledOf(recipients, (place) => outcomes[place]);
     const met = metBy(outcomes, group.route.retry);
     if (typeof met === "object") this.#parked.add(group.key, entry);
     else if (met === "alive") void this.#revive(group.key);
@@ -300,7 +298,7 @@ export class Queue {
   async #revive(key: string): Promise<void> {
     const ids = this.#parked.take(key);
     if (ids === undefined) return;
-    const slices = new Slices();
+    const slices = new Slices({ msMax: slowlyMsMax });
     for (const id of ids) {
       if (slices.isOver) await slices.next();
       if (this.#stop.signal.aborted) return;

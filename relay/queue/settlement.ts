@@ -25,6 +25,17 @@ export type Settled = {
   readonly isSpared?: boolean;
 };
 
+/** What became of the recipients at `places` in the message. */
+export function settledOf(
+  places: readonly number[],
+  outcomeOf: (at: number) => Outcome | undefined,
+): readonly Settled[] {
+  return places.flatMap((index, at) => {
+    const outcome = outcomeOf(at);
+    return outcome === undefined ? [] : [{ index, outcome }];
+  });
+}
+
 export type SettlementOptions = {
   readonly saver: Saver;
   readonly bodies: Bodies;
