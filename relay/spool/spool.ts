@@ -222,6 +222,22 @@ export class Spool {
     }
   }
 
+  /** The body's first octets, `bytesMax` at most: of a big one the rest is neither read nor looked at. */
+  async head(envelope: Envelope, bytesMax: number): Promise<Buffer | "damaged" | "unreadable"> {
+    const { id } = envelope;
+    const { files } = this.#parts;
+    if (!files.has(id)) {
+      const body = await this.body(envelope);
+      return typeof body === "string" ? body : body.subarray(0, bytesMax);
+    }
+    try {
+      const read = await files.readHead(id, bytesMax);
+      return read?.bytes === envelope.bytes ? read.head : "damaged";
+    } catch {
+      return "unreadable";
+    }
+  }
+
   /** Undefined where there is none. */
   async #inlineBody({ id, bytes }: Envelope): Promise<Buffer | undefined> {
     for (;;) {
