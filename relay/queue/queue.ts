@@ -300,7 +300,7 @@ export class Queue {
     // What is reported is not finished before its report is written, in the same commit.
     if (step.kind === "finished") {
       if (isConfirmed(envelope, recipient, outcome))
-        round.ended.push({ index, action: arrivalOf(entry.routes[index]), report: told });
+        round.ended.push({ index, action: arrivalOf(outcome), report: told });
       else entry.pending[index] = null;
     } else if (step.kind === "retry") {
       entry.pending[index] = step.pending;
