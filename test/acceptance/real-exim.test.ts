@@ -166,7 +166,7 @@ describe("Exim as a next hop", { skip, timeout: 120_000 }, () => {
     // Exim does not decode what it is told (RFC 3461 section 4): as it stands here it came from us.
     assert.equal(report.message.get("original-envelope-id"), "order+2B7");
     assert.deepEqual(told(report, "action", "original-recipient"), [
-      ["relayed", "rfc822;Alias+2Ba@old.test"],
+      ["delivered", "rfc822;Alias+2Ba@old.test"],
     ]);
     assert.deepEqual(reportsAt(hosts, "home", "asker@home.test"), [], "we say nothing");
   });
