@@ -49,11 +49,11 @@ export async function handTo(port: number | undefined, options: PeerLetter): Pro
  */
 export async function handNumbered(
   port: number | undefined,
-  count: number,
+  { name, count }: { readonly name: string; readonly count: number },
 ): Promise<Map<string, readonly string[]>> {
   const wanted = new Map<string, readonly string[]>();
   for (let number = 0; number < count; number += 1) {
-    const subject = `numbered-${number}`;
+    const subject = `${name}-${number}`;
     const to = ["a", "b", "c"].map((name) => `${name}${number}@far.test`);
     const from = `${subject}@${number % 2 === 0 ? "home" : "login"}.test`;
     const rcpts = to.map((each) => `<${each}>`);
@@ -93,17 +93,39 @@ export function assertOctets(hosts: Hosts, to: readonly string[]): void {
   }
 }
 
-/** Waits until the peer and the relay both hold no mail any more, reports included. */
-export async function bothEmpty(
-  relay: RelayProcess,
-  peer: { readonly queued: () => number },
-): Promise<void> {
+type Peer = {
+  readonly queued: () => number;
+  readonly flush?: () => void;
+};
+
+/** Looks at a peer's queue before it is told to look itself. */
+const looksPerFlush = 100;
+
+/**
+ * Waits until the peer and the relay both hold no mail any more, reports included. Now and then Postfix leaves a
+ * message alone for minutes, however short its times are set, until something comes to its queue: it is told to look.
+ */
+export async function bothEmpty(relay: RelayProcess, peer: Peer): Promise<void> {
+  let looks = 0;
   const isEmpty = async (): Promise<boolean> => {
-    if (peer.queued() > 0) return false;
+    if (peer.queued() > 0) {
+      looks += 1;
+      if (looks % looksPerFlush === 0) peer.flush?.();
+      return false;
+    }
     await drained(relay, 30_000);
     return peer.queued() === 0;
   };
   await eventually(isEmpty, { msMax: 60_000, everyMs: 50, what: "peer and relay are empty" });
+}
+
+/** Waits until a peer's log has it: it is written a little after what it tells of. */
+export async function untilSaid(
+  peer: { readonly log: () => string },
+  words: RegExp,
+): Promise<void> {
+  const what = `the peer's log has ${words}`;
+  await eventually(() => words.test(peer.log()), { msMax: 30_000, what });
 }
 
 /** Of each message with this subject at the host, its recipients. */

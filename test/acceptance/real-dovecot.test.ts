@@ -41,7 +41,7 @@ const dovecotProgram = await ensureDovecot();
 
 describe("Dovecot as the mail store", {
   skip: skipReason(dovecotProgram),
-  timeout: 120_000,
+  timeout: 240_000,
 }, () => {
   let dovecot: Dovecot;
   /** Another, which looks at quotas before it takes a message. */

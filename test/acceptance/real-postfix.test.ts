@@ -26,6 +26,7 @@ import {
   reportAt,
   reportsAt,
   told,
+  untilSaid,
 } from "./peer-mail.ts";
 import type { Report } from "./report.ts";
 
@@ -33,7 +34,7 @@ const fixtures = join(import.meta.dirname, "../../relay/delivery/fixtures");
 const fixture = (name: string): string => readFileSync(join(fixtures, name), "utf8");
 const sizeBytesMax = 1_000_000;
 const retry = { initial: "1s", max: "1s" };
-const known = ["a", "b", "asked", "never", "loud", "early", "grün", "login"];
+const known = ["a", "b", "asked", "never", "loud", "early", "grün", "login", "b+screened"];
 
 const postfixProgram = await ensureForRoot("postfix", "postfix");
 const dovecotProgram = await ensureDovecot();
@@ -56,12 +57,14 @@ function greylist(): { readonly server: Server; through: boolean } {
   return state;
 }
 
-describe("Postfix as a next hop", { skip, timeout: 120_000 }, () => {
+describe("Postfix as a next hop", { skip, timeout: 240_000 }, () => {
   const policy = greylist();
   let hosts: Hosts;
   let dovecot: Dovecot;
   let postfix: Postfix;
   let tap: Tap;
+  /** On the way to the port that postscreen guards. */
+  let screened: Tap;
   let securePort: number;
   let relay: RelayProcess;
 
@@ -79,6 +82,7 @@ describe("Postfix as a next hop", { skip, timeout: 120_000 }, () => {
       mailboxes: [{ user: "relay@far.test", password: "pass word" }],
     });
     const plainPort = await freePort();
+    const screenPort = await freePort();
     securePort = await freePort();
     const policyAddress = policy.server.address();
     assert.ok(policyAddress !== null && typeof policyAddress === "object");
@@ -98,9 +102,18 @@ describe("Postfix as a next hop", { skip, timeout: 120_000 }, () => {
         smtpd_tls_cert_file: files.certificateFile,
         smtpd_tls_key_file: files.keyFile,
         smtpd_tls_loglevel: "1",
+        postscreen_access_list: "",
+        postscreen_greet_action: "enforce",
+        postscreen_greet_wait: "2s",
+        postscreen_pipelining_enable: "yes",
+        postscreen_pipelining_action: "enforce",
+        postscreen_non_smtp_command_enable: "yes",
+        postscreen_bare_newline_enable: "yes",
+        postscreen_bare_newline_action: "enforce",
         smtpd_sasl_type: "dovecot",
         smtpd_sasl_path: `inet:127.0.0.1:${dovecot.ports.auth}`,
       },
+      services: [`127.0.0.1:${screenPort} inet n - n - 1 postscreen`, "smtpd pass - - n - - smtpd"],
       ports: new Map([
         [plainPort, {}],
         [
@@ -114,10 +127,17 @@ describe("Postfix as a next hop", { skip, timeout: 120_000 }, () => {
       ]),
     });
     tap = await tapTo(plainPort);
+    screened = await tapTo(screenPort);
     relay = relayProcess();
     const far = [{ host: "127.0.0.1", port: tap.port }];
     relay.routes("all.yaml", [
       hostsRoute("far", { domains: ["far.test"] }, far, { retry }),
+      hostsRoute(
+        "screened",
+        { addresses: ["b+screened@far.test"] },
+        [{ host: "127.0.0.1", port: screened.port }],
+        { retry },
+      ),
       hostsRoute("home", { domains: ["home.test"] }, hosts.target("home")),
     ]);
     relay.routes("secure.yaml", secured({ password: "wrong", serverName: "other.test" }));
@@ -127,6 +147,7 @@ describe("Postfix as a next hop", { skip, timeout: 120_000 }, () => {
   after(async () => {
     await relay?.close();
     await tap?.close();
+    await screened?.close();
     await postfix?.close();
     await dovecot?.close();
     policy.server.close();
@@ -212,11 +233,11 @@ describe("Postfix as a next hop", { skip, timeout: 120_000 }, () => {
     assert.doesNotMatch(postfix.log(), /sasl_|SASL/);
     relay.routes("secure.yaml", secured({ password: "wrong", serverName: "hop.test" }));
     await untilLogged(relay, "deferred", { id, cause: "auth", code: 535 });
-    assert.match(postfix.log(), /SASL PLAIN authentication failed/);
+    await untilSaid(postfix, /SASL PLAIN authentication failed/);
     relay.routes("secure.yaml", secured({ password: "pass word", serverName: "hop.test" }));
     await settled();
     assert.deepEqual(envelopesAt(hosts, "far", "login"), [["login@far.test"]]);
-    assert.match(postfix.log(), /sasl_method=PLAIN, sasl_username=relay@far\.test/);
+    await untilSaid(postfix, /sasl_method=PLAIN, sasl_username=relay@far\.test/);
     assert.deepEqual(logged(relay, "bounced", { id }), []);
   });
 
@@ -250,5 +271,18 @@ describe("Postfix as a next hop", { skip, timeout: 120_000 }, () => {
     policy.through = true;
     await settled();
     assert.deepEqual(envelopesAt(hosts, "far", "greylisted"), [["a@far.test"], ["early@far.test"]]);
+  });
+
+  test("Postfix: postscreen finds no fault, has us come again, and then lets us in", async () => {
+    const letter = { from: "screened@home.test", to: ["<b+screened@far.test>"] };
+    const id = idIn(await handTo(relay.port(), letter));
+    const deferred = await untilLogged(relay, "deferred", { id });
+    assert.deepEqual([deferred["code"], deferred["status"]], [450, "4.3.2"]);
+    await settled();
+    assert.deepEqual(envelopesAt(hosts, "far", "screened"), [["b+screened@far.test"]]);
+    await untilSaid(postfix, /PASS NEW \[127\.0\.0\.1\]/);
+    assert.doesNotMatch(postfix.log(), /PREGREET|COMMAND PIPELINING|BARE NEWLINE|NON-SMTP/);
+    const greetings = screened.pieces.filter(({ text }) => text.startsWith("220-"));
+    assert.ok(greetings.length > 0, "it greeted in two halves");
   });
 });

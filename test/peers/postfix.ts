@@ -25,6 +25,8 @@ export type Postfix = {
   readonly pid: number;
   /** Messages in its queue. */
   queued(): number;
+  /** Has it look at its whole queue now. */
+  flush(): void;
   /** All that it has logged. */
   log(): string;
   close(): Promise<void>;
@@ -37,13 +39,16 @@ export type PostfixOptions = {
   readonly settings: Settings;
   /** Ports of 127.0.0.1 that it takes mail at, with what is set for each alone. */
   readonly ports: ReadonlyMap<number, Settings>;
+  /** More lines of master.cf. */
+  readonly services?: readonly string[];
 };
 
 const startMsMax = 20_000;
 const queues = ["incoming", "active", "deferred"];
 
 /** Rejects with what it has said where it does not start. */
-export async function startPostfix({ settings, ports }: PostfixOptions): Promise<Postfix> {
+export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
+  const { settings, ports, services = [] } = options;
   const directory = mkdtempSync(join(tmpdir(), "mailroute-postfix-"));
   chmodSync(directory, 0o755);
   const [config, queue, data] = ["etc", "queue", "data"].map((name) => join(directory, name)) as [
@@ -75,7 +80,7 @@ export async function startPostfix({ settings, ports }: PostfixOptions): Promise
   };
   const lines = Object.entries(all).map(([name, value]) => `${name} = ${value}`);
   writeFileSync(join(config, "main.cf"), `${lines.join("\n")}\n`);
-  writeFileSync(join(config, "master.cf"), servicesAt(ports));
+  writeFileSync(join(config, "master.cf"), [servicesAt(ports), ...services, ""].join("\n"));
   const child = spawn("postfix", ["-c", config, "start-fg"], {
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -108,6 +113,7 @@ export async function startPostfix({ settings, ports }: PostfixOptions): Promise
   return {
     pid: Number(readFileSync(pidFile, "utf8").trim()),
     queued: () => countFiles(queues.map((each) => join(queue, each))),
+    flush: () => void execFileSync("postqueue", ["-c", config, "-f"], { stdio: "pipe" }),
     log,
     close,
   };
