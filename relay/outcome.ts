@@ -10,6 +10,8 @@ export type Outcome =
       readonly hop: string;
       /** The next hop tells the sender what becomes of it (RFC 3461 section 5.2.1). */
       readonly dsn?: true;
+      /** By LMTP (RFC 2033): a mail store has it. */
+      readonly stored?: true;
     }
   /** Try again later. */
   | {

@@ -44,7 +44,16 @@ const cases: readonly Case[] = [
     want: [ok, "failed 550 5.1.1", "deferred reply 451 4.2.0", ok],
     hop: bare,
   },
-  { title: "552 at RCPT as 452", to: ["perm-552-5.2.2"], want: ["deferred reply 452 4.2.2"] },
+  {
+    title: "552 at RCPT as 452, unless it says that the mailbox is full or the message too large",
+    to: ["perm-552", "perm-552-5.5.3", "perm-552-5.2.2", "perm-552-5.3.4"],
+    want: [
+      "deferred reply 452 4.0.0",
+      "deferred reply 452 4.5.3",
+      "failed 552 5.2.2",
+      "failed 552 5.3.4",
+    ],
+  },
   {
     title: "5xx at MAIL",
     sender: "perm-550-5.7.1",
@@ -292,7 +301,10 @@ test("delivery: inbound goes to the mail store by its protocol, and waits where 
   const hosts = [{ host: "127.0.0.1", port: next.port, priority: 1, weight: 1 }];
   const delivery = deliveryFor({ inbound: { hosts, protocol: "LMTP" } });
   const route = routeTo([], { target: { kind: "inbound" } });
-  assert.deepEqual((await delivery.deliver(jobTo(route, ["a@to.test"]), never)).map(brief), [ok]);
+  const taken = await delivery.deliver(jobTo(route, ["a@to.test"]), never);
+  assert.deepEqual(taken.map(brief), [ok]);
+  const [outcome] = taken;
+  assert.ok(outcome?.kind === "delivered" && outcome.stored === true, "it goes no further");
   const without = deliveryFor();
   const outcomes = await without.deliver(jobTo(route, ["a@to.test"]), never);
   assert.deepEqual(outcomes.map(brief), ["deferred unavailable 451 4.3.5"]);

@@ -14,6 +14,8 @@ export type Transcript = {
   bodySent: boolean;
   /** The next hop tells senders what becomes of their mail, as they asked (RFC 3461). */
   readonly dsn: boolean;
+  /** It is a mail store: LMTP. */
+  readonly stores: boolean;
   /** Why the dialog ended early: a broken connection, a time-out, garbage. */
   trouble: Trouble | undefined;
 };
@@ -38,6 +40,7 @@ export function emptyTranscript(recipients: number): Transcript {
     finals: new Array<Reply | undefined>(recipients).fill(undefined),
     bodySent: false,
     dsn: false,
+    stores: false,
     trouble: undefined,
   };
 }
@@ -84,12 +87,15 @@ function isStale({ mail, trouble }: Transcript): boolean {
 function recipientFate(transcript: Transcript, index: number, hop: string): Outcome {
   const rcpt = transcript.rcpt[index];
   if (rcpt === undefined) return lost(transcript, hop);
-  if (!isAccepted(rcpt)) return fateOf(rcpt.code === 552 ? asTooMany(rcpt) : rcpt, hop);
+  if (!isAccepted(rcpt)) return fateOf(isTooMany(rcpt) ? asTooMany(rcpt) : rcpt, hop);
   const final = transcript.finals[index];
   if (final !== undefined) {
-    const tells = transcript.dsn ? { dsn: true as const } : {};
+    const arrived = {
+      ...(transcript.dsn && { dsn: true as const }),
+      ...(transcript.stores && { stored: true as const }),
+    };
     return isAccepted(final)
-      ? { kind: "delivered", reply: final, hop, ...tells }
+      ? { kind: "delivered", reply: final, hop, ...arrived }
       : fateOf(final, hop);
   }
   const { data } = transcript;
@@ -102,7 +108,15 @@ function lost(transcript: Transcript, hop: string): Trouble {
   return { ...trouble, hop };
 }
 
-/** RFC 5321 section 4.5.3.1.10: 552 to RCPT means too many recipients, as 452 does. */
+// RFC 3463: of the mailbox (full, as mail stores say it), or of the message's size.
+const saysWhy = /^5\.(?:2\.\d+|3\.4)$/;
+
+/** RFC 5321 section 4.5.3.1.10: 552 to RCPT may mean too many recipients, unless it says what else it means. */
+function isTooMany({ code, status }: Reply): boolean {
+  return code === 552 && !saysWhy.test(status);
+}
+
+/** As 452 says it. */
 function asTooMany(reply: Reply): Reply {
   return { code: 452, status: `4${reply.status.slice(1)}`, text: reply.text };
 }

@@ -44,7 +44,11 @@ export class Transaction {
 
   constructor(letter: Letter, options: TransactionOptions) {
     this.letter = letter;
-    this.transcript = { ...emptyTranscript(letter.recipients.length), dsn: options.extensions.dsn };
+    this.transcript = {
+      ...emptyTranscript(letter.recipients.length),
+      dsn: options.extensions.dsn,
+      stores: options.protocol === "LMTP",
+    };
     this.extensions = options.extensions;
     this.protocol = options.protocol;
     this.phase = options.reset ? "rset" : "mail";

@@ -11,6 +11,7 @@ import { parseMail, parseRcpt } from "./command.ts";
 import type { LineFault } from "./command-line.ts";
 import type { ListenerLimits } from "./limits.ts";
 import { Pace } from "./pace.ts";
+import { rareCommand } from "./rare-command.ts";
 import type {
   Body,
   Client,
@@ -52,7 +53,6 @@ type Open = {
 };
 
 const HELO_NAME = /^[\x21-\x7e]{1,255}$/;
-const HTTP = /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH)$/;
 
 export class Dialogue {
   readonly #options: DialogueOptions;
@@ -61,6 +61,8 @@ export class Dialogue {
   #open: Open | undefined;
   /** A chunk of the last transaction was refused, and others may follow that were sent before. */
   #hasFailed = false;
+  /** MAIL was refused by no fault of its own, and what was sent with it may still come. */
+  #isMailRefused = false;
   readonly #authentication: Authentication;
   readonly #pace = new Pace();
   #ended = false;
@@ -99,6 +101,7 @@ export class Dialogue {
     const open = this.#open;
     this.#open = undefined;
     this.#hasFailed = false;
+    this.#isMailRefused = false;
     if (open === undefined) return;
     try {
       open.transaction.abort();
@@ -131,7 +134,7 @@ export class Dialogue {
     const argument = space < 0 ? "" : line.slice(space + 1).trim();
     switch (verb) {
       case "MAIL":
-        return this.#mail(argument);
+        return this.#opened(this.#mail(argument));
       case "RCPT":
         return this.#rcpt(argument);
       case "DATA":
@@ -254,6 +257,19 @@ export class Dialogue {
     }
   }
 
+  /** The answer to MAIL, kept in mind for what was sent with it. */
+  #opened(answer: Answer): Answer {
+    if (answer instanceof Promise) return answer.then((step) => this.#opened(step));
+    this.#isMailRefused = answer.reply.code >= 400 && !S.isError(answer);
+    return answer;
+  }
+
+  /** What needs a transaction, and there is none. */
+  get #unopened(): Step {
+    if (this.#greeting === undefined) return S.C503Hello;
+    return this.#isMailRefused ? S.C503Refused : S.C503Mail;
+  }
+
   /** MAIL of who has authenticated; a reply is what he is answered instead. */
   #mailOf(now: Identity | Reply, command: MailCommand): Step {
     if ("code" in now) return { reply: now };
@@ -281,7 +297,7 @@ export class Dialogue {
 
   #rcpt(argument: string): Answer {
     const open = this.#open;
-    if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
+    if (open === undefined) return this.#unopened;
     if (open.inChunks) return S.C503Chunks;
     const command = parseRcpt(argument, open);
     if ("reply" in command) return command;
@@ -332,7 +348,7 @@ export class Dialogue {
   /** Whether the message may come; a step is the refusal. */
   #begin(input: ClientInput): Step | undefined {
     const open = this.#open;
-    if (open === undefined) return this.#greeting === undefined ? S.C503Hello : S.C503Mail;
+    if (open === undefined) return this.#unopened;
     if (open.accepted === 0) return open.asked === 0 ? S.C503Rcpt : S.C554Recipients;
     try {
       const refused = open.transaction.data({ input });
@@ -364,21 +380,4 @@ function counted(open: Open, reply: Reply): Step {
 
 function asStep(reply: Reply): Step {
   return { reply, message: reply.code === 250 ? "accepted" : "refused" };
-}
-
-/** Commands that change no state, and those that are known and not served. */
-function rareCommand(verb: string, argument: string): Step {
-  switch (verb) {
-    case "VRFY":
-      return argument === "" ? S.C501Vrfy : S.C252Vrfy;
-    case "HELP":
-      return S.C214Help;
-    case "EXPN":
-    case "ETRN":
-    case "XCLIENT":
-    case "XFORWARD":
-      return S.C502Unsupported;
-    default:
-      return HTTP.test(verb) && /\bHTTP\/\d/i.test(argument) ? S.C421Http : S.C500Unknown;
-  }
 }

@@ -2,7 +2,7 @@
  * How fast a session is answered that brings errors, or words, and no mail: pure. Slower and slower it costs
  * next to nothing, and a client that has gone astray is not cut off for it at once (errorsMax is for that).
  */
-import { ERRORS, type Step } from "./step.ts";
+import { isError, type Step } from "./step.ts";
 
 /** Answered at once, since the session began or a message came in whole. */
 const promptErrorsMax = 5;
@@ -18,7 +18,7 @@ export class Pace {
 
   /** How long this answer waits, in ms; mostly 0. */
   waitMs(step: Step): number {
-    if (step.refused !== undefined && ERRORS.has(step.refused)) {
+    if (isError(step)) {
       this.#errors += 1;
       return this.#errors > promptErrorsMax ? errorWaitMs : 0;
     }

@@ -55,6 +55,9 @@ export const ERRORS: ReadonlySet<Refusal> = new Set([
   "authentication",
 ]);
 
+/** Whether it counts as the client's error. */
+export const isError = ({ refused }: Step): boolean => refused !== undefined && ERRORS.has(refused);
+
 const step = (code: number, status: string, text: string): Step => ({
   reply: { code, status, text },
 });
@@ -145,6 +148,8 @@ export const C554BodyLine = refusal("body", 554, "5.6.0", "Line too long in the 
 export const C503Hello = refusal("sequence", 503, "5.5.1", "Send EHLO first");
 export const C503Nested = refusal("sequence", 503, "5.5.1", "Transaction already begun");
 export const C503Mail = refusal("sequence", 503, "5.5.1", "Send MAIL first");
+/** No error of a client that pipelines (RFC 2920 section 3.1): MAIL was refused, and told so. */
+export const C503Refused = step(503, "5.5.1", "MAIL was refused");
 export const C503Rcpt = refusal("sequence", 503, "5.5.1", "Send RCPT first");
 export const C503Tls = refusal("sequence", 503, "5.5.1", "TLS already active");
 export const C503Injection: Step = {

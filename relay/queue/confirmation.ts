@@ -2,7 +2,6 @@
  * What a sender who asked for it (RFC 3461, NOTIFY=SUCCESS) is told of a delivery, and what next hops are told of
  * what he asked. Pure.
  */
-import type { Route } from "../../routing/route.ts";
 import type { LetterDsn } from "../delivery/commands.ts";
 import { isWanted } from "../dsn-request.ts";
 import type { Outcome } from "../outcome.ts";
@@ -22,8 +21,8 @@ export function isConfirmed(
 }
 
 /** A mail store has it for good; an SMTP host may pass it on without telling anybody (section 5.2.2). */
-export function arrivalOf(route: Route | undefined): "delivered" | "relayed" {
-  return route?.protocol === "LMTP" ? "delivered" : "relayed";
+export function arrivalOf(outcome: Outcome): "delivered" | "relayed" {
+  return outcome.kind === "delivered" && outcome.stored === true ? "delivered" : "relayed";
 }
 
 /** Undefined where nothing was asked, as mostly. */

@@ -84,7 +84,7 @@ export class Settlement {
     // What is reported is not finished before its report is written, in the same commit.
     if (step.kind === "finished") {
       if (isConfirmed(envelope, recipient, outcome))
-        roundOf(entry).ended.push({ index, action: arrivalOf(entry.routes[index]), report: told });
+        roundOf(entry).ended.push({ index, action: arrivalOf(outcome), report: told });
       else entry.pending[index] = null;
     } else if (step.kind === "retry") {
       entry.pending[index] = step.pending;

@@ -19,3 +19,10 @@ export function mailroute(args: readonly string[], cwd = root): Said {
   });
   return { code: status, out: stdout.trimEnd().split("\n"), err: stderr };
 }
+
+/** A line for a users file: what `mailroute hash-password` makes of it. */
+export function hashOf(password: string): string {
+  const command = [join(root, "cli/main.ts"), "hash-password"];
+  const { stdout } = spawnSync(process.execPath, command, { input: password, encoding: "utf8" });
+  return stdout.trim();
+}

@@ -10,6 +10,8 @@ export type Arrival = {
   readonly sender: string;
   readonly recipients: readonly string[];
   readonly text: string;
+  /** The same, octet by octet. */
+  readonly body: Buffer;
 };
 
 export type Hosts = {
@@ -34,7 +36,7 @@ export async function startHosts(
   const sinks = new Map<string, Sink>();
   for (const name of names) {
     const received: SinkOptions["received"] = ({ sender, recipients, body }) => {
-      arrivals.push({ host: name, sender, recipients, text: body.toString("utf8") });
+      arrivals.push({ host: name, sender, recipients, text: body.toString("utf8"), body });
     };
     sinks.set(name, await startSink({ ...options[name], received }));
   }

@@ -158,7 +158,9 @@ mail=twice ext=                  | deferred protocol 451 4.5.0 | another
 to=temp-450-4.2.0                | deferred reply 450 4.2.0    | another
 to=temp-452-4.5.3                | deferred reply 452 4.5.3    | another
 to=temp-421-4.3.2                | deferred reply 421 4.3.2    | another
-to=perm-552-5.2.2                | deferred reply 452 4.2.2    | another
+to=perm-552                      | deferred reply 452 4.0.0    | another
+to=perm-552-5.5.3                | deferred reply 452 4.5.3    | another
+to=perm-552-5.2.2                | bounced 552 5.2.2
 to=perm-530-5.7.0                | deferred auth 530 5.7.0     | another
 to=perm-550-5.1.1                | bounced 550 5.1.1
 to=perm-551-5.1.6                | bounced 551 5.1.6

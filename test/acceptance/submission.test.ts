@@ -1,6 +1,5 @@
 /** Submission: who can prove to be whom, and as whom he may then send, by real mail over TLS. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +8,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { TestClient } from "../../relay/listener/dialog.testkit.ts";
 import { hostsRoute, type RelayProcess, relayProcess } from "../ledger/relay-process.ts";
 import { greeted, hand, idIn, say, stranger } from "./client.ts";
-import { mailroute, root } from "./command.ts";
+import { hashOf, mailroute } from "./command.ts";
 import { admin, drained, type Hosts, logged, startHosts, untilLogged } from "./hosts.ts";
 
 const timeout = 60_000;
@@ -19,12 +18,6 @@ const file = (name: string): string => join(directory, name);
 
 let hosts: Hosts;
 let relay: RelayProcess;
-
-function hashOf(password: string): string {
-  const command = [join(root, "cli/main.ts"), "hash-password"];
-  const { stdout } = spawnSync(process.execPath, command, { input: password, encoding: "utf8" });
-  return stdout.trim();
-}
 
 before(async () => {
   for (const part of ["cert", "key"])

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { greets } from "./ports.ts";
+import { greets } from "../peers/ports.ts";
 import type { Subject } from "./subject.ts";
 
 export type HaproxyOptions = {

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { greets } from "./ports.ts";
+import { greets } from "../peers/ports.ts";
 import type { Subject } from "./subject.ts";
 
 const version = "3.3.4";

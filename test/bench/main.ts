@@ -9,13 +9,12 @@ import { startGenerator } from "../ledger/generator.ts";
 import { eventually, hostsRoute, relayProcess } from "../ledger/relay-process.ts";
 import { type Received, startSink } from "../ledger/sink.ts";
 import { ensureDebian } from "../peers/debian.ts";
-import { diskRate } from "./disk.ts";
+import { freePort, greets } from "../peers/ports.ts";
 import { startHaproxy } from "./haproxy.ts";
 import { startHaraka } from "./haraka.ts";
 import { imageEnvironment } from "./image-environment.ts";
 import { type Cost, type Load, loadsOf, measure, median } from "./loads.ts";
-import { freePort, greets } from "./ports.ts";
-import { startPostfix } from "./postfix.ts";
+import { startBenchPostfix } from "./postfix.ts";
 import type { Subject } from "./subject.ts";
 
 type Latency = { readonly p50Ms: number; readonly p99Ms: number };
@@ -118,7 +117,7 @@ async function start(sinkPort: number): Promise<Subject[]> {
   const wanted = new Set(values.peers.split(","));
   const subjects = [await startOurs(sinkPort)];
   if (wanted.has("postfix")) {
-    const postfix = startPostfix({ port: await freePort(), sinkPort });
+    const postfix = await startBenchPostfix({ port: await freePort(), sinkPort });
     subjects.push({ name: "Postfix", syncs: true, ...postfix });
   }
   if (wanted.has("haraka")) {

@@ -6,6 +6,7 @@
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import {
   accessSync,
+  chmodSync,
   constants,
   existsSync,
   mkdirSync,
@@ -17,18 +18,31 @@ import {
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, isAbsolute, join } from "node:path";
 
 export type Found = { readonly path: string } | { readonly missing: string };
 
 const fetchMsMax = 240_000;
-const installed = new Set(["postfix", "build-essential"]);
+const installed = new Set([
+  "postfix",
+  "libsasl2-modules",
+  "dovecot-core",
+  "dovecot-lmtpd",
+  "dovecot-imapd",
+  "dovecot-pop3d",
+  "build-essential",
+]);
+/**
+ * Those that are unpacked although they run as a user of their own, as installing them would remove what is
+ * installed: the user is made, by root only, and may look into their cache.
+ */
+const users: Readonly<Record<string, string>> = { "exim4-daemon-light": "Debian-exim" };
 const programDirectories = ["usr/sbin", "usr/bin", "sbin", "bin"];
 const policyFile = "/usr/sbin/policy-rc.d";
 
 class Unavailable extends Error {}
 
-/** Where `program` of the Debian package is, or why it cannot be had here. */
+/** Where `program` (its name, or where it is installed) of the Debian package is, or why it cannot be had here. */
 export async function ensureDebian(debianPackage: string, program: string): Promise<Found> {
   const there = onPath(program);
   if (there !== undefined) return { path: there };
@@ -36,6 +50,7 @@ export async function ensureDebian(debianPackage: string, program: string): Prom
     if (!existsSync("/etc/debian_version") || onPath("apt-get") === undefined) {
       throw new Unavailable("this is not Debian");
     }
+    ensureUser(users[debianPackage]);
     const path = installed.has(debianPackage)
       ? install(debianPackage, program)
       : unpacked(debianPackage, program);
@@ -48,6 +63,12 @@ export async function ensureDebian(debianPackage: string, program: string): Prom
   }
 }
 
+/** Of a program that starts as root, to become others. */
+export async function ensureForRoot(debianPackage: string, program: string): Promise<Found> {
+  if (process.getuid?.() !== 0) return { missing: `only root may run ${program}` };
+  return await ensureDebian(debianPackage, program);
+}
+
 /** For the `skip` of a test. With CI=true nothing may be skipped: throws instead. */
 export function skipReason(found: Found): string | false {
   if (!("missing" in found)) return false;
@@ -57,6 +78,7 @@ export function skipReason(found: Found): string | false {
 
 /** Also where Debian puts daemons, which is not on everybody's PATH. */
 function onPath(program: string): string | undefined {
+  if (isAbsolute(program)) return existsSync(program) ? program : undefined;
   const directories = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
   return directories.map((directory) => join(directory, program)).find(isProgram);
 }
@@ -88,12 +110,19 @@ function install(debianPackage: string, program: string): string {
   return path;
 }
 
+function ensureUser(user: string | undefined): void {
+  if (user === undefined || run("id", [user]).status === 0) return;
+  if (process.getuid?.() !== 0) throw new Unavailable(`only root may make the user ${user}`);
+  must("useradd", ["--system", "--user-group", "--shell", "/usr/sbin/nologin", user]);
+}
+
 /** A script in the cache that runs the program with the libraries that were unpacked beside it. */
 function unpacked(debianPackage: string, program: string): string {
   const release =
     /^VERSION_ID="?([\w.-]+)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "unknown";
+  const ownCache = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
   const cache = join(
-    process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"),
+    users[debianPackage] === undefined ? ownCache : "/var/cache",
     "mailroute/debian",
     `${release}-${process.arch}`,
   );
@@ -102,6 +131,7 @@ function unpacked(debianPackage: string, program: string): string {
   if (isProgram(script)) return script;
   mkdirSync(cache, { recursive: true });
   const fresh = mkdtempSync(join(cache, "fetching-"));
+  chmodSync(fresh, 0o755);
   try {
     fetchInto(fresh, debianPackage);
     const real = programDirectories
@@ -109,6 +139,8 @@ function unpacked(debianPackage: string, program: string): string {
       .find((path) => isProgram(join(fresh, path)));
     if (real === undefined)
       throw new Unavailable(`the package ${debianPackage} has no such program`);
+    // With a set-user-id bit it would not be given the libraries beside it.
+    chmodSync(join(fresh, real), 0o755);
     const libraries = libraryDirectories(fresh).map((directory) => join(root, directory));
     const text = `#!/bin/sh\nLD_LIBRARY_PATH=${libraries.join(":")} exec ${join(root, real)} "$@"\n`;
     writeFileSync(join(fresh, `run-${program}`), text, { mode: 0o755 });
