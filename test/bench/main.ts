@@ -10,6 +10,7 @@ import { eventually, hostsRoute, relayProcess } from "../ledger/relay-process.ts
 import { type Received, startSink } from "../ledger/sink.ts";
 import { ensureDebian } from "../peers/debian.ts";
 import { freePort, greets } from "../peers/ports.ts";
+import { diskRate } from "./disk.ts";
 import { startHaproxy } from "./haproxy.ts";
 import { startHaraka } from "./haraka.ts";
 import { imageEnvironment } from "./image-environment.ts";
