@@ -1,14 +1,15 @@
 /** Hand-over between real spools over real TLS on loopback: what goes over, what stays, and who is let in. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
-import { request } from "node:https";
+import { createServer, request } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { checksum, type Envelope, freshState, type State } from "../spool/records.ts";
 import { type Change, Spool, type Stored } from "../spool/spool.ts";
 import { decodeFrame, encodeFrame } from "./frame.ts";
-import { clientTls } from "./key.ts";
+import { clientTls, serverTls } from "./key.ts";
 import { handoverPath, startReceiver } from "./receiver.ts";
 import { handOver } from "./sender.ts";
 
@@ -89,7 +90,13 @@ async function receiverOf(
 
 async function giveAll(
   spool: Spool,
-  to: { port: number; siblings?: readonly string[]; key?: Buffer; msMax?: number },
+  to: {
+    port: number;
+    siblings?: readonly string[];
+    key?: Buffer;
+    msMax?: number;
+    goneMsMin?: number;
+  },
 ) {
   return await handOver({
     key: to.key ?? key,
@@ -100,6 +107,7 @@ async function giveAll(
     },
     siblings: async () => to.siblings ?? ["127.0.0.1"],
     port: to.port,
+    ...(to.goneMsMin !== undefined && { goneMsMin: to.goneMsMin }),
     given: async (envelope) => await spool.commit([{ kind: "remove", envelope }]),
     signal: AbortSignal.timeout(to.msMax ?? timeMsMax),
   });
@@ -194,6 +202,63 @@ test("handover: whose answer was lost may ask again; another message of the same
   const body = Buffer.from("another");
   const envelope = { ...first.envelope, bytes: body.length, crc: checksum(body) };
   assert.equal(await posted(port, encodeFrame({ ...first, envelope, body })), 409);
+});
+
+/** A relay that takes the first message whole and never answers: its process ends with `ends`. */
+async function dyingReceiver(
+  context: TestContext,
+  options: { readonly host: string; readonly ends: () => void },
+) {
+  let asked = 0;
+  const server = createServer(serverTls(key), (incoming) => {
+    asked += 1;
+    incoming.resume().once("end", () => {
+      incoming.socket.destroy();
+      options.ends();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, options.host, resolve));
+  const { port } = server.address() as AddressInfo;
+  const stop = async (): Promise<void> => {
+    if (!server.listening) return;
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  context.after(stop);
+  return { port, stop, asked: () => asked };
+}
+
+test("handover: a sibling whose answer was lost is asked again when it is back, and no other gets the message", async (context) => {
+  const from = await filled(context, [stored("m1")]);
+  const back = await spoolOf(context);
+  const other = await spoolOf(context);
+  const restart = async (): Promise<void> => {
+    await dying.stop();
+    await receiverOf(context, back, { port: dying.port });
+  };
+  const dying = await dyingReceiver(context, { host: "127.0.0.1", ends: () => void restart() });
+  await receiverOf(context, other, { host: "127.0.0.2", port: dying.port });
+  const siblings = ["127.0.0.1", "127.0.0.2"];
+  const { given } = await giveAll(from, { port: dying.port, siblings });
+  assert.equal(given, 1);
+  assert.equal(dying.asked(), 1);
+  assert.deepEqual([listed(back).length, listed(other).length], [1, 0]);
+});
+
+test("handover: where a sibling whose answer was lost does not come back, another gets the message", async (context) => {
+  const from = await filled(context, [stored("m1")]);
+  const other = await spoolOf(context);
+  const siblings = ["127.0.0.1", "127.0.0.2"];
+  const vanish = (): void => {
+    siblings.shift();
+    void dying.stop();
+  };
+  const dying = await dyingReceiver(context, { host: "127.0.0.1", ends: vanish });
+  await receiverOf(context, other, { host: "127.0.0.2", port: dying.port });
+  const to = { port: dying.port, siblings, goneMsMin: 1500 };
+  assert.deepEqual(await giveAll(from, to), { given: 1, left: 0 });
+  assert.equal(dying.asked(), 1);
+  assert.equal(listed(other).length, 1);
 });
 
 test("handover: one that comes twice at once is taken once", async (context) => {
