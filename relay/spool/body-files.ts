@@ -60,6 +60,29 @@ export class BodyFiles {
     }
   }
 
+  /** Its first octets, `bytesMax` at most, and how many there are in all; undefined where there is none. */
+  async readHead(
+    id: string,
+    bytesMax: number,
+  ): Promise<{ readonly head: Buffer; readonly bytes: number } | undefined> {
+    try {
+      const file = await open(join(this.#directory, id));
+      try {
+        const { size } = await file.stat();
+        const { buffer, bytesRead } = await file.read(
+          Buffer.allocUnsafe(Math.min(size, bytesMax)),
+          0,
+        );
+        return { head: buffer.subarray(0, bytesRead), bytes: size };
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
   /** Never rejects: what stays is removed at the next start. */
   async remove(id: string): Promise<void> {
     this.#ids.delete(id);

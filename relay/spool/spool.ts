@@ -260,6 +260,21 @@ export class Spool {
     }
   }
 
+  /** The body's first octets, `bytesMax` at most: of a big one the rest is neither read nor looked at. */
+  async head(envelope: Envelope, bytesMax: number): Promise<Buffer | "damaged" | "unreadable"> {
+    const { id } = envelope;
+    if (!this.#files.has(id)) {
+      const body = await this.body(envelope);
+      return typeof body === "string" ? body : body.subarray(0, bytesMax);
+    }
+    try {
+      const read = await this.#files.readHead(id, bytesMax);
+      return read?.bytes === envelope.bytes ? read.head : "damaged";
+    } catch {
+      return "unreadable";
+    }
+  }
+
   /**
    * Makes all changes in one transaction, in the order given; resolves when it is on disk.
    * Rejects with SpoolError when it is not: then none of them holds.
