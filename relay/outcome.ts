@@ -17,6 +17,8 @@ export type Outcome =
       readonly cause: DeferCause;
       readonly reply: Reply;
       readonly hop?: string;
+      /** No host took a connection to where it said anything: that holds for all mail to the same hosts. */
+      readonly isUnmet?: true;
     }
   | { readonly kind: "failed"; readonly reply: Reply; readonly hop?: string };
 

@@ -29,7 +29,7 @@ export async function openQueueSocket({
 }: QueueSocket): Promise<void> {
   try {
     const socket = await listenLocally(spoolDirectory, async (request, response) => {
-      await answerQueue(state.orders, request, response);
+      await answerQueue(state, request, response);
     });
     closers.defer(() => socket.close());
   } catch (error) {
@@ -51,7 +51,7 @@ async function admit(
   { state, tokenFile }: { readonly state: RelayState; readonly tokenFile: string },
 ): Promise<void> {
   if (await showsToken(request, tokenFile)) {
-    await answerQueue(state.orders, request, response);
+    await answerQueue(state, request, response);
     return;
   }
   response.writeHead(401, { "www-authenticate": "Bearer", "content-type": "application/json" });

@@ -24,10 +24,11 @@ import { type Observed, observe } from "./observe/observe.ts";
 import { ProblemBoard } from "./observe/problem-board.ts";
 import { RouteHealth } from "./observe/route-health.ts";
 import { TokenProblems } from "./observe/token-problems.ts";
+import { queueLimits } from "./queue/options.ts";
 import { Orders } from "./queue/orders.ts";
 import { Queue } from "./queue/queue.ts";
 import { createReporter } from "./queue/reports.ts";
-import { reasonToHold, restore } from "./queue/restore.ts";
+import { blamed, reasonToHold, restore } from "./queue/restore.ts";
 import { openQueueSocket, queueOverHttp } from "./queue-control.ts";
 import { createIds } from "./reception/ids.ts";
 import { type Deliveries, openDeliveries } from "./spool/deliveries.ts";
@@ -189,7 +190,7 @@ async function takeOver(
     spool,
     take: (stored) => queue.restore(stored),
     hold: reasonToHold(spool, options.config.spool),
-    diedAt: deliveries.left,
+    diedAt: blamed(deliveries.left),
     now: clock.now,
     events: observed.queue,
   });
@@ -289,7 +290,8 @@ function startQueue(site: Site, nextId: () => string): Queue {
   });
   const { random } = Math;
   const events = observed.queue;
-  const limits = config.queue;
+  const { connectionsMax } = config.delivery;
+  const limits = queueLimits({ ...config.queue, connectionsMax });
   const queue = new Queue({
     spool,
     deliveries,

@@ -7,6 +7,8 @@ import { type OrderName, type Orders, orderNames } from "../queue/orders.ts";
 import { parseSelection } from "../queue/selection.ts";
 
 const path = "/queue";
+const stoppingWords =
+  "the relay is stopping, and its queue may go to another relay: give the order again when it is back, or there";
 const limitDefault = 100;
 const limitMax = 1_000_000;
 
@@ -15,9 +17,11 @@ export function isForQueue(url: string): boolean {
   return url === path || url.startsWith(`${path}/`) || url.startsWith(`${path}?`);
 }
 
-/** `orders` is undefined until the relay has its queue. */
+/** What is asked: `orders` is undefined until the relay has its queue. */
+export type Desk = { readonly orders: Orders | undefined; readonly stopping: boolean };
+
 export async function answerQueue(
-  orders: Orders | undefined,
+  { orders, stopping }: Desk,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -25,6 +29,7 @@ export async function answerQueue(
   const [, , word, ...more] = url.pathname.split("/");
   if (orders === undefined) return problem(response, 503, "the relay is starting: ask again soon");
   if (more.length > 0) return problem(response, 404, "there is nothing here");
+  if (request.method === "POST" && stopping) return problem(response, 503, stoppingWords);
   if (request.method === "POST") return await order(orders, word ?? "", { url, response });
   if (request.method !== "GET") return problem(response, 405, "GET or POST");
   if (word === undefined) return await list(orders, url.searchParams, response);
@@ -54,7 +59,7 @@ async function list(
 }
 
 async function show(orders: Orders, id: string, { url, response }: Exchange): Promise<void> {
-  const message = orders.show(id);
+  const message = await orders.show(id);
   if (message === undefined) {
     problem(response, 404, `${id}: there is no such message`);
     return;

@@ -14,7 +14,7 @@ import {
   letterTrouble,
   noUtf8,
 } from "./commands.ts";
-import { createDial, shuttingDown } from "./dial.ts";
+import { createDial, outwaited, shuttingDown } from "./dial.ts";
 import { Signing } from "./dkim/signing.ts";
 import { judge, type Transcript, type Verdict } from "./fate.ts";
 import { HopFinder } from "./hops.ts";
@@ -55,7 +55,13 @@ export type Job = {
   readonly domain: string;
   /** False: the route has changed since, and nothing more is to be begun for this job. */
   readonly isWanted?: () => boolean;
+  /** When it is aborted, a message that is not on its way yet goes to a host that is quick, or is deferred. */
+  readonly patience?: AbortSignal | undefined;
+  /** Told each time that the message itself rests, as nobody has taken a connection yet, or is at work again. */
+  readonly phase?: (phase: Phase) => void;
 };
+
+export type Phase = "waits" | "works";
 
 export interface Delivery {
   /** One Outcome per recipient, in order. Never rejects. */
@@ -64,13 +70,18 @@ export interface Delivery {
   close(options: { readonly graceMs: number }): Promise<void>;
 }
 
+/** For each host that is left when patience has ended. */
+const hurriedMsMax = 5000;
+
 type Told = Exclude<Verdict, { kind: "stale" }>;
 
 /** One `deliver` under way: what it waits for, or the connection it uses. */
 type Flight = {
-  cancelled: boolean;
-  onCancel: (() => void) | undefined;
+  cancelled: Trouble | undefined;
+  onCancel: ((trouble: Trouble) => void) | undefined;
   connection: NextHop | undefined;
+  /** A host has taken a connection and greeted. */
+  isMet: boolean;
 };
 
 /** Throws a TypeError where the hostname or a network in `options` is none. */
@@ -111,14 +122,15 @@ class Deliverer implements Delivery {
   async deliver(job: Job, signal: AbortSignal): Promise<readonly Outcome[]> {
     const outcomes = new Array<Outcome | undefined>(job.recipients.length).fill(undefined);
     const flight = this.takeOff(signal);
-    let last: Trouble;
-    try {
-      last = await this.run(job, outcomes, flight);
-    } catch (error) {
+    const running = this.run(job, outcomes, flight).catch((error: unknown): Trouble => {
       this.events.bug?.(error);
-      last = deferred("local", "4.3.0", "internal error while delivering");
-    }
+      return deferred("local", "4.3.0", "internal error while delivering");
+    });
+    const { patience } = job;
+    const ended = await (patience ? Promise.race([running, givenUp(patience, flight)]) : running);
     this.flights.get(signal)?.delete(flight);
+    const isUnmet = ended.kind === "deferred" && !flight.isMet;
+    const last: Trouble = isUnmet ? { ...ended, isUnmet } : ended;
     return outcomes.map((outcome) => outcome ?? last);
   }
 
@@ -136,9 +148,10 @@ class Deliverer implements Delivery {
       signal.addEventListener("abort", () => cancelAll(all), { once: true });
     }
     const flight: Flight = {
-      cancelled: signal.aborted,
+      cancelled: signal.aborted ? shuttingDown() : undefined,
       onCancel: undefined,
       connection: undefined,
+      isMet: false,
     };
     flights.add(flight);
     return flight;
@@ -149,7 +162,9 @@ class Deliverer implements Delivery {
     const { heloName } = this.finder.policyOf(job.route);
     const trouble = envelopeTrouble(job, outcomes) ?? routeTrouble(job.route, heloName);
     if (trouble !== undefined) return trouble;
+    job.phase?.("waits");
     const found = await this.finder.find(job.route, job.domain);
+    job.phase?.("works");
     if ("trouble" in found) return found.trouble;
     const letter = await this.signed(job);
     if ("trouble" in letter) return letter.trouble;
@@ -157,10 +172,11 @@ class Deliverer implements Delivery {
     let last: Trouble | undefined;
     for (const hop of found.hops.slice(0, this.limits.hostsPerAttemptMax)) {
       if (open.length === 0) break;
-      if (flight.cancelled) return shuttingDown();
+      if (flight.cancelled !== undefined) return flight.cancelled;
       if (job.isWanted?.() === false) return outdated();
       const verdict = await this.tryHost(letter, open, hop, flight);
       if ("trouble" in verdict) {
+        if (flight.cancelled !== undefined) return { ...verdict.trouble, hop: hop.name };
         last = worse(last, { ...verdict.trouble, hop: hop.name });
         continue;
       }
@@ -194,22 +210,24 @@ class Deliverer implements Delivery {
         : positions.map((position) => job.recipients[position] as string);
     const letter: Letter = recipients === job.recipients ? job : { ...job, recipients };
     const kept = this.pool.take(hop);
-    const acquired = kept ? { connection: kept } : await this.pool.wait(hop, flight, "any");
+    const acquired = kept ? { connection: kept } : await this.waited(job, hop, flight);
     if ("trouble" in acquired) return acquired;
-    if (job.isWanted?.() === false) {
+    const unwanted = flight.cancelled ?? (job.isWanted?.() === false ? outdated() : undefined);
+    if (unwanted !== undefined) {
       this.pool.release(hop, acquired.connection);
-      return { trouble: outdated() };
+      return { trouble: unwanted };
     }
     let reused = acquired.connection.messages > 0;
     let verdict = await this.exchange(letter, acquired.connection, hop, flight);
     if (verdict.kind === "stale") {
       // It died while it was kept, and nothing was said on it: once more on a new one, at no risk.
-      const fresh = await this.pool.wait(hop, flight, "fresh");
+      const fresh = await this.waited(job, hop, flight, "fresh");
       if ("trouble" in fresh) return fresh;
       reused = false;
       verdict = await this.exchange(letter, fresh.connection, hop, flight);
     }
     if (verdict.kind === "stale") throw new Error("a new connection cannot be stale");
+    flight.isMet = true;
     this.events.attempt?.({
       id: job.id,
       route: job.route.id,
@@ -220,6 +238,17 @@ class Deliverer implements Delivery {
       ms: this.now() - beganMs,
     });
     return verdict;
+  }
+
+  private async waited(job: Job, hop: Hop, flight: Flight, want: "any" | "fresh" = "any") {
+    job.phase?.("waits");
+    const isHurried = job.patience?.aborted === true;
+    const giveUp = (): void => flight.onCancel?.(outwaited(hop.name));
+    const timer = isHurried ? setTimeout(giveUp, hurriedMsMax) : undefined;
+    const acquired = await this.pool.wait(hop, flight, want);
+    clearTimeout(timer);
+    job.phase?.("works");
+    return acquired;
   }
 
   /** The message over one connection, which goes back to the pool. */
@@ -259,10 +288,29 @@ class Deliverer implements Delivery {
 
 function cancelAll(flights: ReadonlySet<Flight>): void {
   for (const flight of flights) {
-    flight.cancelled = true;
-    flight.onCancel?.();
+    flight.cancelled = shuttingDown();
+    flight.onCancel?.(shuttingDown());
     flight.connection?.abort(shuttingDown());
   }
+}
+
+/** Ends what is waited for when patience does, and the next host has its turn; resolves where that was none but DNS. */
+function givenUp(patience: AbortSignal, flight: Flight): Promise<Trouble> {
+  return new Promise((resolve) => {
+    const onAbort = (): void => {
+      const { connection, onCancel } = flight;
+      if (connection?.isOnItsWay === true) return;
+      const trouble = outwaited(connection?.hop ?? "its next hop");
+      if (connection !== undefined) connection.abort(trouble);
+      else if (onCancel !== undefined) onCancel(trouble);
+      else {
+        flight.cancelled ??= trouble;
+        resolve(trouble);
+      }
+    };
+    if (patience.aborted) onAbort();
+    else patience.addEventListener("abort", onAbort, { once: true });
+  });
 }
 
 /** Addresses come parsed; should one not be, it must not write a command of its own. */

@@ -166,3 +166,16 @@ async function opened(connection: NextHop, cutOff: AbortSignal): Promise<Trouble
 export function shuttingDown(): Trouble {
   return deferred("shutdown", "4.3.2", "this relay is stopping");
 }
+
+/** Somebody else needs the room in which we wait; whoever is asked again is given the full time. */
+export function outwaited(name: string): Trouble {
+  return deferred("timeout", "4.4.1", `${name} has not answered for a while, and other mail waits`);
+}
+
+/** `trouble`, or where it says that we had no patience: the host lives, and nothing is said against it. */
+export function busy(trouble: Trouble, name: string): Trouble {
+  const isOutwaited = trouble.kind === "deferred" && trouble.cause === "timeout";
+  return isOutwaited
+    ? deferred("local", "4.3.2", `${name} takes other mail of ours first`)
+    : trouble;
+}

@@ -95,6 +95,11 @@ export class NextHop extends Base {
     return this.extensions;
   }
 
+  /** Of the message that it has, octets have gone out: to break off now may make a duplicate. */
+  get isOnItsWay(): boolean {
+    return this.current?.transcript.bodySent === true;
+  }
+
   get usable(): boolean {
     return !this._destroyed && this._socket.writable && !this._socket.readableEnded;
   }

@@ -16,20 +16,18 @@ const fixed = routeTo([], {
 
 const recipients = fc
   .array(fc.tuple(fc.constantFrom(hosts, store, mx, fixed), fc.constantFrom("a.test", "b.test")))
-  .map((list) =>
-    list.map(([route, domain], index) => ({ index, address: `${index}@${domain}`, domain, route })),
-  );
+  .map((list) => list.map(([route, domain], index) => ({ index, domain, route })));
 
 test("plan: every recipient in one transaction, those of one next hop and no others together", () => {
   fc.assert(
     fc.property(recipients, fc.integer({ min: 1, max: 5 }), (list, max) => {
       const groups = planTransactions(list, { recipientsPerTransactionMax: max });
-      const all = groups.flatMap((group) => group.recipients).toSorted((a, b) => a.index - b.index);
-      assert.deepEqual(all, list);
+      const all = groups.flatMap((group) => group.recipients).toSorted((a, b) => a - b);
+      assert.deepEqual(all, [...list.keys()]);
       for (const group of groups) {
         assert.ok(group.recipients.length <= max && group.recipients.length > 0);
         assert.equal(group.key, group.route === mx ? `mail/mx|${group.domain}` : group.route.id);
-        for (const { route, domain } of group.recipients) {
+        for (const { route, domain } of group.recipients.flatMap((index) => list[index] ?? [])) {
           assert.equal(route, group.route);
           if (route === mx) assert.equal(domain, group.domain);
         }

@@ -4,7 +4,6 @@ import type { Route } from "../../routing/route.ts";
 export type Planned = {
   /** The recipient's place in the message. */
   readonly index: number;
-  readonly address: string;
   readonly domain: string;
   readonly route: Route;
 };
@@ -15,7 +14,8 @@ export type Group = {
   readonly route: Route;
   /** The recipients' domain; that of the first where the target does not depend on it. */
   readonly domain: string;
-  readonly recipients: readonly Planned[];
+  /** Their places in the message. */
+  readonly recipients: readonly number[];
 };
 
 export type PlanOptions = { readonly recipientsPerTransactionMax: number };
@@ -30,9 +30,9 @@ export function planTransactions(
 ): readonly Group[] {
   const [only] = recipients;
   if (only !== undefined && recipients.length === 1)
-    return [groupOf(keyOf(only), recipients, only)];
+    return [groupOf(laneKeyOf(only), recipients, only)];
   const groups: Group[] = [];
-  for (const [key, members] of Map.groupBy(recipients, keyOf)) {
+  for (const [key, members] of Map.groupBy(recipients, laneKeyOf)) {
     for (let at = 0; at < members.length; at += options.recipientsPerTransactionMax) {
       const part = members.slice(at, at + options.recipientsPerTransactionMax);
       const first = part[0];
@@ -43,11 +43,12 @@ export function planTransactions(
 }
 
 function groupOf(key: string, recipients: readonly Planned[], first: Planned): Group {
-  return { key, route: first.route, domain: first.domain, recipients };
+  const places = recipients.map(({ index }) => index);
+  return { key, route: first.route, domain: first.domain, recipients: places };
 }
 
-/** Only MX without a domain of its own depends on the recipient's; "|" is in no route id or domain. */
-function keyOf({ route, domain }: Planned): string {
+/** In which lane a recipient waits. Only MX without a domain of its own depends on the recipient's; "|" is in no route id or domain. */
+export function laneKeyOf({ route, domain }: Pick<Planned, "route" | "domain">): string {
   const { target } = route;
   const byDomain = target.kind === "mx" && target.domain === undefined;
   return byDomain ? `${route.id}|${domain}` : route.id;

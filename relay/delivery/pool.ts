@@ -3,42 +3,20 @@
  * turn, and rests what cannot be used. One message at a time on each connection, one timer for all.
  * Knows nothing of messages or routes; opening is `dial`'s, the dialog next-hop.ts's.
  */
-import { type Allowance, eased, pressed, unlimited } from "./allowance.ts";
-import { type Dial, shuttingDown } from "./dial.ts";
+import { eased, pressed, unlimited } from "./allowance.ts";
+import { busy, type Dial, outwaited, shuttingDown } from "./dial.ts";
+
+import { type Acquired, freshLine, type Line, pickIdle, type Waiter } from "./line.ts";
 import type { NextHop } from "./next-hop.ts";
 import type { DeliveryEvents, HopLimits } from "./options.ts";
 import type { Hop } from "./policy.ts";
 import { deferred, isTooMuch, type Trouble } from "./reply.ts";
-import { nextRest, noRest, type Rest } from "./rest.ts";
+import { nextRest, noRest, restLimits } from "./rest.ts";
 
-export type Acquired = { readonly connection: NextHop } | { readonly trouble: Trouble };
-
-/** What a waiting delivery is cancelled by; `onCancel` is set while it waits. */
-export type Flight = { cancelled: boolean; onCancel: (() => void) | undefined };
-
-type Waiter = {
-  readonly hop: Hop;
-  readonly fresh: boolean;
-  readonly resolve: (acquired: Acquired) => void;
-};
-
-/** All connections of one key. */
-type Line = {
-  readonly key: string;
-  /** The last one is the warmest. */
-  readonly idle: NextHop[];
-  readonly all: Set<NextHop>;
-  dialling: number;
-  readonly waiters: Set<Waiter>;
-  /** Fewer than the limits allow while the host refuses more; 1 while it is being probed. */
-  ceiling: number;
-  raiseAtMs: number;
-  rest: Rest;
-  /** Less than the limits after complaints that we send too much. */
-  allowance: Allowance;
-  /** When the next message may begin, and what waits for that. */
-  nextAtMs: number;
-  spacing: NodeJS.Timeout | undefined;
+/** A delivery: why it is cancelled, where it is; `onCancel` is set while it waits, and ends that. */
+export type Flight = {
+  cancelled: Trouble | undefined;
+  onCancel: ((trouble: Trouble) => void) | undefined;
 };
 
 export type PoolOptions = {
@@ -61,7 +39,6 @@ export class Pool {
   private readonly lines = new Map<string, Line>();
   /** Lines that wait for room under `connectionsMax`, longest first. */
   private readonly blocked = new Set<Line>();
-  private readonly cutOff = new AbortController();
   private total = 0;
   private closing = false;
   private timer: NodeJS.Timeout | undefined;
@@ -84,7 +61,8 @@ export class Pool {
 
   /** Waits for its turn. `fresh`: only a connection that no message has used. */
   async wait(hop: Hop, flight: Flight, want: "any" | "fresh"): Promise<Acquired> {
-    if (this.closing || flight.cancelled) return { trouble: shuttingDown() };
+    if (this.closing) return { trouble: shuttingDown() };
+    if (flight.cancelled !== undefined) return { trouble: flight.cancelled };
     const line = this.lineOf(hop.key);
     return await new Promise((resolve) => {
       const waiter: Waiter = {
@@ -95,13 +73,21 @@ export class Pool {
           resolve(acquired);
         },
       };
-      flight.onCancel = () => {
+      flight.onCancel = (trouble) => {
+        flight.onCancel = undefined;
         line.waiters.delete(waiter);
-        resolve({ trouble: shuttingDown() });
+        this.abandon(line);
+        resolve({ trouble: line.all.size > 0 ? busy(trouble, hop.name) : trouble });
       };
       line.waiters.add(waiter);
       this.pump(line);
     });
+  }
+
+  /** Nobody waits for what may never come. */
+  private abandon(line: Line): void {
+    if (line.dials.size <= line.waiters.size) return;
+    [...line.dials].at(-1)?.abort();
   }
 
   /** After each message; a connection that has died meanwhile is known to be gone already. */
@@ -123,7 +109,10 @@ export class Pool {
 
   isRested(key: string): boolean {
     const line = this.lines.get(key);
-    return line !== undefined && this.now() < line.rest.untilMs;
+    if (line === undefined || line.rest === noRest) return false;
+    // Its rest is over, and somebody is finding out: one is enough.
+    const isBeingProbed = line.all.size === 0 && line.dials.size > 0;
+    return isBeingProbed || this.now() < line.rest.untilMs;
   }
 
   /** A host that takes connections but not us (AUTH, policy) is left alone for a while. */
@@ -131,7 +120,7 @@ export class Pool {
     if (trouble.kind !== "deferred") return;
     const line = this.lineOf(hop.key);
     const before = line.rest;
-    line.rest = nextRest(before, this.now(), this.limits);
+    line.rest = nextRest(before, this.now(), restLimits(this.limits, trouble.cause));
     if (line.rest === before) return;
     const restMs = line.rest.untilMs - this.now();
     this.events.hostRested?.({ hop: hop.name, restMs, cause: trouble.cause });
@@ -142,7 +131,7 @@ export class Pool {
     const line = this.lineOf(hop.key);
     const before = line.allowance;
     if (beganMs < before.settlesAtMs || line.all.size > before.connectionsMax) return;
-    const connections = line.all.size + line.dialling;
+    const connections = line.all.size + line.dials.size;
     line.allowance = pressed(before, { connections, code: reply.code, nowMs: this.now() });
     for (const idle of line.idle.slice(line.allowance.connectionsMax)) idle.quit();
     const { connectionsMax, spacingMs } = line.allowance;
@@ -159,8 +148,8 @@ export class Pool {
     while (this.total > 0 && this.now() < endMs) {
       await new Promise((resolve) => setTimeout(resolve, Math.min(20, graceMs)));
     }
-    this.cutOff.abort();
     for (const line of this.lines.values()) {
+      for (const dial of line.dials) dial.abort();
       for (const connection of line.all) connection.abort(shuttingDown());
     }
     this.stopSweep();
@@ -169,11 +158,7 @@ export class Pool {
   private lineOf(key: string): Line {
     const known = this.lines.get(key);
     if (known !== undefined) return known;
-    const line: Line = {
-      ...{ key, idle: [], all: new Set<NextHop>(), dialling: 0, waiters: new Set<Waiter>() },
-      ...{ ceiling: Number.POSITIVE_INFINITY, raiseAtMs: 0, rest: noRest },
-      ...{ allowance: unlimited, nextAtMs: 0, spacing: undefined },
-    };
+    const line = freshLine(key);
     this.lines.set(key, line);
     this.timer ??= setInterval(() => this.sweep(), this.limits.sweepMs).unref();
     return line;
@@ -196,11 +181,11 @@ export class Pool {
       waiter.resolve({ connection });
     }
     for (const waiter of line.waiters) {
-      if (line.dialling >= line.waiters.size) break;
+      if (line.dials.size >= line.waiters.size) break;
       if (!this.hasRoom(line, waiter)) break;
       this.openOne(line, waiter.hop);
     }
-    if (line.dialling >= line.waiters.size) this.blocked.delete(line);
+    if (line.dials.size >= line.waiters.size) this.blocked.delete(line);
   }
 
   private isDue(line: Line): boolean {
@@ -221,12 +206,12 @@ export class Pool {
   private hasRoom(line: Line, waiter: Waiter): boolean {
     const allowed = Math.min(line.ceiling, line.allowance.connectionsMax);
     const max = Math.min(waiter.hop.policy.connectionsMax, allowed);
-    if (line.all.size + line.dialling >= max) {
+    if (line.all.size + line.dials.size >= max) {
       this.blocked.delete(line);
       // Only idle ones that it must not use are in its way.
       if (!waiter.fresh || line.idle.length === 0) return false;
       line.idle.shift()?.quit();
-      return line.all.size + line.dialling < max;
+      return line.all.size + line.dials.size < max;
     }
     if (this.total < this.limits.connectionsMax) return true;
     if (this.evict()) return true;
@@ -248,19 +233,24 @@ export class Pool {
   private openOne(line: Line, hop: Hop): void {
     // It has had its turn: should it want more, it goes behind the others.
     this.blocked.delete(line);
-    line.dialling += 1;
+    const cutOff = new AbortController();
+    line.dials.add(cutOff);
     this.total += 1;
     const beganMs = this.now();
-    void this.dial(hop, this.cutOff.signal)
+    void this.dial(hop, cutOff.signal)
       .catch((error: unknown): Acquired => {
         this.events.bug?.(error);
         const reply = { code: 451, status: "4.3.0", text: "internal error while connecting" };
         return { trouble: { kind: "deferred", cause: "local", reply } };
       })
       .then((dialled) => {
-        line.dialling -= 1;
+        line.dials.delete(cutOff);
+        const isAbandoned = cutOff.signal.aborted && !this.closing;
         if ("connection" in dialled) this.admit(line, hop, dialled.connection);
-        else this.refused(line, hop, { trouble: dialled.trouble, beganMs });
+        else {
+          const trouble = isAbandoned ? outwaited(hop.name) : dialled.trouble;
+          this.refused(line, hop, { trouble, beganMs });
+        }
       });
   }
 
@@ -322,7 +312,7 @@ export class Pool {
     }
     line.ceiling = 1;
     if (!notTheHosts.has(cause)) this.rest(hop, trouble);
-    if (line.dialling === 0) this.answerAll(line, { trouble });
+    if (line.dials.size === 0) this.answerAll(line, { trouble });
     this.refill(line);
   }
 
@@ -361,7 +351,7 @@ export class Pool {
     line.allowance = eased(allowance, now);
     if (line.allowance !== allowance) this.pump(line);
     if (line.allowance !== unlimited) return;
-    const isUnused = line.all.size + line.dialling + line.waiters.size === 0;
+    const isUnused = line.all.size + line.dials.size + line.waiters.size === 0;
     if (isUnused && now > line.rest.untilMs + this.limits.restMsMax) this.lines.delete(line.key);
   }
 
@@ -369,16 +359,4 @@ export class Pool {
     clearInterval(this.timer);
     this.timer = undefined;
   }
-}
-
-/** The warmest that still lives; those found dead are dropped. */
-function pickIdle(line: Line, want: "any" | "fresh"): NextHop | undefined {
-  for (let at = line.idle.length - 1; at >= 0; at--) {
-    const connection = line.idle[at] as NextHop;
-    if (want === "fresh" && connection.messages > 0 && connection.usable) continue;
-    line.idle.splice(at, 1);
-    if (connection.usable) return connection;
-    connection.quit();
-  }
-  return undefined;
 }

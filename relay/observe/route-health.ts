@@ -43,6 +43,8 @@ export type RouteHealthOptions = {
 
 export class RouteHealth {
   readonly #troubles = new Map<string, Trouble>();
+  /** How many of them each namespace has. */
+  readonly #counts = new Map<string, number>();
   /** Namespaces, of routes in the table, of which not every failing one is kept; and when one was left out last. */
   readonly #untold = new Map<string, number>();
   readonly #generationOf: (route: string) => number | undefined;
@@ -54,7 +56,7 @@ export class RouteHealth {
   }
 
   attempted(route: string, outcome: Outcome, nowMs: number): void {
-    if (outcome.kind === "delivered") this.#troubles.delete(route);
+    if (outcome.kind === "delivered") this.#drop(route);
     if (outcome.kind !== "deferred") return;
     const said = words[outcome.cause];
     if (said === undefined) return;
@@ -69,7 +71,18 @@ export class RouteHealth {
     if (known === undefined && !this.#hasRoom(route, nowMs)) return;
     const why = `${outcome.hop ?? "its host"} ${said}`;
     const attempts = attemptWeight(outcome.cause);
+    this.#drop(route); // that of an older generation
     this.#troubles.set(route, { why, sinceMs: nowMs, generation, lastMs: nowMs, attempts });
+    const namespace = namespaceOf(route);
+    this.#counts.set(namespace, (this.#counts.get(namespace) ?? 0) + 1);
+  }
+
+  #drop(route: string): void {
+    if (!this.#troubles.delete(route)) return;
+    const namespace = namespaceOf(route);
+    const left = (this.#counts.get(namespace) ?? 0) - 1;
+    if (left > 0) this.#counts.set(namespace, left);
+    else this.#counts.delete(namespace);
   }
 
   /** Namespaces of whose routes more may be failing than `failing` tells, by name. */
@@ -82,18 +95,15 @@ export class RouteHealth {
   /** Whether another route can be kept: at the bound one of the namespace goes that has most, be it its own. */
   #hasRoom(route: string, nowMs: number): boolean {
     if (this.#troubles.size < this.#routesMax) return true;
-    const counts = new Map<string, number>();
-    for (const each of this.#troubles.keys()) {
-      const namespace = namespaceOf(each);
-      counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
-    }
     const own = namespaceOf(route);
-    const [[most, count] = [own, 0]] = [...counts].sort(([, a], [, b]) => b - a);
-    const isOwn = (counts.get(own) ?? 0) + 1 >= count;
+    let [most, count] = [own, 0];
+    for (const [namespace, each] of this.#counts)
+      if (each > count) [most, count] = [namespace, each];
+    const isOwn = (this.#counts.get(own) ?? 0) + 1 >= count;
     this.#untold.set(isOwn ? own : most, nowMs);
     if (isOwn) return false;
     const last = [...this.#troubles.keys()].findLast((each) => namespaceOf(each) === most);
-    if (last !== undefined) this.#troubles.delete(last);
+    if (last !== undefined) this.#drop(last);
     return true;
   }
 
@@ -102,7 +112,7 @@ export class RouteHealth {
     const found: Failing[] = [];
     for (const [route, { why, sinceMs, generation, lastMs, attempts }] of this.#troubles) {
       const current = this.#generationOf(route);
-      if (current !== generation || nowMs - lastMs > knownMsMax) this.#troubles.delete(route);
+      if (current !== generation || nowMs - lastMs > knownMsMax) this.#drop(route);
       else if (attempts >= 1 && nowMs - sinceMs >= sinceMsMin) found.push({ route, why });
     }
     return found.sort((a, b) => (a.route < b.route ? -1 : 1));

@@ -36,17 +36,25 @@ for (const { title, read, isKept, kind } of [
 ] as const) {
   test(`bodies: a message ${title}`, async () => {
     const told: string[] = [];
-    const spool = { body: async () => read, keepDamaged: async () => isKept };
+    const spool = {
+      body: async () => read,
+      head: async () => read,
+      keepDamaged: async () => isKept,
+    };
     const bodies = new Bodies({ spool, bytesMax: 0, corrupt: (id) => told.push(id) });
     const outcome = await bodies.of(entry());
     assert.ok("kind" in outcome && outcome.kind === kind);
     assert.deepEqual(told, ["A"]);
-    assert.equal(await bodies.forReport(entry()), undefined);
+    assert.equal(await bodies.head(entry(), 1), undefined);
   });
 }
 
 test("bodies: what is kept in memory is bounded, and the rest comes from the spool", async () => {
-  const spool = { body: async () => Buffer.from("spool"), keepDamaged: async () => true };
+  const spool = {
+    body: async () => Buffer.from("spool"),
+    head: async () => assert.fail("nobody asked"),
+    keepDamaged: async () => true,
+  };
   const bodies = new Bodies({ spool, bytesMax: 8, corrupt: assert.fail });
   const [first, second] = [entry(), entry()];
   const read = async (each: typeof first) => String(await bodies.of(each));
@@ -56,4 +64,15 @@ test("bodies: what is kept in memory is bounded, and the rest comes from the spo
   bodies.drop(first);
   bodies.keep(second, Buffer.from("second"));
   assert.deepEqual([await read(first), await read(second)], ["spool", "second"]);
+});
+
+test("bodies: of a message whose header is wanted no more than that is read", async () => {
+  const spool = {
+    body: async () => Buffer.from("whole"),
+    head: async (_: unknown, bytes: number) => Buffer.from("whole").subarray(0, bytes),
+    keepDamaged: async () => true,
+  };
+  const bodies = new Bodies({ spool, bytesMax: 8, corrupt: assert.fail });
+  assert.equal(String(await bodies.head(entry(), 3)), "who");
+  assert.equal(String(await bodies.head(entry(), 5)), "whole");
 });

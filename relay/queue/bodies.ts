@@ -19,7 +19,7 @@ const damaged: Outcome = {
 };
 
 export type BodiesOptions = {
-  readonly spool: Pick<Spool, "body" | "keepDamaged">;
+  readonly spool: Pick<Spool, "body" | "head" | "keepDamaged">;
   readonly bytesMax: number;
   readonly corrupt: (id: string) => void;
 };
@@ -54,9 +54,12 @@ export class Bodies {
     return read === "damaged" && (await spool.keepDamaged(envelope)) ? damaged : unreadable;
   }
 
-  /** For a report; undefined where it cannot be had. */
-  async forReport({ body, envelope }: Entry): Promise<Uint8Array | undefined> {
-    const read = body ?? (await this.#options.spool.body(envelope));
+  /** At least its first `bytes`, for a report; undefined where they cannot be had. */
+  async head({ body, envelope }: Entry, bytes: number): Promise<Uint8Array | undefined> {
+    if (body !== undefined) return body;
+    const { spool } = this.#options;
+    const read =
+      bytes < envelope.bytes ? await spool.head(envelope, bytes) : await spool.body(envelope);
     return typeof read === "string" ? undefined : read;
   }
 }

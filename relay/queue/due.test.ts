@@ -56,3 +56,14 @@ test("due times: any sets and deletes give the same as sorting what is left", ()
     }),
   );
 });
+
+test("due: of thousands that are due together twenty are called, and the rest after whoever else waits", () => {
+  const clock = manualClock();
+  const called: string[] = [];
+  const due = new DueTimes(clock, (id) => called.push(id));
+  for (let count = 0; count < 1000; count++) due.set(String(count), 5);
+  clock.wait(5, () => called.push("other"));
+  clock.advance(5);
+  assert.equal(called.indexOf("other"), 20);
+  assert.equal(called.length, 1001);
+});

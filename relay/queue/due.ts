@@ -12,6 +12,8 @@ type Item = { readonly id: string; readonly atMs: number };
 
 /** setTimeout overflows beyond this; it also bounds how late a jump of the clock can make us. */
 const waitMsMax = 60_000;
+/** Of thousands that are due at the same time: others have their turn before the rest. */
+const calledAtOnceMax = 20;
 
 export class DueTimes {
   readonly #heap: Item[] = [];
@@ -65,15 +67,17 @@ export class DueTimes {
     this.#cancel = undefined;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
     const now = this.#clock.now();
+    let left = calledAtOnceMax;
     for (
       let first = this.#heap[0];
-      first !== undefined && first.atMs <= now;
+      first !== undefined && first.atMs <= now && left > 0;
       first = this.#heap[0]
     ) {
       pop(this.#heap);
       if (this.#current.get(first.id) !== first) continue;
       this.#current.delete(first.id);
       this.#due(first.id);
+      left -= 1;
     }
     const next = this.#heap[0];
     if (next !== undefined && next.atMs < this.#wakeAtMs) this.#arm(next.atMs);

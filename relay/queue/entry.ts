@@ -2,15 +2,19 @@
  * A message in the queue, and what a round of attempts has brought it so far. Pure: values and what follows
  * from them; queue.ts moves them.
  */
-import type { Route } from "../../routing/route.ts";
+
+import { parseAddress } from "../../routing/address.ts";
+import type { Retry, Route } from "../../routing/route.ts";
 import type { DsnAction } from "../delivery/dsn.ts";
+import { laneKeyOf } from "../delivery/plan.ts";
 import type { DeferCause, Outcome } from "../outcome.ts";
 import type { Envelope, Held, Pending, State, StoredRecipient } from "../spool/records.ts";
 import type { Change } from "../spool/spool.ts";
 import type { ActiveTable } from "../table/holder.ts";
-import type { Met } from "./lanes.ts";
+import type { Met } from "./lane.ts";
 import type { Report } from "./reports.ts";
 
+/** Hundreds of thousands of these wait: what few of them need is made when they need it. */
 export type Entry = {
   readonly envelope: Envelope;
   /** By recipient; null is finished. */
@@ -19,7 +23,7 @@ export type Entry = {
   readonly routes: (Route | undefined)[];
   body: Buffer | undefined;
   /** Recipients that are due and wait for their route's turn (`maxMessagesPerSecond`). */
-  readonly paced: Set<number>;
+  paced: Set<number> | undefined;
   /** Transactions of this round, and one for the round itself: it is due again when that has ended. */
   underWay: number;
   /** The table of this round: what it began with counts until a reload says otherwise. */
@@ -27,9 +31,14 @@ export type Entry = {
   held: Held | undefined;
   /** Times in a row that the process died while it delivered this message. */
   deaths: number;
+  /** A person or a new route wants it tried now, whatever is known of its destination. */
+  isUrgent: boolean;
+  /** Destinations by whose life it is woken. */
+  parkedUnder: readonly string[];
   /** What a person has ordered, to be carried out when nothing is under way. */
-  readonly orders: Order[];
-  readonly round: Round;
+  orders: Order[] | undefined;
+  /** Undefined: it has brought nothing yet. */
+  round: Round | undefined;
 };
 
 export type Order = {
@@ -55,29 +64,35 @@ export type Round = {
   isSaveWaiting: boolean;
 };
 
-export function freshRound(): Round {
-  return {
+/** The round that is under way. */
+export function roundOf(entry: Entry): Round {
+  entry.round ??= {
     ended: [],
     delayed: [],
     isDirty: false,
     saved: Promise.resolve(),
     isSaveWaiting: false,
   };
+  return entry.round;
 }
+
+const nowhere: readonly string[] = [];
 
 export function freshEntry(envelope: Envelope, state: State): Entry {
   return {
     envelope,
     pending: [...state.recipients],
-    routes: state.recipients.map(() => undefined),
+    routes: new Array<Route | undefined>(state.recipients.length).fill(undefined),
     body: undefined,
-    paced: new Set(),
+    paced: undefined,
     underWay: 0,
     table: undefined,
     held: state.held,
     deaths: state.deaths ?? 0,
-    orders: [],
-    round: freshRound(),
+    isUrgent: false,
+    parkedUnder: nowhere,
+    orders: undefined,
+    round: undefined,
   };
 }
 
@@ -97,12 +112,28 @@ export function isFinished({ pending }: Entry): boolean {
   return pending.every((each) => each === null);
 }
 
-/** Words that say that no host was there to answer. */
+/** Words that say that no host was there to answer, or that it did not go on doing so. */
 const silence: ReadonlySet<DeferCause> = new Set(["connect", "timeout", "dns", "tls", "protocol"]);
+/** Words that say nothing of any host: it did not come to that. */
+const ours: ReadonlySet<DeferCause> = new Set([
+  ...(["credentials", "unavailable", "withdrawn", "stale", "local", "shutdown"] as const),
+]);
+const secondMs = 1000;
+const minuteMs = 60 * secondMs;
 
-export function metBy(outcomes: readonly Outcome[]): Met {
-  const isSilent = (each: Outcome): boolean => each.kind === "deferred" && silence.has(each.cause);
-  return outcomes.every(isSilent) ? "dead" : "alive";
+/** What an attempt has shown of its destination. `retry`: of the route, which nobody is left alone for longer than. */
+export function metBy(outcomes: readonly Outcome[], retry: Retry): Met {
+  const isAll = (causes: ReadonlySet<DeferCause>): boolean =>
+    outcomes.every((each) => each.kind === "deferred" && causes.has(each.cause));
+  if (isAll(ours)) return "nothing";
+  if (!isAll(silence)) return "alive";
+  const outcome = outcomes.find((each) => each.kind === "deferred" && each.isUnmet === true);
+  if (outcome === undefined || !outcomes.every((each) => each === outcome)) return "hung";
+  // Who says nothing costs a connection for as long as we wait.
+  const isMute = outcome.kind === "deferred" && outcome.cause === "timeout";
+  const [msMin, msMax] = isMute ? [minuteMs, 15 * minuteMs] : [5 * secondMs, 5 * minuteMs];
+  const rest = { msMin: Math.min(msMin, retry.initialMs), msMax: Math.min(msMax, retry.maxMs) };
+  return { outcome, rest };
 }
 
 /** A reload makes new objects also for routes that did not change. */
@@ -115,6 +146,14 @@ export function admitted({ envelope, pending }: Entry, index: number): StoredRec
   const recipient = envelope.recipients[index] as StoredRecipient;
   const key = pending[index]?.key;
   return key === undefined ? recipient : { ...recipient, key };
+}
+
+/** In which lane the recipient was when it was last tried; undefined: in none. */
+export function laneOf({ envelope, routes }: Entry, index: number): string | undefined {
+  const route = routes[index];
+  if (route === undefined) return undefined;
+  const address = parseAddress(envelope.recipients[index]?.address ?? "", { utf8: true });
+  return laneKeyOf({ route, domain: address?.domain ?? "" });
 }
 
 /** Whose turn it uses: a sender of a million messages under as many names is still one domain. */

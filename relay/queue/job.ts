@@ -1,5 +1,5 @@
 /** What delivery is asked to do for some recipients of a message in the queue. Pure. */
-import type { Job } from "../delivery/delivery.ts";
+import type { Job, Phase } from "../delivery/delivery.ts";
 import type { Group } from "../delivery/plan.ts";
 import { signerOf } from "../policy/signing.ts";
 import type { ActiveTable } from "../table/holder.ts";
@@ -11,25 +11,26 @@ export type JobOptions = {
   /** Whose DKIM keys count. */
   readonly table: ActiveTable | undefined;
   readonly isWanted: () => boolean;
+  readonly patience: AbortSignal | undefined;
+  readonly phase: (phase: Phase) => void;
 };
 
 export function jobFor(
   { envelope }: Pick<Entry, "envelope">,
   { recipients, route, domain }: Group,
-  { body, table, isWanted }: JobOptions,
+  { table, ...more }: JobOptions,
 ): Job {
   const { id, sender, eightBit, smtputf8, trusted } = envelope;
   return {
     id,
     sender,
-    recipients: recipients.map(({ address }) => address),
-    body,
+    recipients: recipients.map((index) => envelope.recipients[index]?.address ?? ""),
     eightBit,
     smtputf8,
     dsn: dsnOf(envelope),
-    signer: table && signerOf({ table: table.table, route, trusted, body }),
+    signer: table && signerOf({ table: table.table, route, trusted, body: more.body }),
     route,
     domain,
-    isWanted,
+    ...more,
   };
 }

@@ -1,113 +1,265 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { Lanes, type Met } from "./lanes.ts";
+import type { Outcome } from "../outcome.ts";
+import { manualClock } from "./clock.testkit.ts";
+import type { Dead, Met } from "./lane.ts";
+import { type LaneLimits, Lanes } from "./lanes.ts";
 
-/** Work that runs until it is let go. */
-function gates() {
+const outcome: Outcome = {
+  kind: "deferred",
+  cause: "connect",
+  reply: { code: 451, status: "4.4.1", text: "nobody there" },
+  isUnmet: true,
+};
+const dead: Dead = { outcome, rest: { msMin: 1000, msMax: 8000 } };
+/** Longer than anybody is given to show that he lives. */
+const quietMs = 6000;
+
+/** Lanes whose work runs until it is let go, or gives up, as it may. */
+function gates(limits: Partial<LaneLimits> = {}) {
+  const clock = manualClock();
   const started: string[] = [];
+  const spared: string[] = [];
   const open: ((met: Met) => void)[] = [];
-  const work = (name: string) => async () => {
-    started.push(name);
-    return await new Promise<Met>((resolve) => open.push(resolve));
+  const lanes = new Lanes<string>({
+    limits: { activeMax: 20, activePerLaneMax: 10, silentMax: 2, ...limits },
+    clock,
+    async run(name, patience) {
+      started.push(name);
+      return await new Promise<Met>((resolve) => {
+        open.push(resolve);
+        patience?.addEventListener("abort", () => resolve(dead));
+      });
+    },
+    async spare(name, why) {
+      assert.equal(why, outcome);
+      spared.push(name);
+    },
+  });
+  const add = (name: string, count = 1, party = "me"): void => {
+    for (let left = count; left > 0; left -= 1) lanes.add(name, party, name);
   };
-  return { started, open, work };
+  /** The one that has run longest ends. */
+  const end = async (met: Met): Promise<void> => {
+    open.shift()?.(met);
+    await turn();
+    await turn(); // what is told to others gives a turn, too
+  };
+  const of = (prefix: string): number => started.filter((name) => name.startsWith(prefix)).length;
+  return { lanes, clock, started, spared, open, add, end, of };
 }
 
 test("lanes: a lane full of waiting work holds up no other lane", () => {
-  const { started, work } = gates();
-  const lanes = new Lanes({ activeMax: 10, activePerLaneMax: 5 });
-  for (let count = 0; count < 1000; count++) lanes.add("dead", "me", work("dead"));
-  lanes.add("alive", "me", work("alive"));
-  assert.deepEqual(started, ["dead", "dead", "alive"]);
+  const { started, add } = gates();
+  add("dead", 1000);
+  add("alive");
+  assert.deepEqual(started, ["dead", "alive"]);
 });
 
 test("lanes: in a lane senders take turns: a thousand messages of one hold another's up for one", async () => {
-  const { started, open, work } = gates();
-  const lanes = new Lanes({ activeMax: 10, activePerLaneMax: 1 });
-  for (let count = 0; count < 1000; count++) lanes.add("host", "bulk", work("bulk"));
-  lanes.add("host", "small", work("small"));
-  for (let count = 0; count < 2; count++) {
-    open.shift()?.("alive");
-    await turn();
-  }
+  const { lanes, started, end } = gates({ activePerLaneMax: 1 });
+  for (let count = 0; count < 1000; count++) lanes.add("host", "bulk", "bulk");
+  lanes.add("host", "small", "small");
+  await end("alive");
+  await end("alive");
   assert.deepEqual(started, ["bulk", "bulk", "small"]);
 });
 
 test("lanes: a lane whose work meets a living host earns its full share, one that does not loses it", async () => {
-  const { started, open, work } = gates();
-  const lanes = new Lanes({ activeMax: 100, activePerLaneMax: 4 });
-  for (let count = 0; count < 40; count++) lanes.add("a", "me", work("a"));
-  assert.equal(lanes.active, 2);
-  for (let count = 0; count < 5; count++) {
-    open.shift()?.("alive");
-    await turn();
-  }
-  assert.equal(lanes.active, 4);
-  for (let count = 0; count < 5; count++) {
-    open.shift()?.("dead");
-    await turn();
-  }
+  const { lanes, add, end } = gates({ activeMax: 100, activePerLaneMax: 4 });
+  add("a", 40);
   assert.equal(lanes.active, 1);
-  assert.ok(started.length > 10);
+  for (let count = 0; count < 5; count++) await end("alive");
+  assert.equal(lanes.active, 4);
+  for (let count = 0; count < 5; count++) await end("hung");
+  assert.equal(lanes.active, 1);
 });
 
 test("lanes: any number of silent destinations leave half of the room to those that live", async () => {
-  const { open, work, started } = gates();
-  const lanes = new Lanes({ activeMax: 20, activePerLaneMax: 10 });
-  lanes.add("good", "me", work("good"));
-  for (let count = 0; count < 5; count++) {
-    lanes.add("good", "me", work("good"));
-    open.shift()?.("alive");
-    await turn();
-  }
-  for (let lane = 0; lane < 500; lane++) lanes.add(`silent${lane}`, "me", work("silent"));
-  assert.equal(started.filter((name) => name === "silent").length, 10, "half");
-  const before = started.length;
-  lanes.add("good", "me", work("good"));
-  assert.deepEqual(started.slice(before), ["good"]);
+  const { add, end, of } = gates();
+  add("good");
+  await end("alive");
+  for (let lane = 0; lane < 500; lane++) add(`silent${lane}`);
+  assert.equal(of("silent"), 10, "half");
+  add("good");
+  assert.equal(of("good"), 2, "a destination that lives is remembered");
 });
 
-test("lanes: everything added runs once, never more at a time than allowed", async () => {
-  const lanes = new Lanes({ activeMax: 7, activePerLaneMax: 3 });
+test("lanes: everything added runs once or is spared, never more at a time than allowed", async () => {
   let ran = 0;
+  let spared = 0;
   let now = 0;
   let most = 0;
-  for (let count = 0; count < 5000; count++) {
-    lanes.add(`lane${count % 11}`, "me", async () => {
+  const lanes = new Lanes<number>({
+    limits: { activeMax: 7, activePerLaneMax: 3, silentMax: 2 },
+    clock: { now: () => Date.now(), wait: manualClock().wait },
+    async run(count) {
       now += 1;
       most = Math.max(most, now);
       await turn();
       now -= 1;
       ran += 1;
-      return (["alive", "dead", "nothing"] as const)[count % 3] ?? "alive";
-    });
-  }
+      const met = ["alive", "hung", "nothing", { outcome, rest: { msMin: 0, msMax: 0 } }] as const;
+      return met[count % 4] ?? "alive";
+    },
+    async spare() {
+      spared += 1;
+    },
+  });
+  for (let count = 0; count < 5000; count++) lanes.add(`lane${count % 11}`, "me", count);
   while (lanes.active > 0) await turn();
-  assert.equal(ran, 5000);
-  assert.ok(most <= 7 && most > 3);
+  assert.equal(ran + spared, 5000);
+  assert.ok(most <= 9 && most > 3, `${most}`);
 });
 
 test("lanes: after stop nothing starts and what runs ends", async () => {
-  const { started, open, work } = gates();
-  const lanes = new Lanes({ activeMax: 1, activePerLaneMax: 1 });
-  lanes.add("a", "me", work("first"));
-  lanes.add("a", "me", work("second"));
+  const { lanes, started, add, end } = gates({ activeMax: 1 });
+  add("first");
+  add("second");
   lanes.stop();
-  open.shift()?.("alive");
-  await turn();
+  await end("alive");
   assert.deepEqual(started, ["first"]);
   assert.equal(lanes.active, 0);
 });
 
-test("lanes: a destination that lives does not stand in line behind silent ones that were there before", async () => {
-  const { open, work, started } = gates();
-  const lanes = new Lanes({ activeMax: 20, activePerLaneMax: 10 });
-  lanes.add("good", "me", work("good"));
-  for (let lane = 0; lane < 500; lane++) lanes.add(`silent${lane}`, "me", work("silent"));
-  for (let count = 0; count < 5; count++) lanes.add("good", "me", work("good"));
-  assert.equal(started.filter((name) => name === "good").length, 1);
-  open.shift()?.("alive");
+test("lanes: a destination that nobody has tried waits for silent ones no longer than a moment", async () => {
+  const { add, clock, of, lanes } = gates();
+  for (let lane = 0; lane < 500; lane++) add(`silent${lane}`);
+  add("good");
+  assert.equal(of("silent"), 10);
+  // Two keep their time, among the silent; the others give way to those who wait.
+  for (let round = 1; of("good") === 0; round += 1) {
+    assert.ok(round <= 50, "each round tries as many as there is room for");
+    clock.advance(quietMs);
+    await turn();
+    assert.ok(lanes.active <= 12, `${lanes.active}`);
+  }
+  assert.equal(of("silent"), 500);
+});
+
+test("lanes: who is silent keeps his time while nobody waits for his room", async () => {
+  const { add, clock, lanes } = gates();
+  for (let lane = 0; lane < 10; lane++) add(`silent${lane}`);
+  clock.advance(10 * quietMs);
   await turn();
-  assert.equal(started.filter((name) => name === "good").length, 4, "its full share");
+  assert.equal(lanes.active, 10);
+});
+
+test("lanes: who was silent comes after those never tried, with room of his own, and is not hurried again", async () => {
+  const { add, clock, of, lanes, end } = gates({ activeMax: 4 });
+  for (let lane = 0; lane < 6; lane++) add(`silent${lane}`);
+  assert.equal(of("silent"), 2);
+  clock.advance(quietMs); // two move to the silent ones, two others begin
+  clock.advance(quietMs); // those two give way to the last two
+  await turn();
+  assert.equal(of("silent"), 6);
+  assert.equal(lanes.active, 4);
+  add("silent2");
+  clock.advance(20_000);
+  await turn();
+  assert.equal(of("silent2"), 1, "all room for silent ones is taken");
+  await end(dead);
+  assert.equal(of("silent2"), 2);
+  for (let lane = 0; lane < 3; lane++) add(`new${lane}`);
+  await turn();
+  clock.advance(10 * quietMs);
+  await turn();
+  assert.equal(of("new"), 3, "nobody new waits for it");
+  assert.ok(lanes.active <= 6);
+});
+
+test("lanes: a dead destination's mail is spared the attempt, and what comes then waits for its rest", async () => {
+  const { add, clock, started, spared, end } = gates();
+  add("dead", 50);
+  await end(dead);
+  for (let left = 5; left > 0; left -= 1) await turn();
+  assert.equal(started.length, 1);
+  assert.equal(spared.length, 49);
+  add("dead", 3);
+  assert.equal(started.length, 1);
+  clock.advance(1000);
+  assert.equal(started.length, 2);
+  await end(dead);
+  assert.equal(spared.length, 51);
+  add("dead");
+  clock.advance(1999);
+  assert.equal(started.length, 2, "twice as long");
+  clock.advance(1);
+  assert.equal(started.length, 3);
+  await end("alive");
+  add("dead");
+  assert.equal(started.length, 4, "it lives");
+});
+
+test("lanes: of a destination that lived, one failure alone spares nothing", async () => {
+  const { add, started, spared, end } = gates();
+  add("busy", 10);
+  await end("alive");
+  await end(dead);
+  assert.deepEqual([spared.length, started.length], [0, 3]);
+  await end(dead);
+  assert.equal(spared.length, 7, "the next one in a row is enough");
+});
+
+test("lanes: a host that breaks off holds nobody else's mail to be dead", async () => {
+  const { add, spared, started, end } = gates();
+  add("a", 3);
+  await end("hung");
+  await end("hung");
+  await end("hung");
+  assert.deepEqual([spared.length, started.length], [0, 3]);
+});
+
+test("lanes: a person's word ends a rest, and puts a silent destination among those never tried", async () => {
+  const { lanes, add, started, end, of } = gates({ silentMax: 1 });
+  add("dead");
+  await end(dead);
+  add("dead");
+  assert.equal(started.length, 1);
+  lanes.rouse("dead");
+  assert.equal(started.length, 2);
+  await end(dead);
+  add("silent");
+  await end("hung");
+  add("silent"); // has the room for silent ones
+  add("other");
+  await end("hung");
+  await end("hung");
+  add("silent");
+  add("other");
+  lanes.rouse("other");
+  assert.ok(of("other") >= 2);
+});
+
+test("lanes: a person's word also counts for those who are about to be spared", async () => {
+  const { lanes, add, started, spared, open } = gates();
+  add("dead", 100);
+  open.shift()?.(dead);
+  await turn();
+  lanes.rouse("dead");
+  for (let left = 20; left > 0; left -= 1) await turn();
+  assert.ok(spared.length < 99, `${spared.length}`);
+  assert.equal(started.length, 2);
+});
+
+test("lanes: of thousands that are spared ten at a time are under way, of all lanes together", async () => {
+  let underWay = 0;
+  let most = 0;
+  let spared = 0;
+  const lanes = new Lanes<number>({
+    limits: { activeMax: 10, activePerLaneMax: 1, silentMax: 1 },
+    clock: manualClock(),
+    run: async () => dead,
+    async spare() {
+      underWay += 1;
+      most = Math.max(most, underWay);
+      await turn();
+      underWay -= 1;
+      spared += 1;
+    },
+  });
+  for (let count = 0; count < 1001 * 3; count++) lanes.add(`dead${count % 3}`, "me", count);
+  while (spared < 3000) await turn();
+  assert.equal(most, 10);
 });

@@ -1,63 +1,96 @@
 /**
- * Fair turns: work waits in a lane for its destination, lanes take turns, within a lane its parties do, and each
- * lane has at most so many running. A lane begins with two and earns more by work that met a living host, so that however many dead
- * or silent destinations there are, they leave room for the others. Loop: it starts work and counts it.
+ * Fair turns: work waits in a lane for its destination, lanes take turns, within a lane its parties do, and each lane
+ * has at most so many running. A lane begins with one and earns more by work that met a living host. Who is silent
+ * takes no room from the others for longer than a moment. Loop: it starts work, counts it, and owns the timers.
  */
-import { FairLine } from "./fair-line.ts";
+import { setImmediate as turn } from "node:timers/promises";
+import type { Outcome } from "../outcome.ts";
+import { Attempts, type Running } from "./attempts.ts";
+import { type Clock, DueTimes } from "./due.ts";
 import { Fifo } from "./fifo.ts";
+import { forgive, freshLane, type Lane, learn, type Met, type Standing } from "./lane.ts";
 
-export type LaneLimits = { readonly activeMax: number; readonly activePerLaneMax: number };
-
-/** What a piece of work has met; "nothing": it did not get that far. */
-export type Met = "alive" | "dead" | "nothing";
-
-type Work = () => Promise<Met>;
-
-type Lane = {
-  readonly key: string;
-  readonly waiting: FairLine<Work>;
-  active: number;
-  /** How many may run now; from 1 to activePerLaneMax. */
-  limit: number;
-  /** It stands in line for a turn. */
-  inLine: boolean;
-  /** In the line of those for which there is no room before they have proved themselves. */
-  isSetAside: boolean;
+export type LaneLimits = {
+  /** Running for destinations that live or have never been tried. */
+  readonly activeMax: number;
+  readonly activePerLaneMax: number;
+  /** Beside those: running for destinations that were silent when they were last asked. */
+  readonly silentMax: number;
 };
 
-const limitAtFirst = 2;
+export type LanesOptions<Item> = {
+  readonly limits: LaneLimits;
+  readonly clock: Clock;
+  /**
+   * Begins it when its lane's turn comes, and in it that of its party. Must not reject. Where `patience` is aborted,
+   * others wait for its room: if it has not got to its message yet, it ends.
+   */
+  readonly run: (item: Item, patience: AbortSignal | undefined) => Promise<Met>;
+  /**
+   * It need not be tried: for its destination another has found nobody there, a moment ago. Resolves when what follows
+   * is done, and must not reject.
+   */
+  readonly spare: (item: Item, outcome: Outcome) => Promise<void>;
+};
 
-export class Lanes {
-  readonly #limits: LaneLimits;
-  /** Of activeMax, what lanes that have not proved themselves may use together. */
-  readonly #unprovenMax: number;
-  readonly #lanes = new Map<string, Lane>();
-  /** Lanes that have something waiting and room to run it, in turn. */
-  readonly #turns = new Fifo<Lane>();
-  /** Lanes whose turn came while all room for the unproven was taken. */
-  readonly #setAside = new Fifo<Lane>();
-  #active = 0;
-  #unproven = 0;
+/** Destinations that are remembered while nothing waits for them. */
+const rememberedMax = 10_000;
+/** Those whose mail goes need many turns for each message: these take little of each. */
+const sparedAtOnceMax = 10;
+
+export class Lanes<Item extends NonNullable<unknown>> {
+  readonly #options: LanesOptions<Item>;
+  readonly #lanes = new Map<string, Lane<Item>>();
+  /** Lanes of which only what was learnt is left; the one that has rested longest is forgotten first. */
+  readonly #remembered = new Set<Lane<Item>>();
+  /** Lanes that have something waiting and may run it, in turn. */
+  readonly #lines: Readonly<Record<Standing, Fifo<Lane<Item>>>> = {
+    untried: new Fifo(),
+    living: new Fifo(),
+    silent: new Fifo(),
+  };
+  readonly #attempts: Attempts<Item>;
+  /** Whose rest ends when. */
+  readonly #rests: DueTimes;
+  /** The last of those that are being told. */
+  #spared: Promise<void> = Promise.resolve();
+  #isUntriedsTurn = false;
   #stopped = false;
 
-  constructor(limits: LaneLimits) {
-    this.#limits = limits;
-    this.#unprovenMax = Math.max(1, Math.floor(limits.activeMax / 2));
+  constructor(options: LanesOptions<Item>) {
+    this.#options = options;
+    const { limits, clock } = options;
+    this.#attempts = new Attempts({
+      ...{ limits, clock },
+      waiting: () => this.#lines.untried.size,
+      overdue: () => this.#run(),
+    });
+    this.#rests = new DueTimes(clock, (key) => this.#rested(key));
   }
 
   get active(): number {
-    return this.#active;
+    return this.#attempts.size;
   }
 
-  /** Runs `work` when its lane's turn comes, and in it that of `party`. `work` must not reject. */
-  add(key: string, party: string, work: Work): void {
+  add(key: string, party: string, item: Item): void {
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
-      const limit = Math.min(limitAtFirst, this.#limits.activePerLaneMax);
-      lane = { key, waiting: new FairLine(), active: 0, limit, inLine: false, isSetAside: false };
+      lane = freshLane(key);
       this.#lanes.set(key, lane);
     }
-    lane.waiting.push(party, work);
+    this.#remembered.delete(lane);
+    lane.waiting.push(party, item);
+    this.#queue(lane);
+    this.#run();
+  }
+
+  /** What was learnt of a destination counts no more: a person or a new route says so. */
+  rouse(key: string): void {
+    const lane = this.#lanes.get(key);
+    if (lane === undefined || lane.standing !== "silent") return;
+    forgive(lane);
+    lane.line = undefined; // in that of the silent ones it is passed over
+    this.#rests.delete(key);
     this.#queue(lane);
     this.#run();
   }
@@ -65,65 +98,119 @@ export class Lanes {
   /** Starts nothing more; what runs goes on. */
   stop(): void {
     this.#stopped = true;
+    this.#rests.stop();
+    this.#attempts.stop();
   }
 
-  #queue(lane: Lane): void {
-    if (lane.inLine || lane.waiting.size === 0 || lane.active >= lane.limit) return;
-    lane.inLine = true;
-    this.#turns.push(lane);
-  }
-
-  #run(): void {
-    while (!this.#stopped && this.#active < this.#limits.activeMax) {
-      const lane = this.#turns.shift();
-      if (lane === undefined) return;
-      const isProven = lane.limit > limitAtFirst;
-      if (isProven || this.#unproven < this.#unprovenMax) this.#start(lane, isProven ? 0 : 1);
-      else {
-        lane.isSetAside = true;
-        this.#setAside.push(lane);
-      }
-    }
-  }
-
-  #start(lane: Lane, unproven: 0 | 1): void {
-    lane.inLine = false;
-    const work = lane.waiting.shift();
-    if (work === undefined) return;
-    lane.active += 1;
-    this.#active += 1;
-    this.#unproven += unproven;
+  #rested(key: string): void {
+    const lane = this.#lanes.get(key);
+    if (lane === undefined) return;
     this.#queue(lane);
-    void work().then((met) => {
-      this.#unproven -= unproven;
-      this.#ended(lane, met);
-    });
-  }
-
-  #ended(lane: Lane, met: Met): void {
-    lane.active -= 1;
-    this.#active -= 1;
-    if (met === "alive") lane.limit = Math.min(lane.limit + 1, this.#limits.activePerLaneMax);
-    if (met === "dead") lane.limit = Math.max(1, lane.limit >> 1);
-    if (lane.waiting.size + lane.active === 0) this.#lanes.delete(lane.key);
-    else this.#queue(lane);
-    // It has proved itself, and need not wait for those that may never answer.
-    if (lane.isSetAside && lane.limit > limitAtFirst) this.#callBack(lane);
-    const waited = this.#nextSetAside();
-    if (waited !== undefined) this.#callBack(waited);
     this.#run();
   }
 
-  #callBack(lane: Lane): void {
-    lane.isSetAside = false;
-    this.#turns.push(lane);
+  #queue(lane: Lane<Item>): void {
+    if (lane.line !== undefined || lane.isClearing) return;
+    if (lane.waiting.size === 0 || lane.active >= lane.limit) return;
+    if (lane.restUntilMs > this.#options.clock.now()) {
+      this.#rests.set(lane.key, lane.restUntilMs);
+      return;
+    }
+    lane.line = lane.standing;
+    this.#lines[lane.standing].push(lane);
   }
 
-  /** Those that were called back in the meantime are passed over. */
-  #nextSetAside(): Lane | undefined {
-    for (;;) {
-      const lane = this.#setAside.shift();
-      if (lane === undefined || lane.isSetAside) return lane;
+  #run(): void {
+    if (this.#stopped) return;
+    do {
+      for (let lane = this.#next(); lane !== undefined; lane = this.#next()) this.#start(lane);
+    } while (this.#attempts.relieve());
+  }
+
+  /** Those who live and those whom nobody has tried go by turns; silent ones take from neither. */
+  #next(): Lane<Item> | undefined {
+    const [first, second] = this.#isUntriedsTurn
+      ? (["untried", "living"] as const)
+      : (["living", "untried"] as const);
+    for (const standing of [first, second, "silent"] as const) {
+      if (!this.#attempts.hasRoom(standing)) continue;
+      const lane = this.#firstOf(standing);
+      if (lane === undefined) continue;
+      this.#isUntriedsTurn = standing === "living";
+      return lane;
     }
+    return undefined;
+  }
+
+  #firstOf(standing: Standing): Lane<Item> | undefined {
+    for (;;) {
+      const lane = this.#lines[standing].shift();
+      if (lane === undefined) return undefined;
+      if (lane.line !== standing) continue;
+      lane.line = undefined;
+      if (lane.standing === standing && lane.active < lane.limit) return lane;
+      this.#queue(lane); // something was learnt meanwhile
+    }
+  }
+
+  #start(lane: Lane<Item>): void {
+    const item = lane.waiting.shift();
+    if (item === undefined) return;
+    lane.active += 1;
+    const running = this.#attempts.begin(lane);
+    this.#queue(lane);
+    void this.#options.run(item, running.patience?.signal).then((met) => this.#ended(running, met));
+  }
+
+  #ended(running: Running<Item>, met: Met): void {
+    const { lane } = running;
+    const { limits, clock } = this.#options;
+    this.#attempts.end(running);
+    lane.active -= 1;
+    const limitMax = limits.activePerLaneMax;
+    const isDead = learn(lane, { met, limitMax, nowMs: clock.now() });
+    if (isDead && typeof met === "object") void this.#clear(lane, met.outcome);
+    if (lane.waiting.size + lane.active === 0) this.#leave(lane);
+    else this.#queue(lane);
+    this.#run();
+  }
+
+  /** Tells what waits what has been found; of all lanes, a few at a time, with a turn for others after each. */
+  async #clear(lane: Lane<Item>, outcome: Outcome): Promise<void> {
+    if (lane.isClearing) return;
+    lane.isClearing = true;
+    for (let left = lane.waiting.size; left > 0 && !this.#stopped; left -= sparedAtOnceMax) {
+      const before = this.#spared;
+      const told = Promise.withResolvers<void>();
+      this.#spared = told.promise;
+      await before;
+      // A host that answered meanwhile, or somebody's word, is newer.
+      if (lane.standing !== "silent") left = 0;
+      const items = Array.from({ length: Math.min(left, sparedAtOnceMax) }, () =>
+        lane.waiting.shift(),
+      );
+      await Promise.all(items.map((item) => item && this.#options.spare(item, outcome)));
+      await turn();
+      told.resolve();
+    }
+    lane.isClearing = false;
+    if (lane.waiting.size + lane.active === 0) this.#leave(lane);
+    else this.#queue(lane);
+    this.#run();
+  }
+
+  #leave(lane: Lane<Item>): void {
+    if (lane.standing === "untried") {
+      this.#lanes.delete(lane.key);
+      return;
+    }
+    this.#remembered.delete(lane);
+    this.#remembered.add(lane);
+    if (this.#remembered.size <= rememberedMax) return;
+    const [oldest] = this.#remembered;
+    if (oldest === undefined) return;
+    this.#remembered.delete(oldest);
+    this.#lanes.delete(oldest.key);
+    this.#rests.delete(oldest.key);
   }
 }

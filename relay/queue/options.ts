@@ -20,9 +20,24 @@ export type QueueOptions = {
   readonly outbound: Route;
   /** As formatAddress writes it. */
   readonly postmaster: string;
-  readonly limits: {
-    readonly activeMax: number;
-    readonly activePerDestinationMax: number;
-    readonly bodyBytesInMemoryMax: number;
-  };
+  readonly limits: QueueLimits;
 };
+
+export type QueueLimits = {
+  readonly activeMax: number;
+  readonly activePerDestinationMax: number;
+  /** Beside activeMax: transactions with destinations that said nothing when they were last asked. */
+  readonly silentMax: number;
+  readonly bodyBytesInMemoryMax: number;
+};
+
+/** Of the connections that there may be, those who say nothing never hold more than an eighth for long. */
+const silentShare = 1 / 8;
+
+export function queueLimits({
+  connectionsMax,
+  ...limits
+}: Omit<QueueLimits, "silentMax"> & { readonly connectionsMax: number }): QueueLimits {
+  const most = Math.min(limits.activeMax, connectionsMax);
+  return { ...limits, activeMax: most, silentMax: Math.max(1, Math.floor(most * silentShare)) };
+}

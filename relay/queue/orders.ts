@@ -3,7 +3,6 @@
  * the queue in slices, so that mail goes on, and has every change on disk before it is counted as done. Whoever
  * may ask is not its matter.
  */
-import { setImmediate as turn } from "node:timers/promises";
 import { parseAddress } from "../../routing/address.ts";
 import { match } from "../../routing/match.ts";
 import type { Route } from "../../routing/route.ts";
@@ -14,23 +13,25 @@ import { outboundKey } from "../policy/admission-key.ts";
 import type { Envelope } from "../spool/records.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
-import { admitted, type Entry } from "./entry.ts";
+import { admitted, type Entry, roundOf } from "./entry.ts";
 import type { Queue } from "./queue.ts";
 import { redecide } from "./redecide.ts";
-import { isOfRecipients, picked, type Selection } from "./selection.ts";
+import { isMessageMeant, isOfRecipients, isRecipientMeant, type Selection } from "./selection.ts";
+import { Slices, type SlicesOptions } from "./slices.ts";
 
 export const orderNames = ["hold", "release", "retry", "remove", "bounce", "reroute"] as const;
 export type OrderName = (typeof orderNames)[number];
 
 export type OrdersOptions = {
   readonly queue: Queue;
-  readonly spool: Pick<Spool, "body">;
+  readonly spool: Pick<Spool, "head">;
   readonly tables: TableHolder;
   readonly outbound: Route;
   readonly postmaster: string;
   readonly now: () => number;
   /** It is on disk. */
   readonly ordered: (order: OrderName, envelope: Envelope, addresses: readonly string[]) => void;
+  readonly slices?: SlicesOptions;
 };
 
 /** A message as it is shown: times are epoch ms. */
@@ -63,7 +64,8 @@ export type CarriedOut = {
 
 export type Page = { readonly after: string | undefined; readonly limit: number };
 
-const entriesPerSlice = 500;
+const ordersAtOnce = 500;
+/** A report is made of its message, of which some has to be read. */
 const bouncesAtOnce = 8;
 /** A message that is being delivered may be so for minutes: nobody waits for it longer. */
 const waitMsMax = 2000;
@@ -83,23 +85,23 @@ export class Orders {
     for await (const [entry, places] of this.#walk(selection, after)) {
       if (count === limit) return;
       count += 1;
-      yield this.#listed(entry, isOfRecipients(selection) ? places : undefined);
+      yield await this.#listed(entry, isOfRecipients(selection) ? places : undefined);
     }
   }
 
   /** Undefined where there is no such message. */
-  show(id: string): Listed | undefined {
+  async show(id: string): Promise<Listed | undefined> {
     const entry = this.#options.queue.find(id);
-    return entry === undefined ? undefined : this.#listed(entry, undefined);
+    return entry && (await this.#listed(entry, undefined));
   }
 
   /** Its header section as text; undefined where it is gone or damaged. */
   async header(id: string): Promise<string | undefined> {
     const entry = this.#options.queue.find(id);
-    const body = entry && (await this.#options.spool.body(entry.envelope));
-    return body === undefined || typeof body === "string"
+    const head = entry && (await this.#options.spool.head(entry.envelope, headerBytesMax));
+    return head === undefined || typeof head === "string"
       ? undefined
-      : headerBlock(body, headerBytesMax).toString();
+      : headerBlock(head, headerBytesMax).toString();
   }
 
   /** How many an order would reach. */
@@ -126,8 +128,7 @@ export class Orders {
       count.messages += 1;
       count.recipients += places.length;
       slice.push(this.#order(order, { entry, places, why: why.slice(0, whyCharsMax) }));
-      // A report is made of its message, which has to be read.
-      if (slice.length === (order === "bounce" ? bouncesAtOnce : entriesPerSlice)) await flush();
+      if (slice.length === (order === "bounce" ? bouncesAtOnce : ordersAtOnce)) await flush();
     }
     await flush();
     return count;
@@ -135,13 +136,19 @@ export class Orders {
 
   async *#walk(selection: Selection, after?: string): AsyncGenerator<[Entry, number[]]> {
     const { queue, now } = this.#options;
-    const asked = { nowMs: now(), routeOf: this.#routeOf };
-    let looked = 0;
+    const nowMs = now();
+    const slices = new Slices(this.#options.slices);
     for (const entry of behind(after, queue, entriesOf(queue, selection))) {
-      looked += 1;
-      if (looked % entriesPerSlice === 0) await turn();
-      if (entry.envelope.arrivedAtMs > asked.nowMs) continue; // came since: reports of this very order, too
-      const places = picked(entry, selection, asked);
+      if (slices.isOver) await slices.next();
+      if (queue.hasStopped) return; // it may be another relay's by now
+      if (entry.envelope.arrivedAtMs > nowMs) continue; // came since: reports of this very order, too
+      if (!isMessageMeant(entry, selection, nowMs)) continue;
+      const routeNow = (index: number): string => this.#routeOf(entry, index);
+      const places: number[] = [];
+      for (const index of entry.pending.keys()) {
+        if (slices.isOver) await slices.next();
+        if (isRecipientMeant(entry, index, selection, routeNow)) places.push(index);
+      }
       if (places.length > 0) yield [entry, places];
     }
   }
@@ -183,12 +190,12 @@ export class Orders {
       const recipient = entry.envelope.recipients[index];
       if (pending === null || recipient === undefined) continue;
       if (order === "remove") entry.pending[index] = null;
-      else if (entry.round.ended.some((each) => each.index === index)) continue;
+      else if (entry.round?.ended.some((each) => each.index === index)) continue;
       else if (order === "bounce" && !isWanted(recipient, "FAILURE", "told")) {
         entry.pending[index] = null;
       } else if (order === "bounce") {
         const report = { recipient, reply: bounced(why), hop: undefined };
-        entry.round.ended.push({ index, action: "failed", report });
+        roundOf(entry).ended.push({ index, action: "failed", report });
       } else {
         const key = order === "reroute" ? this.#keyNow(entry, recipient.address) : pending.key;
         const dueAtMs = order === "release" ? pending.dueAtMs : nowMs;
@@ -209,21 +216,23 @@ export class Orders {
     return found.kind === "outbound" && envelope.trusted ? outboundKey : undefined;
   }
 
-  readonly #routeOf = (entry: Entry, index: number): string => {
+  #routeOf(entry: Entry, index: number): string {
     const table = this.#options.tables.current;
     if (table === undefined) return "";
     const { outbound, postmaster } = this.#options;
     const recipient = admitted(entry, index);
     const { envelope } = entry;
     return redecide({ ...table, envelope, recipient, outbound, postmaster }).route?.id ?? "";
-  };
+  }
 
-  #listed(entry: Entry, places: readonly number[] | undefined): Listed {
+  async #listed(entry: Entry, places: readonly number[] | undefined): Promise<Listed> {
     const { envelope, held } = entry;
     const { id, sender, client, arrivedAtMs, bytes } = envelope;
     const shown = places ?? entry.pending.keys();
     const recipients: Listed["recipients"][number][] = [];
+    const slices = new Slices(this.#options.slices);
     for (const index of shown) {
+      if (slices.isOver) await slices.next();
       const pending = entry.pending[index] ?? null;
       if (pending === null) continue;
       const { address, key, expiresAtMs } = admitted(entry, index);

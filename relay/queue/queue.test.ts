@@ -212,7 +212,7 @@ test("queue: mail that waits for its turn goes where its route points when the t
     return ok("h");
   });
   for (let count = 0; count < 20; count++) await accept([`${count}@a.test`]);
-  await until(() => jobs.length === 2); // a lane begins with two
+  await until(() => jobs.length === 1); // a lane begins with one
   tables.activate(active({ ...routes, a: { ...routes.a, target: toHost("a2.test") } }));
   while (queue.size > 0) {
     for (const open of gates.splice(0)) open();
@@ -221,7 +221,7 @@ test("queue: mail that waits for its turn goes where its route points when the t
   const hosts = jobs.map(
     ({ route: { target } }) => target.kind === "hosts" && target.hosts[0]?.host,
   );
-  assert.deepEqual(hosts, ["a1.test", "a1.test", ...Array.from({ length: 18 }, () => "a2.test")]);
+  assert.deepEqual(hosts, ["a1.test", ...Array.from({ length: 19 }, () => "a2.test")]);
 });
 
 test("queue: recipients that fail in several transactions of one attempt make one report", async (context) => {
@@ -252,7 +252,7 @@ test("queue: mail that stands in line is removed before it goes, and held back",
   const { accept, jobs, queue, until } = await bench(context, () => gate.promise);
   const first = await accept(["0@a.test"]);
   const second = await accept(["1@a.test"]);
-  await until(() => jobs.length === 2);
+  await until(() => jobs.length === 1);
   const waiting = [await accept(["2@a.test"]), await accept(["3@a.test"])];
   const ordered = [
     queue.order(waiting[0]?.id ?? "", (entry) => entry.pending.fill(null)),

@@ -98,12 +98,13 @@ export async function bench(
   const limits = {
     activeMax: 100,
     activePerDestinationMax: 10,
+    silentMax: 10,
     bodyBytesInMemoryMax: 1000,
     ...more,
   };
   const queue = new Queue({
     spool,
-    deliveries: { begin: () => () => undefined },
+    deliveries: { begin: () => ({ phase: () => undefined, ended: () => undefined }) },
     tables,
     delivery,
     reporter,
@@ -136,8 +137,11 @@ function accepting(site: {
   readonly nextId: () => string;
 }) {
   const { spool, queue, nextId } = site;
-  return async (to: readonly string[], more: Partial<Envelope> = {}): Promise<Envelope> => {
-    const body = Buffer.from("Subject: hello\r\n\r\nbody\r\n");
+  return async (
+    to: readonly string[],
+    more: Partial<Envelope> = {},
+    body = Buffer.from("Subject: hello\r\n\r\nbody\r\n"),
+  ): Promise<Envelope> => {
     const recipients = to.map((address) => ({
       address,
       key: `suffix:${address.split("@")[1]}`,

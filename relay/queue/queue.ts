@@ -3,78 +3,84 @@
  * recipient after an attempt. Loop: it decides nothing itself (redecide, nextStep and planTransactions do)
  * and knows no SMTP. What an attempt changed is on disk before the entry is let go.
  */
-import { setImmediate as turn } from "node:timers/promises";
-import type { Route } from "../../routing/route.ts";
-import { type Group, planTransactions } from "../delivery/plan.ts";
-import { isWanted } from "../dsn-request.ts";
+
+import { type Group, type Planned, planTransactions } from "../delivery/plan.ts";
 import type { Outcome } from "../outcome.ts";
-import { type Envelope, freshState, type Pending, type StoredRecipient } from "../spool/records.ts";
-import type { Change, Stored } from "../spool/spool.ts";
+import { type Envelope, freshState } from "../spool/records.ts";
+import type { Stored } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
 import { Bodies } from "./bodies.ts";
-import { arrivalOf, isConfirmed } from "./confirmation.ts";
 import { DueTimes } from "./due.ts";
 import { Entries } from "./entries.ts";
 import {
   admitted,
   type Entry,
   freshEntry,
-  freshRound,
   isFinished,
   isSameRoute,
+  laneOf,
   metBy,
   type Order,
   partyOf,
-  stateOf,
+  roundOf,
 } from "./entry.ts";
-import { jobFor } from "./job.ts";
-import { Lanes, type Met } from "./lanes.ts";
+import { type JobOptions, jobFor } from "./job.ts";
+import type { Met } from "./lane.ts";
+import { Lanes } from "./lanes.ts";
 import type { QueueOptions } from "./options.ts";
 import { Pace } from "./pace.ts";
+import { Parked } from "./parked.ts";
 import { redecide } from "./redecide.ts";
-import { type Report, reportsOf } from "./reports.ts";
 import { Saver } from "./saver.ts";
-import { nextStep } from "./schedule.ts";
-import { toldOf } from "./told.ts";
+import { type Settled, Settlement, settledOf } from "./settlement.ts";
+import { Slices } from "./slices.ts";
 
-type Settled = { readonly index: number; readonly outcome: Outcome };
+/** A transaction that stands in its lane. */
+type Item = { readonly entry: Entry; readonly group: Group };
 
-const entriesPerSlice = 500;
-const suspectsMax = 16;
+/** Of messages at which the process may have died: one at a time, and so many more whose hosts say nothing. */
+const suspectLimits = { activeMax: 1, activePerLaneMax: 1, silentMax: 8 };
 /** How early recipients of one message may be tried together with one that is due. */
 const togetherMs = 1000;
+/** Of a walk through everything, between two turns of mail that goes. */
+const slowlyMsMax = 2;
 
 export class Queue {
   readonly #options: QueueOptions;
   readonly #entries = new Entries();
   readonly #held = new Set<string>();
   readonly #due: DueTimes;
-  readonly #lanes: Lanes;
+  readonly #lanes: Lanes<Item>;
   /**
-   * For messages at which the process has died before: one at a time for each destination and few in all, so that the
-   * next death tells more, and a silent host holds up nobody else's.
+   * For messages at which the process has died before: one at a time, so that the next death tells more, and a silent
+   * host holds up nobody else's.
    */
-  readonly #suspects = new Lanes({ activeMax: suspectsMax, activePerLaneMax: 1 });
+  readonly #suspects: Lanes<Item>;
+  readonly #parked = new Parked();
   readonly #pace: Pace;
   readonly #stop = new AbortController();
   readonly #bodies: Bodies;
   readonly #saver: Saver;
+  readonly #settlement: Settlement;
 
   constructor(options: QueueOptions) {
     this.#options = options;
-    const { spool, clock, events } = options;
-    this.#bodies = new Bodies({
-      spool,
-      bytesMax: options.limits.bodyBytesInMemoryMax,
-      corrupt: events.corrupt,
-    });
-    this.#saver = new Saver({ spool, clock, signal: this.#stop.signal, failed: events.unsaved });
-    this.#due = new DueTimes(options.clock, (id) => this.#attempt(id));
-    this.#pace = new Pace(options.clock, (id) => this.#attempt(id));
-    this.#lanes = new Lanes({
-      activeMax: options.limits.activeMax,
-      activePerLaneMax: options.limits.activePerDestinationMax,
-    });
+    const { spool, clock, events, limits } = options;
+    const { corrupt, unsaved } = events;
+    this.#bodies = new Bodies({ spool, bytesMax: limits.bodyBytesInMemoryMax, corrupt });
+    this.#saver = new Saver({ spool, clock, signal: this.#stop.signal, failed: unsaved });
+    this.#settlement = new Settlement({ ...options, saver: this.#saver, bodies: this.#bodies });
+    this.#due = new DueTimes(clock, (id) => this.#attempt(id));
+    this.#pace = new Pace(clock, (id) => this.#attempt(id));
+    const common = {
+      clock,
+      run: async (item: Item, patience: AbortSignal | undefined) =>
+        await this.#send(item, patience),
+      spare: async (item: Item, outcome: Outcome) => await this.#spare(item, outcome),
+    };
+    const { activeMax, activePerDestinationMax: activePerLaneMax, silentMax } = limits;
+    this.#lanes = new Lanes({ ...common, limits: { activeMax, activePerLaneMax, silentMax } });
+    this.#suspects = new Lanes({ ...common, limits: suspectLimits });
     options.tables.subscribe(() => void this.#wakeChanged());
   }
 
@@ -105,10 +111,9 @@ export class Queue {
 
   /** All entries until the queue is stopped, with a turn for everybody else after each slice. */
   async *#slowly(): AsyncGenerator<Entry> {
-    let looked = 0;
+    const slices = new Slices({ msMax: slowlyMsMax });
     for (const entry of this.#entries.values()) {
-      looked += 1;
-      if (looked % entriesPerSlice === 0) await turn();
+      if (slices.isOver) await slices.next();
       if (this.#stop.signal.aborted) return;
       yield entry;
     }
@@ -125,12 +130,13 @@ export class Queue {
 
   /**
    * Changes a message as a person says: at once, or when what is under way has ended. Resolves when that is on
-   * disk; at once where there is no such message.
+   * disk; at once where there is no such message, or the queue has stopped: what was in it may be another relay's.
    */
   async order(id: string, apply: Order["apply"]): Promise<void> {
     const entry = this.#entries.get(id);
-    if (entry === undefined) return;
+    if (entry === undefined || this.#stop.signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
+    entry.orders ??= [];
     entry.orders.push({ apply, done: resolve });
     if (entry.underWay === 0) void this.#conclude(entry);
     await promise;
@@ -142,6 +148,10 @@ export class Queue {
 
   get active(): number {
     return this.#lanes.active + this.#suspects.active;
+  }
+
+  get hasStopped(): boolean {
+    return this.#stop.signal.aborted;
   }
 
   /** Messages that are held. */
@@ -176,7 +186,7 @@ export class Queue {
     this.#held.delete(id);
     let earliest = Number.POSITIVE_INFINITY;
     for (const [index, pending] of entry.pending.entries()) {
-      if (pending === null || entry.paced.has(index)) continue;
+      if (pending === null || entry.paced?.has(index) === true) continue;
       if (pending.dueAtMs < earliest) earliest = pending.dueAtMs;
     }
     if (earliest <= this.#options.clock.now()) this.#attempt(id);
@@ -186,13 +196,13 @@ export class Queue {
   #attempt(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.held !== undefined || this.#stop.signal.aborted) return;
-    entry.paced.clear(); // they ask for their turn again, below or when what is under way has ended
+    entry.paced = undefined; // they ask for their turn again, below or when what is under way has ended
     if (entry.underWay > 0) return;
     const table = this.#options.tables.current;
     if (table === undefined) return; // not before the first table: subscribe wakes us
     const dueBefore = this.#options.clock.now() + togetherMs;
     const settled: Settled[] = [];
-    const sends: { index: number; address: string; domain: string; route: Route }[] = [];
+    const sends: Planned[] = [];
     const { envelope } = entry;
     for (const [index, pending] of entry.pending.entries()) {
       if (pending === null || pending.dueAtMs > dueBefore) continue;
@@ -201,16 +211,18 @@ export class Queue {
       const way = redecide({ ...table, envelope, recipient, outbound, postmaster });
       entry.routes[index] = way.route;
       if (way.kind === "settled") settled.push({ index, outcome: way.outcome });
-      else sends.push({ index, address: recipient.address, domain: way.domain, route: way.route });
+      else sends.push({ index, domain: way.domain, route: way.route });
     }
     const groups = planTransactions(sends);
     entry.table = table;
     entry.underWay = groups.length + 1;
     const lanes = entry.deaths > 0 ? this.#suspects : this.#lanes;
     for (const group of groups) {
-      lanes.add(group.key, partyOf(envelope), async () => await this.#send(entry, group));
+      if (entry.isUrgent) lanes.rouse(group.key);
+      lanes.add(group.key, partyOf(envelope), { entry, group });
     }
-    this.#settle(entry, settled);
+    entry.isUrgent = false;
+    void this.#settle(entry, settled);
   }
 
   /** Asked when the lane has room, so that what starts is what counts. */
@@ -222,30 +234,36 @@ export class Queue {
   }
 
   /** Runs when the lane has room: what counts is the table of that moment, not that of the queueing. */
-  async #send(entry: Entry, group: Group): Promise<Met> {
+  async #send({ entry, group }: Item, patience: AbortSignal | undefined): Promise<Met> {
     // Whoever has ordered something else while it stood in line is obeyed first.
-    const isOrdered = entry.orders.length > 0;
+    const isOrdered = entry.orders !== undefined;
     const isPaced = !isOrdered && !this.#mayGo(entry, group);
-    if (isPaced) for (const { index } of group.recipients) entry.paced.add(index);
+    if (isPaced) {
+      entry.paced ??= new Set();
+      for (const index of group.recipients) entry.paced.add(index);
+    }
     if (isOrdered || isPaced || !this.#isWanted(entry)) {
-      this.#settle(entry, []);
+      void this.#settle(entry, []);
       return "nothing";
     }
-    const ended = this.#options.deliveries.begin(entry.envelope.id);
+    const mark = this.#options.deliveries.begin(entry.envelope.id);
     try {
-      return await this.#deliver(entry, group);
+      return await this.#deliver({ entry, group }, { patience, phase: mark.phase });
     } finally {
-      ended();
+      mark.ended();
     }
   }
 
-  async #deliver(entry: Entry, group: Group): Promise<Met> {
+  async #deliver(
+    { entry, group }: Item,
+    more: Pick<JobOptions, "patience" | "phase">,
+  ): Promise<Met> {
     const { recipients } = group;
     const body = await this.#bodies.of(entry);
     if ("kind" in body) {
-      this.#settle(
+      void this.#settle(
         entry,
-        recipients.map(({ index }) => ({ index, outcome: body })),
+        settledOf(recipients, () => body),
       );
       return "nothing";
     }
@@ -253,18 +271,42 @@ export class Queue {
       body,
       table: this.#options.tables.current ?? entry.table,
       isWanted: () => this.#isWanted(entry),
+      ...more,
     });
     const startedMs = this.#options.clock.now();
     const outcomes = await this.#options.delivery.deliver(job, this.#stop.signal);
     const tookMs = this.#options.clock.now() - startedMs;
-    const settled: Settled[] = [];
-    for (const [place, { index }] of recipients.entries()) {
-      const outcome = outcomes[place];
-      if (outcome !== undefined) settled.push({ index, outcome });
+    const settled = settledOf(recipients, (place) => outcomes[place]);
+    const met = metBy(outcomes, group.route.retry);
+    if (typeof met === "object") this.#parked.add(group.key, entry);
+    else if (met === "alive") void this.#revive(group.key);
+    // Whatever the process died of, it was not this, unless it had too little time to show it.
+    if (more.patience?.aborted !== true) entry.deaths = 0;
+    void this.#settle(entry, settled, tookMs);
+    return met;
+  }
+
+  /** Another has found nobody at its destination: so has this one, without its having been asked again. */
+  async #spare({ entry, group }: Item, outcome: Outcome): Promise<void> {
+    const isOrdered = entry.orders !== undefined;
+    if (!isOrdered) this.#parked.add(group.key, entry);
+    const settled = group.recipients.map((index) => ({ index, outcome, isSpared: true }));
+    await this.#settle(entry, isOrdered ? [] : settled);
+  }
+
+  /** What waits for a destination goes when it is there again. */
+  async #revive(key: string): Promise<void> {
+    const ids = this.#parked.take(key);
+    if (ids === undefined) return;
+    const slices = new Slices({ msMax: slowlyMsMax });
+    for (const id of ids) {
+      if (slices.isOver) await slices.next();
+      if (this.#stop.signal.aborted) return;
+      const entry = this.#entries.get(id);
+      if (entry === undefined) continue;
+      entry.parkedUnder = entry.parkedUnder.filter((each) => each !== key);
+      this.#wake(entry, (index) => laneOf(entry, index) === key);
     }
-    entry.deaths = 0; // whatever the process died of, it was not this
-    this.#settle(entry, settled, tookMs);
-    return metBy(outcomes);
   }
 
   /** No reload since the round began has changed where this message goes. */
@@ -274,66 +316,27 @@ export class Queue {
   }
 
   /** One of the transactions of a round has ended, or what needed none is known. */
-  #settle(entry: Entry, settled: readonly Settled[], tookMs = 0): void {
-    for (const each of settled) this.#learn(entry, each, tookMs);
-    if (settled.length > 0) entry.round.isDirty = true;
+  async #settle(entry: Entry, settled: readonly Settled[], tookMs = 0): Promise<void> {
+    this.#settlement.learn(entry, settled, tookMs);
     entry.underWay -= 1;
-    if (entry.underWay === 0) void this.#conclude(entry);
-    else if (settled.length > 0) this.#saveSoon(entry);
-  }
-
-  #learn(entry: Entry, { index, outcome }: Settled, tookMs: number): void {
-    const { events, clock } = this.#options;
-    const { envelope, round } = entry;
-    const recipient = envelope.recipients[index] as StoredRecipient;
-    const pending = entry.pending[index] as Pending;
-    const nowMs = clock.now();
-    const { retry } = entry.routes[index] ?? this.#options.outbound;
-    const mayWarn =
-      envelope.trusted && envelope.sender !== "" && isWanted(recipient, "DELAY", "told");
-    const jitter = this.#options.random();
-    const step = nextStep({ recipient, pending, outcome, retry, nowMs, jitter, mayWarn });
-    const route = entry.routes[index]?.id ?? "";
-    const attempt = pending.attempts + 1;
-    events.attempted({ envelope, recipient, route, outcome, step, attempt, ms: tookMs, nowMs });
-    const told: Report = { recipient, ...toldOf(outcome) };
-    // What is reported is not finished before its report is written, in the same commit.
-    if (step.kind === "finished") {
-      if (isConfirmed(envelope, recipient, outcome))
-        round.ended.push({ index, action: arrivalOf(entry.routes[index]), report: told });
-      else entry.pending[index] = null;
-    } else if (step.kind === "retry") {
-      entry.pending[index] = step.pending;
-      if (step.warn) round.delayed.push(told);
-    } else if (isWanted(recipient, "FAILURE", "told")) {
-      round.ended.push({ index, action: "failed", report: { ...told, reply: step.reply } });
-    } else entry.pending[index] = null;
-  }
-
-  /** Writes what is known before the round's end; of several that wait, one writes for all. */
-  #saveSoon(entry: Entry): void {
-    const { round } = entry;
-    if (round.isSaveWaiting) return;
-    round.isSaveWaiting = true;
-    round.saved = round.saved.then(async () => {
-      round.isSaveWaiting = false;
-      if (entry.underWay > 0) await this.#saver.save([stateOf(entry)]);
-    });
+    if (entry.underWay === 0) await this.#conclude(entry);
+    else if (entry.round?.isDirty === true) this.#settlement.saveSoon(entry);
   }
 
   /** The end of a round: its reports and what they are about are one commit; then the entry is let go. */
   async #conclude(entry: Entry): Promise<void> {
     entry.underWay = 1; // not due again before this is on disk
-    const { round, orders } = entry;
-    await round.saved;
+    await entry.round?.saved;
     for (let carriedOut: Order[] = []; ; ) {
-      if (round.isDirty) await this.#save(entry);
-      Object.assign(round, freshRound());
+      if (entry.round?.isDirty === true) await this.#save(entry);
+      entry.round = undefined;
       for (const { done } of carriedOut) done();
-      if (orders.length === 0) break;
-      carriedOut = orders.splice(0);
+      if (entry.orders === undefined) break;
+      carriedOut = entry.orders;
+      entry.orders = undefined;
       for (const { apply } of carriedOut) apply(entry);
-      round.isDirty = true;
+      roundOf(entry).isDirty = true;
+      entry.isUrgent = true;
     }
     entry.underWay = 0;
     if (isFinished(entry)) {
@@ -346,31 +349,20 @@ export class Queue {
     // A reload that came while this was under way counts for it too.
     if (entry.held === undefined) this.#held.delete(entry.envelope.id);
     const isNew = entry.held === undefined && table !== undefined && table !== entry.table;
-    if (isNew && this.#changed(entry, table)) this.#wake(entry);
+    if (isNew && this.#changed(entry, table)) this.#wakeAll(entry);
     else this.#schedule(entry);
   }
 
-  /** A recipient's end and the report that it causes are one transaction on disk (design, section 5). */
   async #save(entry: Entry): Promise<void> {
-    const { envelope, round } = entry;
-    const { reporter, tables, events } = this.#options;
-    const hasReports = round.ended.length + round.delayed.length > 0;
-    const body = hasReports ? await this.#bodies.forReport(entry) : undefined;
-    const original = { envelope, body };
-    const reports = reportsOf(round, (action, list) =>
-      reporter.report(action, original, list, tables.current),
-    );
-    for (const { index } of round.ended) entry.pending[index] = null;
-    const own: Change = isFinished(entry) ? { kind: "remove", envelope } : stateOf(entry);
-    await this.#saver.save([own, ...reports.map((each): Change => ({ kind: "accept", ...each }))]);
-    for (const { envelope: reported, body } of reports) {
-      events.reported(reported, envelope.id);
-      this.add(reported, body);
+    for (const { envelope, body } of await this.#settlement.save(entry)) {
+      this.#options.events.reported(envelope, entry.envelope.id);
+      this.add(envelope, body);
     }
   }
 
   #forget(entry: Entry): void {
     this.#bodies.drop(entry);
+    this.#parked.forget(entry);
     this.#entries.delete(entry.envelope.id);
     this.#due.delete(entry.envelope.id);
     this.#held.delete(entry.envelope.id);
@@ -383,7 +375,7 @@ export class Queue {
     for await (const entry of this.#slowly()) {
       if (this.#options.tables.current !== table) return;
       if (entry.underWay === 0 && entry.held === undefined && this.#changed(entry, table))
-        this.#wake(entry);
+        this.#wakeAll(entry);
     }
   }
 
@@ -398,11 +390,18 @@ export class Queue {
     });
   }
 
-  #wake(entry: Entry): void {
+  #wakeAll(entry: Entry): void {
+    entry.isUrgent = true;
+    this.#wake(entry, () => true);
+  }
+
+  /** Makes those recipients due, at once or when what is under way has ended. */
+  #wake(entry: Entry, isMeant: (index: number) => boolean): void {
     const nowMs = this.#options.clock.now();
     for (const [index, pending] of entry.pending.entries()) {
-      if (pending !== null) entry.pending[index] = { ...pending, dueAtMs: nowMs };
+      if (pending !== null && isMeant(index)) entry.pending[index] = { ...pending, dueAtMs: nowMs };
     }
+    if (entry.underWay > 0 || entry.held !== undefined) return;
     this.#due.delete(entry.envelope.id);
     this.#attempt(entry.envelope.id);
   }

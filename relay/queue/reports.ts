@@ -40,6 +40,21 @@ function headerBytesMax({ trusted }: Envelope): number {
   return trusted ? 64 * 1024 : 4 * 1024;
 }
 
+/** The whole message where a trusted sender asked for it and it has failed (RFC 3461 section 6.2), else its header. */
+function isReturnedWhole(action: DsnAction, { ret, trusted, bytes }: Envelope): boolean {
+  return action === "failed" && ret === "FULL" && trusted && bytes <= returnedBytesMax;
+}
+
+/** How many of the original's octets the reports of a round need at most. */
+export function neededBytes(
+  { ended, delayed }: Pick<Round, "ended" | "delayed">,
+  envelope: Envelope,
+): number {
+  if (ended.length + delayed.length === 0 || envelope.sender === "") return 0;
+  const isWhole = ended.some(({ action }) => isReturnedWhole(action, envelope));
+  return isWhole ? envelope.bytes : Math.min(headerBytesMax(envelope), envelope.bytes);
+}
+
 /** All reports of a round: one for those that failed together, one for those that wait, and so on. */
 export function reportsOf(
   { ended, delayed }: Pick<Round, "ended" | "delayed">,
@@ -108,18 +123,12 @@ export function createReporter(options: ReporterOptions): Reporter {
   };
 }
 
-/** The whole message where a trusted sender asked for it and it has failed (RFC 3461 section 6.2), else its header. */
 function returnedOf(
   action: DsnAction,
   { envelope, body }: Original,
 ): { readonly returned: "message" | "header"; readonly content: Uint8Array } {
   const content = body ?? new Uint8Array();
-  const isWhole =
-    action === "failed" &&
-    envelope.ret === "FULL" &&
-    envelope.trusted &&
-    content.length <= returnedBytesMax;
-  return isWhole
+  return isReturnedWhole(action, envelope)
     ? { returned: "message", content }
     : { returned: "header", content: headerBlock(content, headerBytesMax(envelope)) };
 }

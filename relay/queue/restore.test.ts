@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Envelope, freshState, type State } from "../spool/records.ts";
 import type { Change, Stored } from "../spool/spool.ts";
-import { restore } from "./restore.ts";
+import { blamed, restore } from "./restore.ts";
 
 const nowMs = 5000;
 
@@ -101,4 +101,12 @@ test("restore: a message whose state is lost is held, so that nobody gets it twi
   );
   assert.equal(written.length, 1);
   assert.match(told[0] ?? "", /^A: its state on disk was damaged/);
+});
+
+test("restore: blamed for a death is what was worked on; what only waited for its host, where nothing was", () => {
+  const waits = { id: "WAITS", phase: "waits" } as const;
+  const works = { id: "WORKS", phase: "works" } as const;
+  assert.deepEqual(blamed([waits, works]), ["WORKS"]);
+  assert.deepEqual(blamed([waits]), ["WAITS"]);
+  assert.deepEqual(blamed([]), []);
 });

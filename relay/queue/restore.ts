@@ -3,9 +3,11 @@
  * go by itself (everything of a spool that was put back, and a message at which the process died three times),
  * and has that on disk before the message is the queue's.
  */
-import { setImmediate as turn } from "node:timers/promises";
+import type { Left } from "../spool/deliveries.ts";
 import type { Held } from "../spool/records.ts";
 import type { Change, Spool, Stored } from "../spool/spool.ts";
+import { Compactor } from "./compact.ts";
+import { Slices } from "./slices.ts";
 
 export type RestoreOptions = {
   readonly spool: Pick<Spool, "list" | "commit" | "setAside">;
@@ -35,6 +37,15 @@ export function reasonToHold(
     : undefined;
 }
 
+/**
+ * At which of the messages under way the process is taken to have died: those that were worked on. One that only
+ * waited for its host is blamed where nothing was worked on: a host that is silent for minutes is there at each death.
+ */
+export function blamed(left: readonly Left[]): string[] {
+  const atWork = left.filter(({ phase }) => phase === "works");
+  return (atWork.length > 0 ? atWork : left).map(({ id }) => id);
+}
+
 const deathsMax = 3;
 const stateLost =
   "its state on disk was damaged: who has got it already is not known, and to release it sends it to all";
@@ -47,21 +58,23 @@ export async function restore(options: RestoreOptions): Promise<number> {
   let count = 0;
   let slice: Stored[] = [];
   let changes: Change[] = [];
+  const compactor = new Compactor();
+  const slices = new Slices();
   const flush = async (): Promise<void> => {
     if (changes.length > 0) await spool.commit(changes);
     for (const each of slice) take(each);
     slice = [];
     changes = [];
-    await turn();
+    await slices.next();
   };
   for (const stored of spool.list(events.corrupt)) {
     const now = takenOver(stored, options, diedAt);
-    slice.push(now);
+    slice.push(compactor.compact(now));
     if (now !== stored) changes.push({ kind: "update", id: now.envelope.id, state: now.state });
     if (now.state.held !== undefined && stored.state.held === undefined)
       events.held(now.envelope.id, now.state.held.why);
     count += 1;
-    if (slice.length === messagesPerSlice) await flush();
+    if (slice.length === messagesPerSlice || slices.isOver) await flush();
   }
   await flush();
   await spool.setAside().catch(events.unsaved);

@@ -137,3 +137,28 @@ test("nextStep: a refusal bounces at once and a delivery finishes", () => {
   };
   assert.deepEqual(nextStep({ ...base, outcome: done }), { kind: "finished" });
 });
+
+test("nextStep: who was not tried himself waits for half of the longest time to all of it, and no attempt is counted", () => {
+  for (const [jitter, want] of [
+    [0, 30 * minute],
+    [0.5, 45 * minute],
+  ] as const) {
+    const step = nextStep({ ...base, jitter, isSpared: true });
+    assert.ok(step.kind === "retry");
+    assert.deepEqual([step.pending.dueAtMs, step.pending.attempts], [want, 0]);
+  }
+});
+
+test("nextStep: who was not tried himself is looked at when his sender is to be told of the delay, and at his expiry", () => {
+  const isSpared = true;
+  const recipient = { ...base.recipient, warnAtMs: 10 * minute, expiresAtMs: 20 * minute };
+  const first = nextStep({ ...base, recipient, isSpared });
+  assert.ok(first.kind === "retry" && !first.warn);
+  assert.equal(first.pending.dueAtMs, 10 * minute);
+  const { pending } = first;
+  const second = nextStep({ ...base, recipient, pending, nowMs: 10 * minute, isSpared });
+  assert.ok(second.kind === "retry" && second.warn);
+  assert.equal(second.pending.dueAtMs, 20 * minute);
+  const last = nextStep({ ...base, recipient, nowMs: 20 * minute, isSpared });
+  assert.ok(last.kind === "bounce" && last.why === "expired");
+});

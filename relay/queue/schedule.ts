@@ -1,6 +1,7 @@
 /**
  * What follows from an attempt: pure. Decides whether a recipient is finished, waits or bounces; the queue
- * writes and sends. Back-off doubles from `initialMs` to `maxMs`, with up to a quarter added at random.
+ * writes and sends. Back-off doubles from `initialMs` to `maxMs`, with up to a quarter added at random; who was not
+ * tried himself waits for half of `maxMs` to all of it.
  */
 import type { Retry } from "../../routing/route.ts";
 import { assertNever, type Outcome, type Reply } from "../outcome.ts";
@@ -22,6 +23,8 @@ export type Attempt = {
   readonly jitter: number;
   /** Delay warnings go to trusted senders only (design, section 5). */
   readonly mayWarn: boolean;
+  /** Nobody tried it: another found nobody at its destination, by whose life it is woken. */
+  readonly isSpared?: boolean;
 };
 
 /** What became of a recipient by an attempt: the word for it in log and metrics. */
@@ -65,22 +68,34 @@ export function nextStep(attempt: Attempt): Step {
 }
 
 function later(attempt: Attempt, reply: Reply): Step {
-  const { pending, recipient, retry, nowMs, jitter } = attempt;
-  const backoffMs = Math.min(retry.initialMs * 2 ** Math.min(pending.attempts, 40), retry.maxMs);
-  const waitMs = Math.round(backoffMs * (1 + jitter / 4));
-  const warn = attempt.mayWarn && !pending.warned && nowMs >= recipient.warnAtMs;
+  const { pending, recipient, nowMs, isSpared = false } = attempt;
+  const mayWarn = attempt.mayWarn && !pending.warned;
+  const warn = mayWarn && nowMs >= recipient.warnAtMs;
+  const wakeAtMs = nowMs + (isSpared ? sparedMs(attempt) : backoffMs(attempt));
+  // Its sender is told of the delay in time, whether or not it was tried.
+  const atMs = isSpared && mayWarn && !warn ? Math.min(wakeAtMs, recipient.warnAtMs) : wakeAtMs;
   return {
     kind: "retry",
     warn,
     pending: {
       ...pending,
-      attempts: pending.attempts + 1,
+      attempts: pending.attempts + (isSpared ? 0 : 1),
       // The last attempt is at the expiry, not after it.
-      dueAtMs: Math.max(Math.min(nowMs + waitMs, recipient.expiresAtMs), nowMs + 1),
+      dueAtMs: Math.max(Math.min(atMs, recipient.expiresAtMs), nowMs + 1),
       warned: pending.warned || warn,
       last: `${reply.code} ${reply.status} ${reply.text}`.slice(0, lastCharsMax),
     },
   };
+}
+
+function backoffMs({ pending, retry, jitter }: Attempt): number {
+  const ms = Math.min(retry.initialMs * 2 ** Math.min(pending.attempts, 40), retry.maxMs);
+  return Math.round(ms * (1 + jitter / 4));
+}
+
+/** Those that were tried find out for it; spread, so that thousands do not come at once. */
+function sparedMs({ retry, jitter }: Attempt): number {
+  return Math.round((retry.maxMs * (1 + jitter)) / 2);
 }
 
 /** RFC 3463 4.4.7, delivery time expired; made permanent, as it is final. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Envelope, freshState } from "../spool/records.ts";
 import { freshEntry } from "./entry.ts";
-import { parseSelection, picked } from "./selection.ts";
+import { isMessageMeant, isRecipientMeant, parseSelection } from "./selection.ts";
 
 const nowMs = 1_000_000;
 const entry = () => {
@@ -31,8 +31,10 @@ const entry = () => {
 function pick(query: string, of = entry()): number[] | string {
   const parsed = parseSelection(new URLSearchParams(query), { mustNarrow: false });
   if (!parsed.ok) return parsed.complaint;
-  const routeOf = (_: unknown, index: number): string => (index === 0 ? "mail/a" : "mail/b");
-  return picked(of, parsed.selection, { nowMs, routeOf });
+  const { selection } = parsed;
+  const routeNow = (index: number): string => (index === 0 ? "mail/a" : "mail/b");
+  if (!isMessageMeant(of, selection, nowMs)) return [];
+  return everyone.filter((index) => isRecipientMeant(of, index, selection, routeNow));
 }
 
 const everyone = [0, 1, 2];

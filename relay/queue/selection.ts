@@ -77,31 +77,31 @@ export function isOfRecipients({ recipient, domain, route }: Selection): boolean
   return recipient !== undefined || domain !== undefined || route !== undefined;
 }
 
-export type Asked = {
-  readonly nowMs: number;
-  /** The route that a recipient goes by now. */
-  readonly routeOf: (entry: Entry, index: number) => string;
-};
+/** Whether recipients of the message may be meant. */
+export function isMessageMeant(
+  { envelope, held }: Pick<Entry, "envelope" | "held">,
+  { ids, sender, olderThanMs, heldOnly }: Selection,
+  nowMs: number,
+): boolean {
+  if (ids !== undefined && !ids.has(envelope.id)) return false;
+  if (sender !== undefined && sender !== envelope.sender) return false;
+  if (heldOnly && held === undefined) return false;
+  return olderThanMs === undefined || nowMs - envelope.arrivedAtMs >= olderThanMs;
+}
 
-/** Places of the unfinished recipients that are meant; empty where the message is not. */
-export function picked(entry: Entry, selection: Selection, { nowMs, routeOf }: Asked): number[] {
-  const { envelope } = entry;
-  const { ids, sender, olderThanMs, heldOnly } = selection;
-  if (ids !== undefined && !ids.has(envelope.id)) return [];
-  if (sender !== undefined && sender !== envelope.sender) return [];
-  if (heldOnly && entry.held === undefined) return [];
-  if (olderThanMs !== undefined && nowMs - envelope.arrivedAtMs < olderThanMs) return [];
-  const places: number[] = [];
-  for (const [index, pending] of entry.pending.entries()) {
-    if (pending === null) continue;
-    const { address } = envelope.recipients[index] ?? { address: "" };
-    const { recipient, domain, route } = selection;
-    if (recipient !== undefined && recipient !== address) continue;
-    if (domain !== undefined && domain !== parseAddress(address, { utf8: true })?.domain) continue;
-    if (route !== undefined && route !== routeOf(entry, index)) continue;
-    places.push(index);
-  }
-  return places;
+/** Whether one of its recipients is meant, if the message is; `routeNow`: by which it goes. Nobody finished is. */
+export function isRecipientMeant(
+  { envelope, pending }: Pick<Entry, "envelope" | "pending">,
+  index: number,
+  { recipient, domain, route }: Selection,
+  routeNow: (index: number) => string,
+): boolean {
+  if ((pending[index] ?? null) === null) return false;
+  const { address } = envelope.recipients[index] ?? { address: "" };
+  if (recipient !== undefined && recipient !== address) return false;
+  if (domain !== undefined && domain !== parseAddress(address, { utf8: true })?.domain)
+    return false;
+  return route === undefined || route === routeNow(index);
 }
 
 function addressOf(text: string, name: "sender" | "recipient"): string | undefined {

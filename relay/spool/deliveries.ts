@@ -7,17 +7,30 @@ import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } f
 import { join } from "node:path";
 
 const fileName = "deliveries";
-/** An id, padded with spaces. */
+/** An id, padded with spaces, and at the end whether it only waits for its host. */
 const slotBytes = 64;
-const clearAfterMs = 200;
+const idBytes = slotBytes - 1;
+const tidyAfterMs = 200;
+const waitsMark = "w";
+
+/** "waits": its host has not taken a connection, and nothing is done with the message itself. */
+export type Phase = "waits" | "works";
+
+export type Left = { readonly id: string; readonly phase: Phase };
 
 export type Deliveries = {
   /** The messages at which the process before this one died, each once. */
-  readonly left: readonly string[];
-  /** Called before the message is touched; what it returns is called when that has ended. */
-  begin(id: string): () => void;
+  readonly left: readonly Left[];
+  /** Called before the message is touched. */
+  begin(id: string): Mark;
   /** In good order: nothing is left. */
   close(): void;
+};
+
+export type Mark = {
+  /** It works until it says something else. */
+  readonly phase: (phase: Phase) => void;
+  readonly ended: () => void;
 };
 
 /** Throws where the directory cannot be written. */
@@ -28,35 +41,65 @@ export function openDeliveries(directory: string): Deliveries {
   const free: number[] = [];
   /** Slots that are free and still carry an id. */
   const stale = new Set<number>();
+  /** Slots that wait, and do not say so yet; and those that do. */
+  const waiting = new Set<number>();
+  const waitingOnDisk = new Set<number>();
   let slots = 0;
-  let clearing: NodeJS.Timeout | undefined;
-  const write = (slot: number, id: string): void => {
+  let tidying: NodeJS.Timeout | undefined;
+  const write = (text: string, at: number): void => {
     try {
-      writeSync(file, id.padEnd(slotBytes).slice(0, slotBytes), slot * slotBytes);
+      writeSync(file, text, at);
     } catch {
       // Full, or gone: mail goes on without the journal.
     }
   };
-  const clear = (): void => {
-    clearing = undefined;
-    for (const slot of stale) write(slot, "");
+  const writeSlot = (slot: number, id: string): void =>
+    write(id.slice(0, idBytes).padEnd(slotBytes), slot * slotBytes);
+  const writePhase = (slot: number, mark: string): void => write(mark, slot * slotBytes + idBytes);
+  const tidy = (): void => {
+    tidying = undefined;
+    for (const slot of stale) writeSlot(slot, "");
     stale.clear();
+    for (const slot of waiting) {
+      writePhase(slot, waitsMark);
+      waitingOnDisk.add(slot);
+    }
+    waiting.clear();
+  };
+  // Most slots are taken again at once, and most waits are over at once: then there is nothing to tidy.
+  const tidySoon = (): void => {
+    tidying ??= setTimeout(tidy, tidyAfterMs).unref();
+  };
+  const works = (slot: number): void => {
+    waiting.delete(slot);
+    if (waitingOnDisk.delete(slot)) writePhase(slot, " ");
   };
   return {
     left,
     begin(id) {
       const slot = free.pop() ?? slots++;
       stale.delete(slot);
-      write(slot, id);
-      return () => {
-        free.push(slot);
-        stale.add(slot);
-        // Most slots are taken again at once: then there is nothing to clear.
-        clearing ??= setTimeout(clear, clearAfterMs).unref();
+      writeSlot(slot, id);
+      return {
+        phase(phase) {
+          if (phase === "works") {
+            works(slot);
+            return;
+          }
+          waiting.add(slot);
+          tidySoon();
+        },
+        ended() {
+          waiting.delete(slot);
+          waitingOnDisk.delete(slot);
+          free.push(slot);
+          stale.add(slot);
+          tidySoon();
+        },
       };
     },
     close() {
-      clearTimeout(clearing);
+      clearTimeout(tidying);
       try {
         ftruncateSync(file, 0);
       } catch {
@@ -68,13 +111,19 @@ export function openDeliveries(directory: string): Deliveries {
   };
 }
 
-function leftIn(path: string): string[] {
+/** Of one that is there twice, where it works counts. */
+function leftIn(path: string): Left[] {
   let text: string;
   try {
     text = readFileSync(path, "latin1");
   } catch {
     return [];
   }
-  const slots = text.match(new RegExp(`.{1,${slotBytes}}`, "gs")) ?? [];
-  return [...new Set(slots.map((slot) => slot.trim()).filter((id) => id !== ""))];
+  const phases = new Map<string, Phase>();
+  for (const slot of text.match(new RegExp(`.{1,${slotBytes}}`, "gs")) ?? []) {
+    const id = slot.slice(0, idBytes).trim();
+    const phase = slot[idBytes] === waitsMark ? "waits" : "works";
+    if (id !== "" && phases.get(id) !== "works") phases.set(id, phase);
+  }
+  return [...phases].map(([id, phase]) => ({ id, phase }));
 }

@@ -13,7 +13,7 @@ import type { ConfigInput } from "../../relay/config/config.ts";
 const root = join(import.meta.dirname, "../..");
 const logLinesKept = 2000;
 /** Longer than a relay waits for the API server before it takes its copy. */
-const startMsMax = 60_000;
+const startMsMaxDefault = 60_000;
 
 export type RelayProcess = {
   readonly directory: string;
@@ -35,6 +35,8 @@ type Environment = Readonly<Record<string, string>>;
 
 export type ProcessOptions = Partial<ConfigInput> & {
   readonly keepLog?: false;
+  /** For a spool that takes long to read: 60 s else. */
+  readonly startMsMax?: number;
   /** Beside those of this process; of its directory where it is made by a function. */
   readonly environment?: Environment | ((directory: string) => Environment);
 };
@@ -43,7 +45,12 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
   const directory = mkdtempSync(join(tmpdir(), "mailroute-relay-"));
   const routesDirectory = join(directory, "routes");
   mkdirSync(routesDirectory);
-  const { keepLog = true, environment = {}, ...overrides } = options;
+  const {
+    keepLog = true,
+    environment = {},
+    startMsMax = startMsMaxDefault,
+    ...overrides
+  } = options;
   const config: ConfigInput = {
     hostname: "relay.test",
     routes: { directory: routesDirectory },
@@ -83,8 +90,9 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
         }, startMsMax);
         started.once("exit", () => clearTimeout(late));
         let rest = "";
+        let isRunning = false;
         started.stdout.on("data", (chunk: Buffer) => {
-          if (!keepLog && child === started) return;
+          if (!keepLog && isRunning) return;
           const lines = (rest + chunk.toString()).split("\n");
           rest = lines.pop() ?? "";
           for (const line of lines) {
@@ -95,6 +103,7 @@ export function relayProcess(options: ProcessOptions = {}): RelayProcess {
             ports = portsIn(String(event["listeners"]));
             admin = Number(event["admin"]);
             child = started;
+            isRunning = true;
             clearTimeout(late);
             resolve();
           }
