@@ -48,7 +48,7 @@ export async function measure(subject: Subject, load: Load): Promise<Cost> {
   const { sessions, messages, bytes, recipients, kept } = load;
   const before = treeCost(subject.pid);
   const writtenBefore = writtenBytes(subject.pid);
-  const memory = watchMemory(subject.pid);
+  const memory = watchMemory(() => treeCost(subject.pid).rssMb);
   const startedMs = performance.now();
   const counts = ["-s", sessions, "-m", messages, "-l", bytes, "-r", recipients];
   const flags = [...(kept ? ["-d"] : []), "-f", "a@sender.test", "-t", "b@bench.test"];

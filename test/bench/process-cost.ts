@@ -25,6 +25,12 @@ export function treeCost(pid: number): Cost {
   return { cpuMs: ticks * msPerTick, rssMb };
 }
 
+/** Memory of one process that is its own, in MB: without pages of files, which the system takes back as it likes. */
+export function ownMemoryMb(pid: number): number {
+  const found = /^Pss_Anon:\s+(\d+) kB/m.exec(readProc(pid, "smaps_rollup"));
+  return Number(found?.[1] ?? 0) / 1024;
+}
+
 /** Octets that the process, its ended children and its living children have caused to be written to disk. */
 export function writtenBytes(pid: number): number {
   const children = childrenOf();
@@ -44,11 +50,11 @@ function readProc(pid: number, file: string): string {
   }
 }
 
-/** Samples the tree's memory until stopped; the answer is the most that was seen, in MB. */
-export function watchMemory(pid: number): { stop(): number } {
+/** Samples a number of MB until stopped; the answer is the most that was seen. */
+export function watchMemory(sample: () => number): { stop(): number } {
   let most = 0;
   const look = (): void => {
-    most = Math.max(most, treeCost(pid).rssMb);
+    most = Math.max(most, sample());
   };
   look();
   const timer = setInterval(look, 250);

@@ -19,7 +19,7 @@ import {
 } from "../ledger/relay-process.ts";
 import { startSink } from "../ledger/sink.ts";
 import { imageEnvironment } from "./image-environment.ts";
-import { treeCost } from "./process-cost.ts";
+import { ownMemoryMb, treeCost, watchMemory } from "./process-cost.ts";
 
 const { values } = parseArgs({
   options: {
@@ -45,13 +45,20 @@ const owner = "relay.test";
 
 type Numbers = {
   readonly queued: number;
+  /** From the process's beginning until it listens. */
   readonly startMs: number;
-  readonly rssMb: number;
-  /** The living ones' mail that was on disk: messages/s from the start until the last has arrived. */
+  /** Processor time until then: what others do on the machine does not count. */
+  readonly startCpuMs: number;
+  /** The most of its own that it took. */
+  readonly memoryMb: number;
+  /** The living ones' mail that was on disk: until the last has arrived, from when it listens. */
+  readonly drainedMs: number;
   readonly drainedPerSecond: number;
   /** New mail for the living ones, over `seconds`. */
   readonly answeredPerSecond: number;
   readonly arrivedPerSecond: number;
+  /** Processor time of the relay for each of them, with all that it does beside. */
+  readonly cpuMsPerMessage: number;
   readonly loopDelayMeanMs: number;
   readonly loopDelayP99Ms: number;
 };
@@ -79,26 +86,31 @@ async function measure({ dead }: { readonly dead: number }): Promise<Numbers> {
   const { admin, ...relay } = siteOf(dead);
   const filled = await fill(join(relay.directory, "spool"), dead);
   arrived = 0;
-  const startedMs = performance.now();
-  await relay.start();
-  const startMs = performance.now() - startedMs;
-  const numbers = await underLoad(relay, { admin, filled, startedMs });
-  await relay.close();
-  return { queued: filled.living + filled.dead, startMs: Math.round(startMs), ...numbers };
+  const spawnedMs = performance.now();
+  try {
+    await relay.start();
+    const startMs = Math.round(performance.now() - spawnedMs);
+    const startCpuMs = treeCost(relay.pid()).cpuMs;
+    const numbers = await underLoad(relay, { admin, filled });
+    return { queued: filled.living + filled.dead, startMs, startCpuMs, ...numbers };
+  } finally {
+    await relay.close();
+  }
 }
 
 type Filled = { readonly living: number; readonly dead: number };
 
 async function underLoad(
   relay: Omit<RelayProcess, "admin">,
-  { admin, filled, startedMs }: { admin: () => number; filled: Filled; startedMs: number },
-): Promise<Omit<Numbers, "queued" | "startMs">> {
-  const rssMb = Math.round(treeCost(relay.pid()).rssMb);
+  { admin, filled }: { admin: () => number; filled: Filled },
+): Promise<Omit<Numbers, "queued" | "startMs" | "startCpuMs">> {
+  const memory = watchMemory(() => ownMemoryMb(relay.pid()));
+  const startedMs = performance.now();
   await eventually(() => arrived >= filled.living, {
     msMax: 600_000,
     what: "the living ones' mail",
   });
-  const drainMs = performance.now() - startedMs;
+  const drainedMs = performance.now() - startedMs;
   const before = arrived;
   const generator = startGenerator({
     port: () => relay.port(),
@@ -110,8 +122,10 @@ async function underLoad(
       return { to: `u@${domain}`, domain };
     },
   });
+  const cpuBeforeMs = treeCost(relay.pid()).cpuMs;
   await sleep(seconds * 1000);
   const arrivedMeanwhile = arrived - before;
+  const cpuMs = treeCost(relay.pid()).cpuMs - cpuBeforeMs;
   await generator.stop();
   const answered = generator.entries.filter((entry) => entry.answered).length;
   const metrics = await (await fetch(`http://127.0.0.1:${admin()}/metrics`)).text();
@@ -119,10 +133,12 @@ async function underLoad(
     Number(new RegExp(`^${name} (\\S+)`, "m").exec(metrics)?.[1] ?? Number.NaN);
   const inMs = (name: string): number => Number((metric(name) * 1000).toFixed(1));
   return {
-    rssMb,
-    drainedPerSecond: Math.round(filled.living / (drainMs / 1000)),
+    memoryMb: memory.stop(),
+    drainedMs: Math.round(drainedMs),
+    drainedPerSecond: Math.round(filled.living / (drainedMs / 1000)),
     answeredPerSecond: Math.round(answered / seconds),
     arrivedPerSecond: Math.round(arrivedMeanwhile / seconds),
+    cpuMsPerMessage: Number((cpuMs / arrivedMeanwhile).toFixed(2)),
     loopDelayMeanMs: inMs("nodejs_eventloop_lag_mean_seconds"),
     loopDelayP99Ms: inMs("nodejs_eventloop_lag_p99_seconds"),
   };
@@ -132,6 +148,7 @@ async function underLoad(
 function siteOf(dead: number) {
   const relay = relayProcess({
     keepLog: false,
+    startMsMax: 300_000,
     environment: imageEnvironment(),
     // Five minutes by default: the bench waits less for those that never greet.
     delivery: { greetingMsMax: 20_000 },
@@ -219,6 +236,9 @@ function report(numbers: { readonly alone: Numbers; readonly beside: Numbers }):
     return;
   }
   console.table({ "living only": numbers.alone, "with the dead": numbers.beside });
-  const ratio = numbers.beside.arrivedPerSecond / numbers.alone.arrivedPerSecond;
+  const { alone, beside } = numbers;
+  const ratio = beside.arrivedPerSecond / alone.arrivedPerSecond;
+  const perMessage = ((beside.memoryMb - alone.memoryMb) * 1024) / (beside.queued - alone.queued);
   console.log(`new mail beside the dead: ${ratio.toFixed(2)} of its speed without them`);
+  console.log(`memory for each message more: ${perMessage.toFixed(2)} KiB`);
 }
