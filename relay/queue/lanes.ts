@@ -37,6 +37,7 @@ export type LanesOptions<Item> = {
 const rememberedMax = 10_000;
 /** Those whose mail goes need many turns for each message: these take little of each. */
 const sparedAtOnceMax = 10;
+const turnsBetween = 4;
 
 export class Lanes<Item extends NonNullable<unknown>> {
   readonly #options: LanesOptions<Item>;
@@ -175,7 +176,7 @@ export class Lanes<Item extends NonNullable<unknown>> {
     this.#run();
   }
 
-  /** Tells what waits what has been found; of all lanes, a few at a time, with a turn for others after each. */
+  /** Tells what waits what has been found; of all lanes, a few at a time, with turns for others after each. */
   async #clear(lane: Lane<Item>, outcome: Outcome): Promise<void> {
     if (lane.isClearing) return;
     lane.isClearing = true;
@@ -184,11 +185,13 @@ export class Lanes<Item extends NonNullable<unknown>> {
       const told = Promise.withResolvers<void>();
       this.#spared = told.promise;
       await before;
+      // A host that answered meanwhile, or somebody's word, is newer.
+      if (lane.standing !== "silent") left = 0;
       const items = Array.from({ length: Math.min(left, sparedAtOnceMax) }, () =>
         lane.waiting.shift(),
       );
       await Promise.all(items.map((item) => item && this.#options.spare(item, outcome)));
-      await turn();
+      for (let turns = turnsBetween; turns > 0; turns -= 1) await turn();
       told.resolve();
     }
     lane.isClearing = false;

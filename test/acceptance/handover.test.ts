@@ -30,12 +30,20 @@ test("drain: a relay's queue goes out by another, and the spool is empty", {
   for (const relay of [staying, leaving]) context.after(() => relay.close());
   const hosts = [{ host: "127.0.0.1", port: sink.port }];
   staying.routes("a.yaml", [hostsRoute("a", { suffixes: ["a.test"] }, hosts)]);
-  const nowhere = [{ host: "127.0.0.1", port: 9 }];
-  leaving.routes("a.yaml", [hostsRoute("a", { suffixes: ["a.test"] }, nowhere)]);
+  let refused = 0;
+  const refuse = (): string => {
+    refused += 1;
+    return "450 4.2.1 not now";
+  };
+  const unwilling = await startSink({ received: () => undefined, refuse });
+  context.after(() => unwilling.close());
+  const unwillingHosts = [{ host: "127.0.0.1", port: unwilling.port }];
+  leaving.routes("a.yaml", [hostsRoute("a", { suffixes: ["a.test"] }, unwillingHosts)]);
   await leaving.start();
   const ids: string[] = [];
   for (let count = 0; count < 5; count += 1)
     ids.push(idIn((await send(leaving.port(), { to: [`u${count}@a.test`] })).data));
+  await eventually(() => refused === 5, { msMax: 20_000, what: "all have been tried" });
   const config = join(leaving.directory, "config.yaml");
   const busy = mailroute(["drain", "--config", config]);
   assert.equal(busy.code, 1);
