@@ -151,6 +151,7 @@ enforceNodeAllocatable: []
 evictionHard: {}
 failSwapOn: false
 containerLogMaxSize: 200Mi # the tests read whole logs
+podLogsDir: $STATE/pod-logs # a kubelet removes logs of pods that it does not know, such as another node's
 containerRuntimeEndpoint: unix://$SOCKETS/containerd.sock
 resolvConf: $STATE/resolv.conf
 clusterDomain: cluster.local
