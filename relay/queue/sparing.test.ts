@@ -39,6 +39,17 @@ test("sparing: one message is tried for all, those that are spared count no atte
   assert.equal(ofA(), 6);
 });
 
+test("sparing: a login that is refused is tried once for all, not once for each message", async (context) => {
+  const { accept, until, queue, ofA, is, open, isTold } = await dead(context, hourly);
+  const reply = { code: 535, status: "5.7.8", text: "wrong password" };
+  is.now = { kind: "deferred", cause: "auth", reply, isUnmet: true };
+  for (let count = 0; count < 20; count++) await accept([`${count}@a.test`]);
+  open();
+  await until(isTold);
+  assert.equal(ofA(), 1);
+  assert.equal([...queue.entries()].at(-1)?.pending[0]?.last, "535 5.7.8 wrong password");
+});
+
 test("sparing: what is spared shows why, writes nothing, and wakes no recipients of others", async (context) => {
   const { accept, until, queue, spool, jobs, open, isTold, is } = await dead(context, hourly);
   await accept(["0@a.test"]);
