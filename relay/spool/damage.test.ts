@@ -146,6 +146,12 @@ test("spool: a journal without its label, or with a damaged one, is refused with
   await assert.rejects(Spool.open(options), /has mail in journal.*no spool.json: put that back/);
 });
 
+test("spool: one of LMDB, by a version before the first release, is refused with words", async (context) => {
+  const options = scratch(context);
+  writeFileSync(join(options.directory, "data.mdb"), "");
+  await assert.rejects(Spool.open(options), /is LMDB.*let that version deliver it/);
+});
+
 test("spool: a copy that was put back is noticed, until it is settled", async (context) => {
   const options = scratch(context);
   const spool = await Spool.open(options);
