@@ -1,27 +1,37 @@
 /** Log lines, gathered and written together. Adapter over a write that costs a system call. */
 
-const gatherMs = 10;
-const gatheredMax = 65_536;
+const spanMs = 10;
+/** Then what comes waits for the span's end. */
+const writesPerSpanMax = 5;
 
-/** Gathers lines for a few ms and writes them together: a system call a line is too dear. `flush` before the end. */
+/** Writes what a turn of the event loop brings, and under load what 10 ms bring: a call a line is too dear. */
 export function bufferedWriter(write: (text: string) => void): {
   write(text: string): void;
+  /** Before the end. */
   flush(): void;
 } {
   let waiting = "";
-  let timer: NodeJS.Timeout | undefined;
+  let spanEndsMs = 0;
+  let writes = 0;
   const flush = (): void => {
     const text = waiting;
     waiting = "";
-    clearTimeout(timer);
-    timer = undefined;
     if (text !== "") write(text);
+  };
+  const schedule = (): void => {
+    const nowMs = performance.now();
+    if (nowMs >= spanEndsMs) {
+      spanEndsMs = nowMs + spanMs;
+      writes = 0;
+    }
+    writes += 1;
+    if (writes <= writesPerSpanMax) setImmediate(flush);
+    else setTimeout(flush, spanEndsMs - nowMs);
   };
   return {
     write(text) {
+      if (waiting === "") schedule();
       waiting += text;
-      if (waiting.length > gatheredMax) flush();
-      else timer ??= setTimeout(flush, gatherMs);
     },
     flush,
   };
