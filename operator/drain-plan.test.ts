@@ -91,7 +91,7 @@ test("drain plan: a Job goes with its claim, or when its relay is wanted again",
   assert.deepEqual(names(plan({}, { jobs: [going] })), [[], []]);
 });
 
-test("drain plan: with no relay nobody could take anything; a claim that goes is drained; others' are nobody's", () => {
+test("drain plan: with no relay nobody could take anything; a claim that goes and others' claims get no Job", () => {
   assert.deepEqual(names(plan({ replicas: 0, claims: [0, 1] })), [[], []]);
   const going = named("spool-mailroute-relay-2", { deletionTimestamp: "now" });
   const others = [named("spool-mailroute-relay-x"), named("data-mailroute-relay-2")];

@@ -1,7 +1,7 @@
 /**
  * Keys that go piece by piece: pure. A deleted CRD, or a namespace after the other, takes MailRoutes away over
- * seconds, and each compile by itself loses too little for the guard. So a table without routes that have vanished waits until no
- * more of them go, and what the guard is asked about is the table of a minute ago.
+ * seconds, and each compile by itself loses too little for the guard. So a table without routes that have vanished
+ * waits until no more of them go, and what the guard is asked about is the table of a minute ago.
  */
 import { judge, lostKeyCount } from "../routing/guard.ts";
 import type { RouteId } from "../routing/route.ts";

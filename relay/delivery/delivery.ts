@@ -240,6 +240,7 @@ class Deliverer implements Delivery {
     return verdict;
   }
 
+  /** A connection, once it is our turn; where patience has ended, within `hurriedMsMax`. */
   private async waited(job: Job, hop: Hop, flight: Flight, want: "any" | "fresh" = "any") {
     job.phase?.("waits");
     const isHurried = job.patience?.aborted === true;
@@ -294,7 +295,10 @@ function cancelAll(flights: ReadonlySet<Flight>): void {
   }
 }
 
-/** Ends what is waited for when patience does, and the next host has its turn; resolves where that was none but DNS. */
+/**
+ * When patience ends, ends what is waited for, and the next host has its turn. Resolves only where no host was waited
+ * for: a look-up cannot be ended, and the message is deferred without its answer.
+ */
 function givenUp(patience: AbortSignal, flight: Flight): Promise<Trouble> {
   return new Promise((resolve) => {
     const onAbort = (): void => {

@@ -1,6 +1,6 @@
 /** What becomes of a delivery whose room others need, at hosts that say nothing at one stage or another. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import type { Outcome } from "../outcome.ts";
 import { deliveryFor, jobTo, never, routeTo } from "./delivery.testkit.ts";
 import { misbehaving } from "./misbehaving.testkit.ts";
@@ -20,7 +20,7 @@ function said(outcome: Outcome | undefined): string {
   return `${outcome.cause}${outcome.isUnmet === true ? ", nobody met" : ""}`;
 }
 
-async function site(first: MisbehavingOptions, second?: MisbehavingOptions) {
+async function site(context: TestContext, first: MisbehavingOptions, second?: MisbehavingOptions) {
   const silent = await misbehaving(first);
   const others = second === undefined ? [] : [await misbehaving(second)];
   const rested: string[] = [];
@@ -30,11 +30,11 @@ async function site(first: MisbehavingOptions, second?: MisbehavingOptions) {
   });
   const route = routeTo([silent, ...others].map(({ port }, priority) => ({ port, priority })));
   const patience = new AbortController();
-  const close = async (): Promise<void> => {
+  context.after(async () => {
     await delivery.close({ graceMs: 0 });
     for (const hop of [silent, ...others]) await hop.close();
-  };
-  return { silent, delivery, route, patience, rested, close };
+  });
+  return { silent, delivery, route, patience, rested };
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -51,50 +51,48 @@ const rows: readonly (readonly [string, MisbehavingOptions, string, string, RegE
     ["at RCPT", {}, "hang", "timeout", /RCPT/],
   ];
 for (const [stage, host, local, want, command] of rows) {
-  test(`patience: a host that is silent ${stage} is left when others need the room`, async () => {
-    const { silent, delivery, route, patience, close } = await site(host);
+  test(`patience: a host that is silent ${stage} is left when others need the room`, async (context) => {
+    const { silent, delivery, route, patience } = await site(context, host);
     const job = jobTo(route, [`${local}@to.test`], { patience: patience.signal });
     const delivered = delivery.deliver(job, never);
     await until(() => silent.sessions() > 0);
     if (command) await until(() => silent.commands.some((each) => command.test(each)));
     patience.abort();
     assert.equal(said((await delivered)[0]), want);
-    await close();
   });
 }
 
-test("patience: where the first host is silent the second has its turn, and the silent one rests", async () => {
-  const { silent, delivery, route, patience, rested, close } = await site({ banner: "hang" }, {});
+test("patience: where the first host is silent the second has its turn, and the silent one rests", async (context) => {
+  const { silent, delivery, route, patience, rested } = await site(context, { banner: "hang" }, {});
   const job = jobTo(route, ["a@to.test"], { patience: patience.signal });
   const delivered = delivery.deliver(job, never);
   await until(() => silent.sessions() > 0);
   patience.abort();
   assert.equal(said((await delivered)[0]), "delivered");
   assert.deepEqual(rested, [`127.0.0.1:${silent.port} timeout`]);
-  await close();
 });
 
-test("patience: a message that is on its way is never broken off", async () => {
-  const { silent, delivery, route, patience, close } = await site({});
-  const job = jobTo(route, ["final-hang@to.test"], { patience: patience.signal });
+test("patience: a message that is on its way is never broken off", async (context) => {
+  const protocol = "LMTP"; // so that it is seen to be there before it is answered for all
+  const { silent, delivery, route, patience } = await site(context, { protocol });
+  const to = ["a@to.test", "final-hang@to.test"];
+  const job = jobTo({ ...route, protocol }, to, { patience: patience.signal });
   const delivered = delivery.deliver(job, never);
-  await until(() => silent.commands.some((each) => /DATA/.test(each)));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until(() => silent.messages.length === 1);
   patience.abort();
-  const [outcome] = await delivered;
+  const [taken, outcome] = await delivered;
+  assert.equal(said(taken), "delivered");
   assert.match(
     outcome?.reply.text ?? "",
     /took too long at FINAL/,
     "its time for the answer is over",
   );
-  await close();
 });
 
-test("patience: the message says when it waits for a host and when it is at work", async () => {
-  const { delivery, route, close } = await site({});
+test("patience: the message says when it waits for a host and when it is at work", async (context) => {
+  const { delivery, route } = await site(context, {});
   const phases: string[] = [];
   const job = jobTo(route, ["a@to.test"], { phase: (phase) => void phases.push(phase) });
   assert.equal(said((await delivery.deliver(job, never))[0]), "delivered");
   assert.deepEqual(phases, ["waits", "works", "waits", "works"]);
-  await close();
 });

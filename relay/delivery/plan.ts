@@ -47,7 +47,10 @@ function groupOf(key: string, recipients: readonly Planned[], first: Planned): G
   return { key, route: first.route, domain: first.domain, recipients: places };
 }
 
-/** In which lane a recipient waits. Only MX without a domain of its own depends on the recipient's; "|" is in no route id or domain. */
+/**
+ * In which lane a recipient waits. Only MX without a domain of its own depends on the recipient's; "|" is in no route
+ * id or domain.
+ */
 export function laneKeyOf({ route, domain }: Pick<Planned, "route" | "domain">): string {
   const { target } = route;
   const byDomain = target.kind === "mx" && target.domain === undefined;

@@ -5,7 +5,6 @@
  */
 import { eased, pressed, unlimited } from "./allowance.ts";
 import { busy, type Dial, outwaited, shuttingDown } from "./dial.ts";
-
 import { type Acquired, freshLine, type Line, pickIdle, type Waiter } from "./line.ts";
 import type { NextHop } from "./next-hop.ts";
 import type { DeliveryEvents, HopLimits } from "./options.ts";

@@ -134,7 +134,7 @@ export class Dialogue {
     const argument = space < 0 ? "" : line.slice(space + 1).trim();
     switch (verb) {
       case "MAIL":
-        return this.#opened(this.#mail(argument));
+        return this.#answered(this.#mail(argument));
       case "RCPT":
         return this.#rcpt(argument);
       case "DATA":
@@ -258,8 +258,8 @@ export class Dialogue {
   }
 
   /** The answer to MAIL, kept in mind for what was sent with it. */
-  #opened(answer: Answer): Answer {
-    if (answer instanceof Promise) return answer.then((step) => this.#opened(step));
+  #answered(answer: Answer): Answer {
+    if (answer instanceof Promise) return answer.then((step) => this.#answered(step));
     this.#isMailRefused = answer.reply.code >= 400 && !S.isError(answer);
     return answer;
   }

@@ -57,7 +57,7 @@ test("due times: any sets and deletes give the same as sorting what is left", ()
   );
 });
 
-test("due: of thousands that are due together twenty are called, and the rest after whoever else waits", () => {
+test("due times: of thousands that are due together twenty are called, and the rest after whoever else waits", () => {
   const clock = manualClock();
   const called: string[] = [];
   const due = new DueTimes(clock, (id) => called.push(id));

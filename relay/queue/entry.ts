@@ -2,16 +2,13 @@
  * A message in the queue, and what a round of attempts has brought it so far. Pure: values and what follows
  * from them; queue.ts moves them.
  */
-
 import { parseAddress } from "../../routing/address.ts";
-import type { Retry, Route } from "../../routing/route.ts";
+import type { Route } from "../../routing/route.ts";
 import type { DsnAction } from "../delivery/dsn.ts";
 import { laneKeyOf } from "../delivery/plan.ts";
-import type { DeferCause, Outcome } from "../outcome.ts";
 import type { Envelope, Held, Pending, State, StoredRecipient } from "../spool/records.ts";
 import type { Change } from "../spool/spool.ts";
 import type { ActiveTable } from "../table/holder.ts";
-import type { Met } from "./lane.ts";
 import type { Report } from "./reports.ts";
 
 /** Hundreds of thousands of these wait: what few of them need is made when they need it. */
@@ -110,34 +107,6 @@ export function stateOf(entry: Entry): Change {
 
 export function isFinished({ pending }: Entry): boolean {
   return pending.every((each) => each === null);
-}
-
-/** Words that say that no host was there to answer, or that it did not go on doing so. */
-const silence: ReadonlySet<DeferCause> = new Set(["connect", "timeout", "dns", "tls", "protocol"]);
-/** Nor was there one that let us in: each try more may cost the account. */
-const unmet: ReadonlySet<DeferCause> = new Set([...silence, "auth"]);
-/** Who says nothing costs a connection for as long as we wait; who does not know us may lock the account. */
-const costly: ReadonlySet<DeferCause> = new Set(["timeout", "auth"]);
-/** Words that say nothing of any host: it did not come to that. */
-const ours: ReadonlySet<DeferCause> = new Set([
-  ...(["credentials", "unavailable", "withdrawn", "stale", "local", "shutdown"] as const),
-]);
-const secondMs = 1000;
-const minuteMs = 60 * secondMs;
-
-/** What an attempt has shown of its destination. `retry`: of the route, which nobody is left alone for longer than. */
-export function metBy(outcomes: readonly Outcome[], retry: Retry): Met {
-  const isAll = (causes: ReadonlySet<DeferCause>): boolean =>
-    outcomes.every((each) => each.kind === "deferred" && causes.has(each.cause));
-  if (isAll(ours)) return "nothing";
-  if (!isAll(unmet)) return "alive";
-  const outcome = outcomes.find((each) => each.kind === "deferred" && each.isUnmet === true);
-  if (outcome === undefined || !outcomes.every((each) => each === outcome))
-    return isAll(silence) ? "hung" : "alive";
-  const isCostly = outcome.kind === "deferred" && costly.has(outcome.cause);
-  const [msMin, msMax] = isCostly ? [minuteMs, 15 * minuteMs] : [5 * secondMs, 5 * minuteMs];
-  const rest = { msMin: Math.min(msMin, retry.initialMs), msMax: Math.min(msMax, retry.maxMs) };
-  return { outcome, rest };
 }
 
 /** A reload makes new objects also for routes that did not change. */

@@ -1,5 +1,6 @@
 /**
- * What is known of a destination, and what waits for it. Pure: how an attempt changes it; lanes.ts says who runs.
+ * What is known of a destination, and what waits for it: pure. How an attempt changes it is here; who runs when is
+ * lanes.ts's matter.
  */
 import type { Outcome } from "../outcome.ts";
 import { FairLine } from "./fair-line.ts";

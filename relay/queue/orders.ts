@@ -15,7 +15,7 @@ import type { Spool } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
 import { admitted, type Entry, roundOf } from "./entry.ts";
 import type { Queue } from "./queue.ts";
-import { redecide } from "./redecide.ts";
+import { wayOf } from "./redecide.ts";
 import { isMessageMeant, isOfRecipients, isRecipientMeant, type Selection } from "./selection.ts";
 import { Slices, type SlicesOptions } from "./slices.ts";
 
@@ -220,9 +220,7 @@ export class Orders {
     const table = this.#options.tables.current;
     if (table === undefined) return "";
     const { outbound, postmaster } = this.#options;
-    const recipient = admitted(entry, index);
-    const { envelope } = entry;
-    return redecide({ ...table, envelope, recipient, outbound, postmaster }).route?.id ?? "";
+    return wayOf(entry, index, { table, outbound, postmaster }).route?.id ?? "";
   }
 
   async #listed(entry: Entry, places: readonly number[] | undefined): Promise<Listed> {

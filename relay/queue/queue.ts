@@ -3,7 +3,6 @@
  * recipient after an attempt. Loop: it decides nothing itself (redecide, nextStep and planTransactions do)
  * and knows no SMTP. What an attempt changed is on disk before the entry is let go.
  */
-
 import { type Group, type Planned, planTransactions } from "../delivery/plan.ts";
 import type { Outcome } from "../outcome.ts";
 import { type Envelope, freshState } from "../spool/records.ts";
@@ -13,13 +12,11 @@ import { Bodies } from "./bodies.ts";
 import { DueTimes } from "./due.ts";
 import { Entries } from "./entries.ts";
 import {
-  admitted,
   type Entry,
   freshEntry,
   isFinished,
   isSameRoute,
   laneOf,
-  metBy,
   type Order,
   partyOf,
   roundOf,
@@ -27,10 +24,11 @@ import {
 import { type JobOptions, jobFor } from "./job.ts";
 import type { Met } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
+import { metBy } from "./met.ts";
 import type { QueueOptions } from "./options.ts";
 import { Pace } from "./pace.ts";
 import { Parked } from "./parked.ts";
-import { redecide } from "./redecide.ts";
+import { wayOf } from "./redecide.ts";
 import { Saver } from "./saver.ts";
 import { type Settled, Settlement, settledOf } from "./settlement.ts";
 import { Slices } from "./slices.ts";
@@ -38,7 +36,7 @@ import { Slices } from "./slices.ts";
 /** A transaction that stands in its lane. */
 type Item = { readonly entry: Entry; readonly group: Group };
 
-/** Of messages at which the process may have died: one at a time, and so many more whose hosts say nothing. */
+/** One at a time, so that the next death tells more, and beside it so many whose hosts say nothing. */
 const suspectLimits = { activeMax: 1, activePerLaneMax: 1, silentMax: 8 };
 /** How early recipients of one message may be tried together with one that is due. */
 const togetherMs = 1000;
@@ -51,10 +49,7 @@ export class Queue {
   readonly #held = new Set<string>();
   readonly #due: DueTimes;
   readonly #lanes: Lanes<Item>;
-  /**
-   * For messages at which the process has died before: one at a time, so that the next death tells more, and a silent
-   * host holds up nobody else's.
-   */
+  /** For messages at which the process has died before. */
   readonly #suspects: Lanes<Item>;
   readonly #parked = new Parked();
   readonly #pace: Pace;
@@ -200,15 +195,14 @@ export class Queue {
     if (entry.underWay > 0) return;
     const table = this.#options.tables.current;
     if (table === undefined) return; // not before the first table: subscribe wakes us
+    const { outbound, postmaster } = this.#options;
+    const rules = { table, outbound, postmaster };
     const dueBefore = this.#options.clock.now() + togetherMs;
     const settled: Settled[] = [];
     const sends: Planned[] = [];
-    const { envelope } = entry;
     for (const [index, pending] of entry.pending.entries()) {
       if (pending === null || pending.dueAtMs > dueBefore) continue;
-      const recipient = admitted(entry, index);
-      const { outbound, postmaster } = this.#options;
-      const way = redecide({ ...table, envelope, recipient, outbound, postmaster });
+      const way = wayOf(entry, index, rules);
       entry.routes[index] = way.route;
       if (way.kind === "settled") settled.push({ index, outcome: way.outcome });
       else sends.push({ index, domain: way.domain, route: way.route });
@@ -219,7 +213,7 @@ export class Queue {
     const lanes = entry.deaths > 0 ? this.#suspects : this.#lanes;
     for (const group of groups) {
       if (entry.isUrgent) lanes.rouse(group.key);
-      lanes.add(group.key, partyOf(envelope), { entry, group });
+      lanes.add(group.key, partyOf(entry.envelope), { entry, group });
     }
     entry.isUrgent = false;
     void this.#settle(entry, settled);
@@ -261,10 +255,8 @@ export class Queue {
     const { recipients } = group;
     const body = await this.#bodies.of(entry);
     if ("kind" in body) {
-      void this.#settle(
-        entry,
-        settledOf(recipients, () => body),
-      );
+      const unread = settledOf(recipients, () => body);
+      void this.#settle(entry, unread);
       return "nothing";
     }
     const job = jobFor(entry, group, {
@@ -345,9 +337,9 @@ export class Queue {
     }
     this.#bodies.drop(entry);
     this.#due.delete(entry.envelope.id);
-    const table = this.#options.tables.current;
-    // A reload that came while this was under way counts for it too.
     if (entry.held === undefined) this.#held.delete(entry.envelope.id);
+    // A reload that came while this was under way counts for it too.
+    const table = this.#options.tables.current;
     const isNew = entry.held === undefined && table !== undefined && table !== entry.table;
     if (isNew && this.#changed(entry, table)) this.#wakeAll(entry);
     else this.#schedule(entry);
@@ -380,12 +372,11 @@ export class Queue {
   }
 
   #changed(entry: Entry, table: NonNullable<TableHolder["current"]>): boolean {
-    const { envelope } = entry;
     const { outbound, postmaster } = this.#options;
+    const rules = { table, outbound, postmaster };
     return entry.pending.some((pending, index) => {
       if (pending === null) return false;
-      const recipient = admitted(entry, index);
-      const { route } = redecide({ ...table, envelope, recipient, outbound, postmaster });
+      const { route } = wayOf(entry, index, rules);
       return !isSameRoute(route, entry.routes[index]);
     });
   }

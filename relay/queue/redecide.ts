@@ -10,6 +10,8 @@ import type { RouteTable } from "../../routing/table.ts";
 import { assertNever, type DeferCause, type Outcome } from "../outcome.ts";
 import { everyDomainKey, isSuffixKey, outboundKey } from "../policy/admission-key.ts";
 import type { Envelope, StoredRecipient } from "../spool/records.ts";
+import type { ActiveTable } from "../table/holder.ts";
+import { admitted, type Entry } from "./entry.ts";
 
 export type Way =
   | { readonly kind: "send"; readonly route: Route; readonly domain: string }
@@ -28,6 +30,16 @@ export type Question = {
   /** The mailbox of <postmaster>, which strangers may write to by that name. */
   readonly postmaster: string;
 };
+
+/** By what it is decided now. */
+export type Rules = Pick<Question, "outbound" | "postmaster"> & { readonly table: ActiveTable };
+
+/** Where one recipient of a message in the queue goes. */
+export function wayOf(entry: Entry, index: number, { table, outbound, postmaster }: Rules): Way {
+  const { envelope } = entry;
+  const recipient = admitted(entry, index);
+  return redecide({ ...table, envelope, recipient, outbound, postmaster });
+}
 
 export function redecide(question: Question): Way {
   const { table, envelope, recipient, outbound } = question;

@@ -107,7 +107,7 @@ export class Settlement {
     });
   }
 
-  /** A recipient's end and the report that it causes are one transaction (design, section 5). The answer is the reports. */
+  /** Writes what a round has brought, as one commit; resolves with the reports in it. */
   async save(entry: Entry): Promise<readonly Message[]> {
     const { envelope } = entry;
     const round = roundOf(entry);

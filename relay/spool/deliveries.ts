@@ -19,7 +19,7 @@ export type Phase = "waits" | "works";
 export type Left = { readonly id: string; readonly phase: Phase };
 
 export type Deliveries = {
-  /** The messages at which the process before this one died, each once. */
+  /** What was under way when the process before this one died, each message once. */
   readonly left: readonly Left[];
   /** Called before the message is touched. */
   begin(id: string): Mark;
@@ -50,7 +50,7 @@ export function openDeliveries(directory: string): Deliveries {
     try {
       writeSync(file, text, at);
     } catch {
-      // Full, or gone: mail goes on without the journal.
+      // Full, or gone: mail goes on without it.
     }
   };
   const writeSlot = (slot: number, id: string): void =>

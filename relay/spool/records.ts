@@ -1,7 +1,7 @@
 /**
- * What the spool keeps, as bytes: pure. An envelope never changes after 250; the state of its recipients
- * is a record of its own, so that an attempt writes a few bytes and never the message. Every record
- * carries a checksum of itself, and the envelope that of its body. See docs/spool.md.
+ * What the spool keeps of a message: pure. An envelope never changes after 250, and carries the checksum of its body;
+ * the state of its recipients is apart, so that an attempt writes a few bytes and never the message. In the journal both
+ * are JSON in a frame's head (frame.ts); elsewhere (a hand-over, `corrupt/`) each is sealed by a checksum of its own.
  */
 import { crc32 } from "node:zlib";
 import { z } from "zod";

@@ -11,7 +11,7 @@ export type SpoolLimits = {
   readonly freeBytesMin: number;
 };
 
-/** What a message takes on disk beside its body: records, and pages that are never quite full. */
+/** What a message takes on disk beside its body: its frames, and the last block of a file. */
 const messageOverheadBytes = 1024;
 /** Its place in envelope and state, with the last reply. */
 const recipientOverheadBytes = 512;

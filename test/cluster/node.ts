@@ -31,8 +31,8 @@ const programs = [
 const imageName = "mailroute.test/mailroute:test";
 
 /**
- * With so many volumes for claims. Or the reason why there is none here. With CI=true that is for the caller to fail on. The node is stopped when
- * this process ends, also by a signal.
+ * A node with so many volumes for claims, or the reason why there is none here: with CI=true that is for the caller to
+ * fail on. It is stopped when this process ends, also by a signal.
  */
 export async function startNode(
   options: { readonly volumes?: number } = {},

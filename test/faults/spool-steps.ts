@@ -2,32 +2,13 @@
  * What is done to a spool while its calls are broken one after the other: a few commits of every kind, or many by
  * chance, and what must be there after each. Pure. A step that was answered holds; one under way may hold or not.
  */
-import { checksum, type Envelope, freshState, type State } from "../../relay/spool/records.ts";
+import { type Message, message as messageOf } from "../../relay/spool/message.testkit.ts";
+import { type Envelope, freshState, type State } from "../../relay/spool/records.ts";
 import type { Change } from "../../relay/spool/spool.ts";
 import { seeded } from "../ledger/scenarios.ts";
 
-function message(id: string, bytes: number): { envelope: Envelope; body: Buffer } {
-  const body = Buffer.from(`Subject: ${id}\r\n\r\n`.padEnd(bytes, `${id} `));
-  const recipients = ["a@b.test", "c@d.test"].map((address) => ({
-    address,
-    key: "outbound",
-    expiresAtMs: 10,
-    warnAtMs: 5,
-  }));
-  const envelope = {
-    id,
-    session: "s",
-    client: "192.0.2.1",
-    trusted: true,
-    sender: "me@b.test",
-    recipients,
-    arrivedAtMs: 1,
-    bytes: body.length,
-    crc: checksum(body),
-    eightBit: false,
-    smtputf8: false,
-  };
-  return { envelope, body };
+function message(id: string, bytes: number): Message {
+  return messageOf(id, `Subject: ${id}\r\n\r\n`.padEnd(bytes, `${id} `));
 }
 
 const small = message("M1", 500);

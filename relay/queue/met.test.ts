@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { DeferCause, Outcome } from "../outcome.ts";
-import { metBy } from "./entry.ts";
+import { metBy } from "./met.ts";
 
 const retry = { initialMs: 600_000, maxMs: 3_600_000, expireAfterMs: 0, delayWarningAfterMs: 0 };
 const reply = { code: 451, status: "4.4.1", text: "" };
