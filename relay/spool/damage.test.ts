@@ -11,9 +11,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { readFrames } from "./frame.ts";
+import { segmentPath, segmentsIn } from "./journal.ts";
+import { readLabel } from "./label.ts";
 import { message } from "./message.testkit.ts";
 import type { Envelope } from "./records.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
+import { writeSynced } from "./synced.ts";
 
 const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
 
@@ -163,4 +167,42 @@ test("spool: a copy that was put back is noticed, until it is settled", async (c
   rmSync(options.directory, { recursive: true });
   renameSync(`${options.directory}.copy`, options.directory);
   assert.deepEqual([await isPutBack(), await isPutBack()], [true, false]);
+});
+
+test("spool: what is written again because of damage is in frames that are read in a moment", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const pending = { attempts: 1, dueAtMs: 9, warned: false, last: "x".repeat(200) };
+  const ids = Array.from({ length: 500 }, (_, number) => `m${number}`);
+  for (const change of ["accept", "update"] as const)
+    await Promise.all(
+      ids.map(async (id) => {
+        const state = { recipients: [pending, pending] };
+        await spool.commit([
+          change === "accept" ? { kind: change, ...message(id) } : { kind: change, id, state },
+        ]);
+      }),
+    );
+  await spool.close();
+  damage(options, '"id":"m7"', '"id":"??"');
+  const again = await Spool.open(options);
+  assert.equal([...again.list(() => undefined)].length, 499);
+  await again.setAside();
+  for (let writes = 0; segmentsIn(options.directory).includes(1); writes += 1) {
+    assert.ok(writes < 1000, "the damaged segment stays");
+    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+  }
+  await again.close();
+  const salt = Buffer.from(readLabel(options.directory)?.salt ?? "", "hex");
+  const bytes = readFileSync(segmentPath(options.directory, 2));
+  const heads = [...readFrames(bytes, salt)].map((each) =>
+    "items" in each ? each.bodiesAt - each.at : assert.fail("damaged"),
+  );
+  assert.ok(Math.max(...heads) < 80_000, `heads of ${heads}`);
+  const last = await Spool.open(options);
+  assert.deepEqual(
+    [...last.list(fail)].map(({ state }) => state.recipients),
+    Array(499).fill([pending, pending]),
+  );
+  await last.close();
 });

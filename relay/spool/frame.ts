@@ -33,6 +33,8 @@ export type Frame = {
   readonly head: Buffer;
   readonly bodies: readonly Uint8Array[];
   readonly bytes: number;
+  /** Of each item in the head. */
+  readonly itemBytes: readonly number[];
 };
 
 export type Read = {
@@ -49,7 +51,8 @@ export type Gap = { readonly at: number; readonly gapBytes: number };
 
 /** `bytes` of an accepted item is the length of its body in `bodies`; 0 where the body is elsewhere. */
 export function makeFrame(items: readonly Item[], bodies: readonly Uint8Array[]): Frame {
-  const text = JSON.stringify(items);
+  const texts = items.map((each) => JSON.stringify(each));
+  const text = `[${texts.join(",")}]`;
   const headBytes = Buffer.byteLength(text);
   const head = Buffer.allocUnsafe(prefixBytes + headBytes);
   head.write(text, prefixBytes);
@@ -57,7 +60,8 @@ export function makeFrame(items: readonly Item[], bodies: readonly Uint8Array[])
   for (const body of bodies) bodyBytes += body.length;
   head.writeUInt32LE(headBytes, headAt);
   head.writeUInt32LE(bodyBytes, bodiesAt);
-  return { head, bodies, bytes: head.length + bodyBytes };
+  const itemBytes = texts.length === 1 ? [headBytes] : texts.map((each) => Buffer.byteLength(each));
+  return { head, bodies, bytes: head.length + bodyBytes, itemBytes };
 }
 
 /** May be done again. */
@@ -107,6 +111,12 @@ export function readFrame(segment: Buffer, at: number, salt: Buffer): Read | und
   const items = JSON.parse(head.toString("utf8", prefixBytes)) as Item[];
   const synced = head.readUInt32LE(syncedAt);
   return { at, bytes, synced, items, bodiesAt: at + prefixBytes + headBytes };
+}
+
+/** Of each item in the head, as it was written. */
+export function itemBytesOf({ at, bodiesAt, items }: Read): number[] {
+  if (items.length === 1) return [bodiesAt - at - prefixBytes];
+  return items.map((each) => Buffer.byteLength(JSON.stringify(each)));
 }
 
 /** Whether the bodies of a frame, too, are what was written. */

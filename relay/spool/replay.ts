@@ -3,7 +3,7 @@
  * newest one's end, where a process or the power ended in the middle of a write. Damage is reported, never mended.
  */
 import { readFile, truncate } from "node:fs/promises";
-import { endOfWritten, type Gap, type Item, type Read, readFrames } from "./frame.ts";
+import { endOfWritten, type Gap, type Item, itemBytesOf, type Read, readFrames } from "./frame.ts";
 import { identityOf, isOtherFile } from "./identity.ts";
 import { segmentPath, segmentsIn } from "./journal.ts";
 import type { Places } from "./places.ts";
@@ -107,18 +107,25 @@ async function mendEnd(directory: string, { number, bytes }: Loaded, end: number
   await syncFile(path);
 }
 
-type Each = { readonly item: Item; readonly at: number; readonly bodyAt: number };
+type Each = {
+  readonly item: Item;
+  readonly at: number;
+  readonly bodyAt: number;
+  readonly itemBytes: number;
+};
 
-function* eachItem({ items, at, bodiesAt }: Read): Generator<Each> {
-  let bodyAt = bodiesAt;
-  for (const item of items) {
-    yield { item, at, bodyAt };
+function* eachItem(frame: Read): Generator<Each> {
+  const { items, at } = frame;
+  const sizes = itemBytesOf(frame);
+  let bodyAt = frame.bodiesAt;
+  for (const [index, item] of items.entries()) {
+    yield { item, at, bodyAt, itemBytes: sizes[index] ?? 0 };
     if ("accept" in item) bodyAt += item.bytes;
   }
 }
 
 function apply(
-  { item, at, bodyAt }: Each,
+  { item, at, bodyAt, itemBytes }: Each,
   to: { readonly number: number; readonly found: Map<string, Found>; readonly places: Places },
 ): void {
   const { number, found, places } = to;
@@ -126,21 +133,18 @@ function apply(
     const envelope = parseEnvelope(item.accept);
     if (envelope === undefined) return;
     const { id } = envelope;
-    places.accepted(id, { segment: number, at, bodyAt, bytes: item.bytes + recordBytes });
+    places.accepted(id, { segment: number, at, bodyAt, bytes: item.bytes + itemBytes });
     found.set(id, withState({ envelope, state: undefined }, item.state));
   } else if ("update" in item) {
     const before = found.get(item.update);
     if (before === undefined) return;
-    places.updated(item.update, number, at);
+    places.updated(item.update, { segment: number, at, bytes: itemBytes });
     found.set(item.update, withState(before, item.state));
   } else if ("remove" in item) {
     places.removed(item.remove, number);
     found.delete(item.remove);
   }
 }
-
-/** An envelope is about so long. */
-export const recordBytes = 600;
 
 function withState({ envelope }: Found, given: unknown): Found {
   if (given === undefined) return { envelope, state: undefined };

@@ -9,9 +9,12 @@ import { type Frame, type Item, makeFrame, type Read, readFrames } from "./frame
 import type { Journal, Position } from "./journal.ts";
 import type { Place, Places } from "./places.ts";
 
-const frameBytesMax = 1024 * 1024;
+const bodyBytesMax = 1024 * 1024;
+/** Of a frame: who looks for one state in it reads all of its head. */
+const headBytesMax = 64 * 1024;
 /** Then everybody else has a turn. */
 const framesPerTurn = 100;
+const headBytesPerTurn = 256 * 1024;
 
 export type TidierOptions = {
   readonly journal: Pick<Journal, "append" | "readSegment" | "readFrame" | "drop" | "isOpen">;
@@ -26,6 +29,8 @@ type Moving = {
   readonly id: string;
   readonly item: Item;
   readonly body: Uint8Array | undefined;
+  /** About so much of a head it takes. */
+  readonly headBytes: number;
   /** Where it was when it was read. */
   readonly place: Place;
   readonly stateAt: number;
@@ -94,7 +99,7 @@ export class Tidier {
   /** With nothing in it that counts; but the removals of what an older segment still has are carried on. */
   async #drop(number: number): Promise<void> {
     const { places, journal } = this.#options;
-    const removals = places.removalsIn(number);
+    const removals = places.removalsToCarry(number);
     if (removals.length > 0) {
       const items = removals.flatMap(({ ids }) => ids.map((remove): Item => ({ remove })));
       const carried = ({ segment }: Position): void => places.carried(removals, segment);
@@ -111,20 +116,27 @@ export class Tidier {
     const segment = await this.#orStuck(number, journal.readSegment(number));
     let moved = 0;
     let batch: Moving[] = [];
-    let bytes = 0;
-    let frames = 0;
+    let bodyBytes = 0;
+    let headBytes = 0;
+    let sinceTurn = { frames: 0, headBytes: 0 };
     for (const frame of readFrames(segment, salt)) {
-      frames += 1;
-      if (frames % framesPerTurn === 0) await turn();
       if (!("items" in frame)) continue;
+      sinceTurn.frames += 1;
+      sinceTurn.headBytes += frame.bodiesAt - frame.at;
+      if (sinceTurn.frames >= framesPerTurn || sinceTurn.headBytes >= headBytesPerTurn) {
+        await turn();
+        sinceTurn = { frames: 0, headBytes: 0 };
+      }
       for await (const each of this.#countingIn(number, segment, frame)) {
         batch.push(each);
-        bytes += each.body?.length ?? 0;
+        bodyBytes += each.body?.length ?? 0;
+        headBytes += each.headBytes;
+        if (bodyBytes < bodyBytesMax && headBytes < headBytesMax) continue;
+        moved += await this.#write(batch);
+        batch = [];
+        bodyBytes = 0;
+        headBytes = 0;
       }
-      if (bytes < frameBytesMax) continue;
-      moved += await this.#write(batch);
-      batch = [];
-      bytes = 0;
     }
     moved += await this.#write(batch);
     return moved > 0;
@@ -149,7 +161,7 @@ export class Tidier {
       const id = idOf(item);
       const place = id === undefined ? undefined : places.get(id);
       if (id === undefined || place === undefined) continue;
-      const { stateAt, stateSegment } = place;
+      const { stateAt, stateSegment, stateBytes } = place;
       const isStateHere = stateSegment === number && stateAt === frame.at;
       const common = { id, place, stateAt, stateSegment };
       if ("accept" in item && place.segment === number && place.at === frame.at)
@@ -157,9 +169,10 @@ export class Tidier {
           ...common,
           item: await this.#orStuck(number, this.#withState(id, item, place)),
           body,
+          headBytes: place.bytes - (body?.length ?? 0) + stateBytes,
         };
       else if ("update" in item && isStateHere && place.segment !== number)
-        yield { ...common, item, body: undefined };
+        yield { ...common, item, body: undefined, headBytes: stateBytes };
     }
   }
 
@@ -194,10 +207,11 @@ export class Tidier {
   #settle(moved: readonly Moving[], frame: Frame, { segment, at }: Position): void {
     const { places } = this.#options;
     let bodyAt = at + frame.head.length;
-    for (const { id, body, place } of moved) {
-      if (body === undefined) places.updated(id, segment, at);
+    for (const [index, { id, body }] of moved.entries()) {
+      const itemBytes = frame.itemBytes[index] ?? 0;
+      if (body === undefined) places.updated(id, { segment, at, bytes: itemBytes });
       else {
-        places.accepted(id, { segment, at, bodyAt, bytes: place.bytes });
+        places.accepted(id, { segment, at, bodyAt, bytes: body.length + itemBytes });
         bodyAt += body.length;
       }
     }
