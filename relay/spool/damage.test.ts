@@ -11,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { readFrames } from "./frame.ts";
+import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
 import { segmentPath, segmentsIn } from "./journal.ts";
 import { readLabel } from "./label.ts";
 import { message } from "./message.testkit.ts";
@@ -206,3 +206,52 @@ test("spool: what is written again because of damage is in frames that are read 
   );
   await last.close();
 });
+
+test("spool: what was refused does not count, however often the disk failed before it took a write again", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.close();
+  const salt = Buffer.from(readLabel(options.directory)?.salt ?? "", "hex");
+  const path = segmentPath(options.directory, 1);
+  const synced = readFileSync(path).length;
+  const refused = sealed([{ accept: message("refused").envelope, bytes: 0 }], salt, synced);
+  writeFileSync(path, Buffer.concat([readFileSync(path), refused]));
+  // Neither of these could be cut off; what was to say so in the first was not written.
+  writeFileSync(segmentPath(options.directory, 2), refused.subarray(0, 30));
+  const ended: Item[] = [
+    { ended: 1, bytes: synced },
+    { ended: 2, bytes: 0 },
+  ];
+  writeFileSync(segmentPath(options.directory, 3), sealed(ended, salt, 0));
+  const again = await Spool.open(options);
+  assert.deepEqual(
+    [...again.list(fail)].map(({ envelope }) => envelope.id),
+    ["1"],
+  );
+  await again.close();
+});
+
+test("spool: an envelope that no version of this relay would write is set aside, and its message is not lost in silence", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const { envelope, body } = message("1");
+  const strange = { ...envelope, later: true };
+  await spool.commit([{ kind: "accept", envelope: strange, body }]);
+  await spool.commit([{ kind: "accept", ...message("2") }]);
+  await spool.close();
+  const again = await Spool.open(options);
+  const corrupt: string[] = [];
+  assert.equal([...again.list((id) => corrupt.push(id))].length, 1);
+  await again.setAside();
+  await again.close();
+  assert.equal(corrupt.length, 1);
+  const kept = readFileSync(join(options.directory, "corrupt", `${corrupt[0]}.journal`), "utf8");
+  assert.ok(kept.includes('"later":true') && kept.includes("hello"), kept);
+});
+
+function sealed(items: readonly Item[], salt: Buffer, synced: number): Buffer {
+  const frame = makeFrame(items, []);
+  sealFrame(frame, salt, synced);
+  return frame.head;
+}
