@@ -14,7 +14,7 @@ import { type TestContext, test } from "node:test";
 import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
 import { segmentPath, segmentsIn } from "./journal.ts";
 import { readLabel } from "./label.ts";
-import { message } from "./message.testkit.ts";
+import { message, onDisk } from "./message.testkit.ts";
 import type { Envelope } from "./records.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
 import { writeSynced } from "./synced.ts";
@@ -255,3 +255,24 @@ function sealed(items: readonly Item[], salt: Buffer, synced: number): Buffer {
   sealFrame(frame, salt, synced);
   return frame.head;
 }
+
+test("spool: a damaged body that is written again costs no other message, should the process end then", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  for (const id of ["1", "2", "3"])
+    await spool.commit([{ kind: "accept", ...message(id, `Subject: body of ${id}\r\n\r\n`) }]);
+  await spool.close();
+  damage(options, "body of 1", "BODY OF 1");
+  damage(options, '"id":"2"', '"id":"9"');
+  const again = await Spool.open(options);
+  assert.equal([...again.list(() => undefined)].length, 2);
+  await again.setAside();
+  for (let writes = 0; segmentsIn(options.directory).includes(1); writes += 1) {
+    assert.ok(writes < 1000, "the damaged segment stays");
+    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+  }
+  const ids = (await onDisk(again)).map(({ envelope }) => envelope.id);
+  assert.deepEqual(ids, ["1", "3"]);
+  assert.equal(await again.body(message("1", "Subject: body of 1\r\n\r\n").envelope), "damaged");
+  await again.close();
+});

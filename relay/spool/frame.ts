@@ -17,9 +17,20 @@ const bodiesAt = 12;
 const syncedAt = 16;
 const crcAt = 20;
 
+/**
+ * A message; with its state, where it has been moved. `crc` is of the body as it is here, where that is not the one of
+ * its envelope: a body that was damaged before it was moved, in a frame that is whole.
+ */
+export type Accepted = {
+  readonly accept: unknown;
+  readonly bytes: number;
+  readonly state?: unknown;
+  readonly crc?: number;
+};
+
 /** What a frame says of one message, or of a segment; envelopes and states are checked by who reads them. */
 export type Item =
-  | { readonly accept: unknown; readonly bytes: number; readonly state?: unknown }
+  | Accepted
   | { readonly update: string; readonly state: unknown }
   | { readonly remove: string }
   /** Of an earlier segment, what is behind so many octets does not count: it was refused. */
@@ -124,7 +135,7 @@ export function hasWholeBodies(segment: Buffer, frame: Read): boolean {
   let at = frame.bodiesAt;
   for (const item of frame.items) {
     if (!("accept" in item) || item.bytes === 0) continue;
-    const { crc } = item.accept as { crc: number };
+    const { crc = (item.accept as { crc: number }).crc } = item;
     const body = segment.subarray(at, at + item.bytes);
     if (!isIntact(body, { bytes: item.bytes, crc })) return false;
     at += item.bytes;

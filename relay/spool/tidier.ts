@@ -5,9 +5,10 @@
  * on disk.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { type Frame, type Item, makeFrame, type Read, readFrames } from "./frame.ts";
+import { type Accepted, type Frame, type Item, makeFrame, type Read, readFrames } from "./frame.ts";
 import type { Journal, Position } from "./journal.ts";
 import type { Place, Places } from "./places.ts";
+import { checksum } from "./records.ts";
 
 const bodyBytesMax = 1024 * 1024;
 /** Of a frame: who looks for one state in it reads all of its head. */
@@ -24,7 +25,6 @@ export type TidierOptions = {
   readonly spareBytes: number;
 };
 
-type Accepted = Item & { readonly accept: unknown };
 type Moving = {
   readonly id: string;
   readonly item: Item;
@@ -167,7 +167,7 @@ export class Tidier {
       if ("accept" in item && place.segment === number && place.at === frame.at)
         yield {
           ...common,
-          item: await this.#orStuck(number, this.#withState(id, item, place)),
+          item: await this.#orStuck(number, this.#withState(id, asFound(item, body), place)),
           body,
           headBytes: place.bytes - (body?.length ?? 0) + stateBytes,
         };
@@ -216,6 +216,13 @@ export class Tidier {
       }
     }
   }
+}
+
+/** A body that is damaged already does not make its new frame one that was never wholly written. */
+function asFound(item: Accepted, body: Uint8Array | undefined): Accepted {
+  if (body === undefined || body.length === 0) return item;
+  const crc = checksum(body);
+  return crc === (item.accept as { crc: number }).crc ? item : { ...item, crc };
 }
 
 function idOf(item: Item): string | undefined {
