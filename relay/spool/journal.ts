@@ -134,9 +134,9 @@ export class Journal {
 
   async #begin(): Promise<Segment> {
     const number = this.#newest + 1;
+    this.#newest = number; // also where there is such a file: somebody put it there
     const { directory } = this.#options;
     const file = await open(segmentPath(directory, number), appendFlags, 0o600);
-    this.#newest = number;
     const segment = { number, file, bytes: 0 };
     try {
       await syncDirectory(join(directory, folder));

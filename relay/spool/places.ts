@@ -138,7 +138,9 @@ export class Places {
     });
   }
 
-  carried(removals: readonly Removals[], segment: number): void {
+  /** `segment` says it now: should `from` have to stay, it need not be said once more. */
+  carried(removals: readonly Removals[], from: number, segment: number): void {
+    this.#segment(from).removals.clear();
     for (const { oldest, newest, ids } of removals) this.#addRemovals(segment, oldest, newest, ids);
   }
 

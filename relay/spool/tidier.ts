@@ -102,7 +102,7 @@ export class Tidier {
     const removals = places.removalsToCarry(number);
     if (removals.length > 0) {
       const items = removals.flatMap(({ ids }) => ids.map((remove): Item => ({ remove })));
-      const carried = ({ segment }: Position): void => places.carried(removals, segment);
+      const carried = ({ segment }: Position): void => places.carried(removals, number, segment);
       await journal.append(makeFrame(items, []), carried);
     }
     await journal.drop(number);
@@ -111,7 +111,6 @@ export class Tidier {
 
   /** False where nothing could be moved now: what is left is just being changed, or cannot be read. */
   async #move(number: number): Promise<boolean> {
-    this.#damaged.delete(number);
     const { journal, salt } = this.#options;
     const segment = await this.#orStuck(number, journal.readSegment(number));
     let moved = 0;
@@ -139,6 +138,7 @@ export class Tidier {
       }
     }
     moved += await this.#write(batch);
+    this.#damaged.delete(number);
     return moved > 0;
   }
 
