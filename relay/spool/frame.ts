@@ -91,6 +91,11 @@ export function frameBytes(prefix: Buffer): number {
   return prefixBytes + prefix.readUInt32LE(headAt) + prefix.readUInt32LE(bodiesAt);
 }
 
+/** Of a prefix and what its head says, by the prefix. */
+export function headBytesOf(prefix: Buffer): number {
+  return prefixBytes + prefix.readUInt32LE(headAt);
+}
+
 /** All that is in a segment, in its order. */
 export function* readFrames(segment: Buffer, salt: Buffer): Generator<Read | Gap> {
   for (let at = 0; at < segment.length; ) {
@@ -111,12 +116,18 @@ export function* readFrames(segment: Buffer, salt: Buffer): Generator<Read | Gap
 
 /** Undefined where there is no whole frame, or its head is not what was written. */
 export function readFrame(segment: Buffer, at: number, salt: Buffer): Read | undefined {
+  const frame = readHead(segment, at, salt);
+  return frame !== undefined && at + frame.bytes <= segment.length ? frame : undefined;
+}
+
+/** As `readFrame`, where the bodies need not be there. */
+export function readHead(segment: Buffer, at: number, salt: Buffer): Read | undefined {
   if (at + prefixBytes > segment.length || !segment.subarray(at, at + saltBytes).equals(salt))
     return undefined;
   const prefix = segment.subarray(at, at + prefixBytes);
   const bytes = frameBytes(prefix);
-  if (at + bytes > segment.length) return undefined;
   const headBytes = prefix.readUInt32LE(headAt);
+  if (at + prefixBytes + headBytes > segment.length) return undefined;
   const head = segment.subarray(at, at + prefixBytes + headBytes);
   if (checksumOf(head) !== head.readUInt32LE(crcAt)) return undefined;
   const items = JSON.parse(head.toString("utf8", prefixBytes)) as Item[];

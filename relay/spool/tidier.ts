@@ -18,7 +18,7 @@ const framesPerTurn = 100;
 const headBytesPerTurn = 256 * 1024;
 
 export type TidierOptions = {
-  readonly journal: Pick<Journal, "append" | "readSegment" | "readFrame" | "drop" | "isOpen">;
+  readonly journal: Pick<Journal, "append" | "readSegment" | "readHead" | "drop" | "isOpen">;
   readonly places: Places;
   readonly salt: Buffer;
   /** The journal is let grow to twice what counts in it and so much more. */
@@ -180,7 +180,7 @@ export class Tidier {
   async #withState(id: string, item: Accepted, { stateSegment, stateAt }: Place): Promise<Item> {
     if (stateSegment === undefined) return item;
     const position = { segment: stateSegment, at: stateAt };
-    const frame = await this.#options.journal.readFrame(position);
+    const frame = await this.#options.journal.readHead(position);
     const found = frame?.items.findLast((each) => "update" in each && each.update === id);
     if (found === undefined || !("state" in found))
       throw new Error(`the state of ${id} is not where it was written`);

@@ -29,7 +29,7 @@ test("tidier: where a segment cannot be deleted, what it says is carried on once
       throw new Error("EIO");
     },
     readSegment: async () => assert.fail("nothing is to be moved"),
-    readFrame: async () => assert.fail("nothing is to be moved"),
+    readHead: async () => assert.fail("nothing is to be moved"),
     isOpen: (segment) => segment === 3,
   };
   const options = { journal, places, salt: Buffer.alloc(8), spareBytes: 1e6, damaged: [] };
