@@ -67,3 +67,20 @@ test("due times: of thousands that are due together twenty are called, and the r
   assert.equal(called.indexOf("other"), 20);
   assert.equal(called.length, 1001);
 });
+
+test("due: of what is moved a thousand times nothing stays of where it was", () => {
+  const clock = manualClock();
+  const called: string[] = [];
+  let waits = 0;
+  const wait: typeof clock.wait = (ms, callback) => {
+    waits += 1;
+    return clock.wait(ms, callback);
+  };
+  const due = new DueTimes({ now: clock.now, wait }, (id) => called.push(`${id}@${clock.now()}`));
+  for (let atMs = 1; atMs <= 1000; atMs += 1) due.set("a", atMs);
+  due.set("b", 500);
+  due.delete("b");
+  clock.advance(2000);
+  assert.deepEqual(called, ["a@1000"]);
+  assert.equal(waits, 2);
+});

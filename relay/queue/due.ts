@@ -8,7 +8,12 @@ export type Clock = {
   wait(ms: number, callback: () => void): () => void;
 };
 
-type Item = { readonly id: string; readonly atMs: number };
+type Item = {
+  readonly id: string;
+  atMs: number;
+  /** In the heap: so it is found when it is moved, and nothing stays of what was. */
+  place: number;
+};
 
 /** setTimeout overflows beyond this; it also bounds how late a jump of the clock can make us. */
 const waitMsMax = 60_000;
@@ -36,14 +41,24 @@ export class DueTimes {
   /** Calls `due(id)` at or after `atMs`; an earlier setting for the same id is forgotten. */
   set(id: string, atMs: number): void {
     if (this.#stopped) return;
-    const item = { id, atMs };
-    this.#current.set(id, item);
-    push(this.#heap, item);
+    let item = this.#current.get(id);
+    if (item === undefined) {
+      item = { id, atMs, place: this.#heap.length };
+      this.#current.set(id, item);
+    }
+    item.atMs = atMs;
+    settle(this.#heap, item);
     if (atMs < this.#wakeAtMs) this.#arm(atMs);
   }
 
   delete(id: string): void {
-    this.#current.delete(id); // its item stays in the heap and is passed over
+    const item = this.#current.get(id);
+    if (item === undefined) return;
+    this.#current.delete(id);
+    const last = this.#heap.pop() as Item;
+    if (last === item) return;
+    last.place = item.place;
+    settle(this.#heap, last);
   }
 
   /** For good: what is set afterwards never comes, and holds no process. */
@@ -73,9 +88,7 @@ export class DueTimes {
       first !== undefined && first.atMs <= now && left > 0;
       first = this.#heap[0]
     ) {
-      pop(this.#heap);
-      if (this.#current.get(first.id) !== first) continue;
-      this.#current.delete(first.id);
+      this.delete(first.id);
       this.#due(first.id);
       left -= 1;
     }
@@ -84,33 +97,33 @@ export class DueTimes {
   }
 }
 
-function push(heap: Item[], item: Item): void {
-  let index = heap.length;
-  heap.push(item);
-  while (index > 0) {
-    const parent = (index - 1) >> 1;
-    const above = heap[parent] as Item;
+/** Moves an item from its place to where its time belongs. */
+function settle(heap: Item[], item: Item): void {
+  const from = item.place;
+  while (item.place > 0) {
+    const above = heap[(item.place - 1) >> 1] as Item;
     if (above.atMs <= item.atMs) break;
-    heap[index] = above;
-    index = parent;
+    swap(heap, item, above);
   }
-  heap[index] = item;
+  if (item.place === from) sink(heap, item);
+  heap[item.place] = item;
 }
 
-function pop(heap: Item[]): void {
-  const last = heap.pop();
-  if (last === undefined || heap.length === 0) return;
-  let index = 0;
+function sink(heap: Item[], item: Item): void {
   for (;;) {
-    const left = 2 * index + 1;
-    if (left >= heap.length) break;
-    const right = left + 1;
-    const child =
-      right < heap.length && (heap[right] as Item).atMs < (heap[left] as Item).atMs ? right : left;
-    const below = heap[child] as Item;
-    if (below.atMs >= last.atMs) break;
-    heap[index] = below;
-    index = child;
+    const left = heap[2 * item.place + 1];
+    if (left === undefined) return;
+    const right = heap[2 * item.place + 2];
+    const below = right !== undefined && right.atMs < left.atMs ? right : left;
+    if (below.atMs >= item.atMs) return;
+    swap(heap, item, below);
   }
-  heap[index] = last;
+}
+
+/** `item` takes the other's place, and is written there when it stays. */
+function swap(heap: Item[], item: Item, other: Item): void {
+  const { place } = other;
+  other.place = item.place;
+  heap[item.place] = other;
+  item.place = place;
 }

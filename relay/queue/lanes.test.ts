@@ -263,3 +263,44 @@ test("lanes: of thousands that are spared ten at a time are under way, of all la
   while (spared < 3000) await turn();
   assert.equal(most, 10);
 });
+
+test("lanes: what waits for a destination that is forgotten while others are told of it runs all the same", async () => {
+  const clock = manualClock();
+  const started: string[] = [];
+  const open: ((met: Met) => void)[] = [];
+  const told: (() => void)[] = [];
+  const lanes = new Lanes<string>({
+    limits: { activeMax: 20, activePerLaneMax: 10, silentMax: 2 },
+    clock,
+    async run(name) {
+      started.push(name);
+      return await new Promise<Met>((resolve) => open.push(resolve));
+    },
+    spare: async () => await new Promise<void>((resolve) => told.push(resolve)),
+  });
+  const turns = async (): Promise<void> => {
+    for (let left = 12; left > 0; left -= 1) await turn();
+  };
+  const end = async (met: Met): Promise<void> => {
+    open.shift()?.(met);
+    await turns();
+  };
+  const tell = async (): Promise<void> => {
+    for (const each of told.splice(0)) each();
+    await turns();
+  };
+  for (let count = 0; count < 8; count++) lanes.add("host", "me", `a${count}`);
+  for (const met of ["alive", "alive", "hung", dead] as const) await end(met);
+  assert.deepEqual([lanes.active, told.length], [1, 3]);
+  lanes.rouse("host");
+  await end("nothing");
+  lanes.add("host", "me", "b0");
+  lanes.add("host", "me", "b1");
+  await end(dead);
+  lanes.add("host", "me", "b2");
+  await tell();
+  await tell();
+  clock.advance(10_000);
+  for (let left = 3; left > 0; left -= 1) await end("alive");
+  assert.ok(started.includes("b2"), `${started}`);
+});

@@ -201,6 +201,7 @@ export class Lanes<Item extends NonNullable<unknown>> {
   }
 
   #leave(lane: Lane<Item>): void {
+    if (lane.isClearing) return; // it is still needed, and leaves when that is over
     if (lane.standing === "untried") {
       this.#lanes.delete(lane.key);
       return;

@@ -44,6 +44,7 @@ export class Saver {
           if (isFull(error) && (await spool.openReserve())) continue;
         }
         await new Promise<void>((resolve) => clock.wait(againMs, resolve));
+        if (signal.aborted) return; // the spool may be another's by now
       }
     } finally {
       this.#waiting -= 1;

@@ -11,9 +11,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { message } from "./message.testkit.ts";
+import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
+import { segmentPath, segmentsIn } from "./journal.ts";
+import { readLabel } from "./label.ts";
+import { message, onDisk } from "./message.testkit.ts";
 import type { Envelope } from "./records.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
+import { writeSynced } from "./synced.ts";
 
 const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
 
@@ -169,4 +173,112 @@ test("spool: a copy that was put back is noticed, until it is settled", async (c
   rmSync(options.directory, { recursive: true });
   renameSync(`${options.directory}.copy`, options.directory);
   assert.deepEqual([await isPutBack(), await isPutBack()], [true, false]);
+});
+
+test("spool: what is written again because of damage is in frames that are read in a moment", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const pending = { attempts: 1, dueAtMs: 9, warned: false, last: "x".repeat(200) };
+  const ids = Array.from({ length: 500 }, (_, number) => `m${number}`);
+  for (const change of ["accept", "update"] as const)
+    await Promise.all(
+      ids.map(async (id) => {
+        const state = { recipients: [pending, pending] };
+        await spool.commit([
+          change === "accept" ? { kind: change, ...message(id) } : { kind: change, id, state },
+        ]);
+      }),
+    );
+  await spool.close();
+  damage(options, '"id":"m7"', '"id":"??"');
+  const again = await Spool.open(options);
+  assert.equal([...again.list(() => undefined)].length, 499);
+  await again.setAside();
+  for (let writes = 0; segmentsIn(options.directory).includes(1); writes += 1) {
+    assert.ok(writes < 1000, "the damaged segment stays");
+    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+  }
+  await again.close();
+  const salt = Buffer.from(readLabel(options.directory)?.salt ?? "", "hex");
+  const bytes = readFileSync(segmentPath(options.directory, 2));
+  const heads = [...readFrames(bytes, salt)].map((each) =>
+    "items" in each ? each.bodiesAt - each.at : assert.fail("damaged"),
+  );
+  assert.ok(Math.max(...heads) < 80_000, `heads of ${heads}`);
+  const last = await Spool.open(options);
+  assert.deepEqual(
+    [...last.list(fail)].map(({ state }) => state.recipients),
+    Array(499).fill([pending, pending]),
+  );
+  await last.close();
+});
+
+test("spool: what was refused does not count, however often the disk failed before it took a write again", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.close();
+  const salt = Buffer.from(readLabel(options.directory)?.salt ?? "", "hex");
+  const path = segmentPath(options.directory, 1);
+  const synced = readFileSync(path).length;
+  const refused = sealed([{ accept: message("refused").envelope, bytes: 0 }], salt, synced);
+  writeFileSync(path, Buffer.concat([readFileSync(path), refused]));
+  // Neither of these could be cut off; what was to say so in the first was not written.
+  writeFileSync(segmentPath(options.directory, 2), refused.subarray(0, 30));
+  const ended: Item[] = [
+    { ended: 1, bytes: synced },
+    { ended: 2, bytes: 0 },
+  ];
+  writeFileSync(segmentPath(options.directory, 3), sealed(ended, salt, 0));
+  const again = await Spool.open(options);
+  assert.deepEqual(
+    [...again.list(fail)].map(({ envelope }) => envelope.id),
+    ["1"],
+  );
+  await again.close();
+});
+
+test("spool: an envelope that no version of this relay would write is set aside, and its message is not lost in silence", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const { envelope, body } = message("1");
+  const strange = { ...envelope, later: true };
+  await spool.commit([{ kind: "accept", envelope: strange, body }]);
+  await spool.commit([{ kind: "accept", ...message("2") }]);
+  await spool.close();
+  const again = await Spool.open(options);
+  const corrupt: string[] = [];
+  assert.equal([...again.list((id) => corrupt.push(id))].length, 1);
+  await again.setAside();
+  await again.close();
+  assert.equal(corrupt.length, 1);
+  const kept = readFileSync(join(options.directory, "corrupt", `${corrupt[0]}.journal`), "utf8");
+  assert.ok(kept.includes('"later":true') && kept.includes("hello"), kept);
+});
+
+function sealed(items: readonly Item[], salt: Buffer, synced: number): Buffer {
+  const frame = makeFrame(items, []);
+  sealFrame(frame, salt, synced);
+  return frame.head;
+}
+
+test("spool: a damaged body that is written again costs no other message, should the process end then", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  for (const id of ["1", "2", "3"])
+    await spool.commit([{ kind: "accept", ...message(id, `Subject: body of ${id}\r\n\r\n`) }]);
+  await spool.close();
+  damage(options, "body of 1", "BODY OF 1");
+  damage(options, '"id":"2"', '"id":"9"');
+  const again = await Spool.open(options);
+  assert.equal([...again.list(() => undefined)].length, 2);
+  await again.setAside();
+  for (let writes = 0; segmentsIn(options.directory).includes(1); writes += 1) {
+    assert.ok(writes < 1000, "the damaged segment stays");
+    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+  }
+  const ids = (await onDisk(again)).map(({ envelope }) => envelope.id);
+  assert.deepEqual(ids, ["1", "3"]);
+  assert.equal(await again.body(message("1", "Subject: body of 1\r\n\r\n").envelope), "damaged");
+  await again.close();
 });

@@ -17,9 +17,20 @@ const bodiesAt = 12;
 const syncedAt = 16;
 const crcAt = 20;
 
+/**
+ * A message; with its state, where it has been moved. `crc` is of the body as it is here, where that is not the one of
+ * its envelope: a body that was damaged before it was moved, in a frame that is whole.
+ */
+export type Accepted = {
+  readonly accept: unknown;
+  readonly bytes: number;
+  readonly state?: unknown;
+  readonly crc?: number;
+};
+
 /** What a frame says of one message, or of a segment; envelopes and states are checked by who reads them. */
 export type Item =
-  | { readonly accept: unknown; readonly bytes: number; readonly state?: unknown }
+  | Accepted
   | { readonly update: string; readonly state: unknown }
   | { readonly remove: string }
   /** Of an earlier segment, what is behind so many octets does not count: it was refused. */
@@ -33,6 +44,8 @@ export type Frame = {
   readonly head: Buffer;
   readonly bodies: readonly Uint8Array[];
   readonly bytes: number;
+  /** Of each item in the head. */
+  readonly itemBytes: readonly number[];
 };
 
 export type Read = {
@@ -49,7 +62,8 @@ export type Gap = { readonly at: number; readonly gapBytes: number };
 
 /** `bytes` of an accepted item is the length of its body in `bodies`; 0 where the body is elsewhere. */
 export function makeFrame(items: readonly Item[], bodies: readonly Uint8Array[]): Frame {
-  const text = JSON.stringify(items);
+  const texts = items.map((each) => JSON.stringify(each));
+  const text = `[${texts.join(",")}]`;
   const headBytes = Buffer.byteLength(text);
   const head = Buffer.allocUnsafe(prefixBytes + headBytes);
   head.write(text, prefixBytes);
@@ -57,7 +71,8 @@ export function makeFrame(items: readonly Item[], bodies: readonly Uint8Array[])
   for (const body of bodies) bodyBytes += body.length;
   head.writeUInt32LE(headBytes, headAt);
   head.writeUInt32LE(bodyBytes, bodiesAt);
-  return { head, bodies, bytes: head.length + bodyBytes };
+  const itemBytes = texts.length === 1 ? [headBytes] : texts.map((each) => Buffer.byteLength(each));
+  return { head, bodies, bytes: head.length + bodyBytes, itemBytes };
 }
 
 /** May be done again. */
@@ -74,6 +89,11 @@ function checksumOf(head: Buffer): number {
 /** By its prefix; meaningless where that is damaged. */
 export function frameBytes(prefix: Buffer): number {
   return prefixBytes + prefix.readUInt32LE(headAt) + prefix.readUInt32LE(bodiesAt);
+}
+
+/** Of a prefix and what its head says, by the prefix. */
+export function headBytesOf(prefix: Buffer): number {
+  return prefixBytes + prefix.readUInt32LE(headAt);
 }
 
 /** All that is in a segment, in its order. */
@@ -96,12 +116,18 @@ export function* readFrames(segment: Buffer, salt: Buffer): Generator<Read | Gap
 
 /** Undefined where there is no whole frame, or its head is not what was written. */
 export function readFrame(segment: Buffer, at: number, salt: Buffer): Read | undefined {
+  const frame = readHead(segment, at, salt);
+  return frame !== undefined && at + frame.bytes <= segment.length ? frame : undefined;
+}
+
+/** As `readFrame`, where the bodies need not be there. */
+export function readHead(segment: Buffer, at: number, salt: Buffer): Read | undefined {
   if (at + prefixBytes > segment.length || !segment.subarray(at, at + saltBytes).equals(salt))
     return undefined;
   const prefix = segment.subarray(at, at + prefixBytes);
   const bytes = frameBytes(prefix);
-  if (at + bytes > segment.length) return undefined;
   const headBytes = prefix.readUInt32LE(headAt);
+  if (at + prefixBytes + headBytes > segment.length) return undefined;
   const head = segment.subarray(at, at + prefixBytes + headBytes);
   if (checksumOf(head) !== head.readUInt32LE(crcAt)) return undefined;
   const items = JSON.parse(head.toString("utf8", prefixBytes)) as Item[];
@@ -109,12 +135,18 @@ export function readFrame(segment: Buffer, at: number, salt: Buffer): Read | und
   return { at, bytes, synced, items, bodiesAt: at + prefixBytes + headBytes };
 }
 
+/** Of each item in the head, as it was written. */
+export function itemBytesOf({ at, bodiesAt, items }: Read): number[] {
+  if (items.length === 1) return [bodiesAt - at - prefixBytes];
+  return items.map((each) => Buffer.byteLength(JSON.stringify(each)));
+}
+
 /** Whether the bodies of a frame, too, are what was written. */
 export function hasWholeBodies(segment: Buffer, frame: Read): boolean {
   let at = frame.bodiesAt;
   for (const item of frame.items) {
     if (!("accept" in item) || item.bytes === 0) continue;
-    const { crc } = item.accept as { crc: number };
+    const { crc = (item.accept as { crc: number }).crc } = item;
     const body = segment.subarray(at, at + item.bytes);
     if (!isIntact(body, { bytes: item.bytes, crc })) return false;
     at += item.bytes;

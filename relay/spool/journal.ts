@@ -9,12 +9,12 @@ import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Frame,
-  frameBytes,
+  headBytesOf,
   type Item,
   makeFrame,
   prefixBytes,
   type Read,
-  readFrame,
+  readHead,
   sealFrame,
 } from "./frame.ts";
 import { identityOf } from "./identity.ts";
@@ -134,9 +134,9 @@ export class Journal {
 
   async #begin(): Promise<Segment> {
     const number = this.#newest + 1;
+    this.#newest = number; // also where there is such a file: somebody put it there
     const { directory } = this.#options;
     const file = await open(segmentPath(directory, number), appendFlags, 0o600);
-    this.#newest = number;
     const segment = { number, file, bytes: 0 };
     try {
       await syncDirectory(join(directory, folder));
@@ -205,11 +205,11 @@ export class Journal {
     return await readFile(segmentPath(this.#options.directory, number));
   }
 
-  /** Undefined where there is none. Rejects where it cannot be read. */
-  async readFrame(position: Position): Promise<Read | undefined> {
+  /** A frame without its bodies; undefined where there is none. Rejects where it cannot be read. */
+  async readHead(position: Position): Promise<Read | undefined> {
     const prefix = await this.read(position, prefixBytes);
     if (prefix.length < prefixBytes) return undefined;
-    return readFrame(await this.read(position, frameBytes(prefix)), 0, this.#options.salt);
+    return readHead(await this.read(position, headBytesOf(prefix)), 0, this.#options.salt);
   }
 
   /** Fewer octets where there are fewer. Rejects where it cannot be read. */

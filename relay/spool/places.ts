@@ -9,13 +9,14 @@ export type Place = {
   readonly at: number;
   /** Of its body; meaningless where that is a file. */
   readonly bodyAt: number;
-  /** What it takes there. */
+  /** What it takes there: a list of thousands of recipients is more than most bodies. */
   readonly bytes: number;
   /** The oldest segment that may have it, too. */
-  readonly oldest: number;
+  oldest: number;
   /** Where its state is, when it has one of its own. */
   stateSegment: number | undefined;
   stateAt: number;
+  stateBytes: number;
   /** Its removal, or another state, is on its way to disk. */
   changes: number;
 };
@@ -31,8 +32,7 @@ type Segment = {
   readonly removals: Map<string, Removals>;
 };
 
-/** A state of its own is about so long, and what says that a message is finished. */
-const stateBytes = 300;
+/** What says that a message is finished is about so long. */
 const removalBytes = 70;
 /** Carrying removals on must be worth it, or segments of nothing else would be written for ever. */
 const carriedShareMax = 0.25;
@@ -72,10 +72,12 @@ export class Places {
     segment.bytes = bytes;
   }
 
-  /** A change of it is on its way to disk; until `changed`. */
-  changing(id: string): void {
+  /** A change of it is on its way to disk; until `changed`. What is not here yet has nobody to say so to. */
+  changing(id: string): boolean {
     const place = this.#places.get(id);
-    if (place !== undefined) place.changes += 1;
+    if (place === undefined) return false;
+    place.changes += 1;
+    return true;
   }
 
   changed(id: string): void {
@@ -92,18 +94,19 @@ export class Places {
     const { segment, at, bodyAt, bytes } = place;
     this.#places.set(id, {
       ...{ segment, at, bodyAt, bytes, oldest },
-      ...{ stateSegment: undefined, stateAt: 0, changes },
+      ...{ stateSegment: undefined, stateAt: 0, stateBytes: 0, changes },
     });
     this.#count(segment, 1, bytes);
   }
 
-  updated(id: string, segment: number, at: number): void {
+  updated(id: string, state: { segment: number; at: number; bytes: number }): void {
     const place = this.#places.get(id);
     if (place === undefined) return;
-    if (place.stateSegment !== undefined) this.#count(place.stateSegment, -1, -stateBytes);
-    place.stateSegment = segment;
-    place.stateAt = at;
-    this.#count(segment, 1, stateBytes);
+    this.#leaveState(place);
+    place.stateSegment = state.segment;
+    place.stateAt = state.at;
+    place.stateBytes = state.bytes;
+    this.#count(state.segment, 1, state.bytes);
   }
 
   removed(id: string, segment: number): void {
@@ -120,7 +123,24 @@ export class Places {
     return [...removals.values()].filter((each) => this.#isAnyBetween(each.oldest, each.newest));
   }
 
-  carried(removals: readonly Removals[], segment: number): void {
+  /**
+   * As `removalsIn`, without those that have come again since, from another relay: to say once more that they are gone
+   * would remove what is there now. Their end will be said of the old place, too.
+   */
+  removalsToCarry(number: number): Removals[] {
+    return this.removalsIn(number).flatMap(({ oldest, newest, ids }) => {
+      const gone = ids.filter((id) => {
+        const place = this.#places.get(id);
+        if (place !== undefined) place.oldest = Math.min(place.oldest, oldest);
+        return place === undefined;
+      });
+      return gone.length > 0 ? [{ oldest, newest, ids: gone }] : [];
+    });
+  }
+
+  /** `segment` says it now: should `from` have to stay, it need not be said once more. */
+  carried(removals: readonly Removals[], from: number, segment: number): void {
+    this.#segment(from).removals.clear();
     for (const { oldest, newest, ids } of removals) this.#addRemovals(segment, oldest, newest, ids);
   }
 
@@ -177,7 +197,11 @@ export class Places {
 
   #leave(place: Place): void {
     this.#count(place.segment, -1, -place.bytes);
-    if (place.stateSegment !== undefined) this.#count(place.stateSegment, -1, -stateBytes);
+    this.#leaveState(place);
+  }
+
+  #leaveState({ stateSegment, stateBytes }: Place): void {
+    if (stateSegment !== undefined) this.#count(stateSegment, -1, -stateBytes);
   }
 
   #count(number: number, live: number, bytes: number): void {

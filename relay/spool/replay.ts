@@ -2,8 +2,18 @@
  * The journal read from its beginning: which messages there are, and where. Adapter: it reads segments and mends the
  * newest one's end, where a process or the power ended in the middle of a write. Damage is reported, never mended.
  */
-import { readFile, truncate } from "node:fs/promises";
-import { endOfWritten, type Gap, type Item, type Read, readFrames } from "./frame.ts";
+import { open, readFile, truncate } from "node:fs/promises";
+import {
+  endOfWritten,
+  frameBytes,
+  type Gap,
+  type Item,
+  itemBytesOf,
+  prefixBytes,
+  type Read,
+  readFrame,
+  readFrames,
+} from "./frame.ts";
 import { identityOf, isOtherFile } from "./identity.ts";
 import { segmentPath, segmentsIn } from "./journal.ts";
 import type { Places } from "./places.ts";
@@ -45,29 +55,29 @@ export async function replay(directory: string, salt: Buffer, places: Places): P
   const damaged: Damaged[] = [];
   const damagedSegments: number[] = [];
   const putBack = new Map<number, string>();
+  const ends = await endsSaid(directory, numbers, salt);
+  const setAside = (name: string, number: number, octets: Uint8Array): void => {
+    damaged.push({ name, bytes: Buffer.from(octets) });
+    if (damagedSegments.at(-1) !== number) damagedSegments.push(number);
+  };
   let next = await load(directory, numbers[0], salt);
   for (let index = 0; next !== undefined; index += 1) {
     const segment: Loaded = next;
     const { number, bytes, parts } = segment;
     next = await load(directory, numbers[index + 1], salt);
-    const saidEnd =
-      next &&
-      saidIn(next, (item) => ("ended" in item && item.ended === number ? item.bytes : undefined));
-    const end = next === undefined ? endOfWritten(bytes, parts) : (saidEnd ?? bytes.length);
+    const end =
+      next === undefined ? endOfWritten(bytes, parts) : (ends.get(number) ?? bytes.length);
     if (end < bytes.length || next === undefined) await mendEnd(directory, segment, end);
     places.grown(number, end);
     const now = identityOf(segmentPath(directory, number));
-    const mark = saidIn(segment, (item) => ("is" in item ? item.is : undefined));
+    const mark = markOf(segment);
     if (mark !== undefined && isOtherFile(mark, now)) putBack.set(number, now);
     for (const part of parts) {
       if (part.at >= end) break;
-      if ("items" in part)
-        for (const each of eachItem(part)) apply(each, { number, found, places });
-      else {
-        const rest = Buffer.from(bytes.subarray(part.at, Math.min(end, part.at + part.gapBytes)));
-        damaged.push({ name: `${number}-${part.at}`, bytes: rest });
-        if (damagedSegments.at(-1) !== number) damagedSegments.push(number);
-      }
+      const isRead = "items" in part && applyAll(part, { number, found, places });
+      const partEnd = part.at + ("items" in part ? part.bytes : part.gapBytes);
+      if (!isRead)
+        setAside(`${number}-${part.at}`, number, bytes.subarray(part.at, Math.min(end, partEnd)));
     }
   }
   return { found, damaged, damagedSegments, putBack, newest: numbers.at(-1) ?? 0 };
@@ -83,13 +93,37 @@ async function load(
   return { number, bytes, parts: [...readFrames(bytes, salt)] };
 }
 
-/** What a segment says at its beginning, of itself or of an earlier one. */
-function saidIn<T>({ parts: [first] }: Loaded, find: (item: Item) => T | undefined): T | undefined {
-  if (first === undefined || !("items" in first)) return undefined;
-  for (const item of first.items) {
-    const said = find(item);
-    if (said !== undefined) return said;
+/** Where segments end, as later ones say at their beginning: not always the next, which may have failed as well. */
+async function endsSaid(
+  directory: string,
+  numbers: readonly number[],
+  salt: Buffer,
+): Promise<Map<number, number>> {
+  const ends = new Map<number, number>();
+  for (const number of numbers) {
+    const opening = await readOpening(segmentPath(directory, number), salt);
+    for (const item of opening?.items ?? []) if ("ended" in item) ends.set(item.ended, item.bytes);
   }
+  return ends;
+}
+
+async function readOpening(path: string, salt: Buffer): Promise<Read | undefined> {
+  const file = await open(path, "r");
+  try {
+    const prefix = Buffer.alloc(prefixBytes);
+    await file.read(prefix, 0, prefixBytes, 0);
+    const opening = Buffer.alloc(Math.min(frameBytes(prefix), (await file.stat()).size));
+    await file.read(opening, 0, opening.length, 0);
+    return readFrame(opening, 0, salt);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Which file a segment says that it is. */
+function markOf({ parts: [first] }: Loaded): string | undefined {
+  if (first === undefined || !("items" in first)) return undefined;
+  for (const item of first.items) if ("is" in item) return item.is;
   return undefined;
 }
 
@@ -107,40 +141,54 @@ async function mendEnd(directory: string, { number, bytes }: Loaded, end: number
   await syncFile(path);
 }
 
-type Each = { readonly item: Item; readonly at: number; readonly bodyAt: number };
+type Each = {
+  readonly item: Item;
+  readonly at: number;
+  readonly bodyAt: number;
+  readonly itemBytes: number;
+};
 
-function* eachItem({ items, at, bodiesAt }: Read): Generator<Each> {
-  let bodyAt = bodiesAt;
-  for (const item of items) {
-    yield { item, at, bodyAt };
+function* eachItem(frame: Read): Generator<Each> {
+  const { items, at } = frame;
+  const sizes = itemBytesOf(frame);
+  let bodyAt = frame.bodiesAt;
+  for (const [index, item] of items.entries()) {
+    yield { item, at, bodyAt, itemBytes: sizes[index] ?? 0 };
     if ("accept" in item) bodyAt += item.bytes;
   }
 }
 
-function apply(
-  { item, at, bodyAt }: Each,
-  to: { readonly number: number; readonly found: Map<string, Found>; readonly places: Places },
-): void {
-  const { number, found, places } = to;
+type Target = {
+  readonly number: number;
+  readonly found: Map<string, Found>;
+  readonly places: Places;
+};
+
+/** False where an envelope is none that this version knows: without a word its message would be lost. */
+function applyAll(frame: Read, to: Target): boolean {
+  let isKnown = true;
+  for (const each of eachItem(frame)) isKnown = apply(each, to) && isKnown;
+  return isKnown;
+}
+
+function apply({ item, at, bodyAt, itemBytes }: Each, { number, found, places }: Target): boolean {
   if ("accept" in item) {
     const envelope = parseEnvelope(item.accept);
-    if (envelope === undefined) return;
+    if (envelope === undefined) return false;
     const { id } = envelope;
-    places.accepted(id, { segment: number, at, bodyAt, bytes: item.bytes + recordBytes });
+    places.accepted(id, { segment: number, at, bodyAt, bytes: item.bytes + itemBytes });
     found.set(id, withState({ envelope, state: undefined }, item.state));
   } else if ("update" in item) {
     const before = found.get(item.update);
-    if (before === undefined) return;
-    places.updated(item.update, number, at);
+    if (before === undefined) return true;
+    places.updated(item.update, { segment: number, at, bytes: itemBytes });
     found.set(item.update, withState(before, item.state));
   } else if ("remove" in item) {
     places.removed(item.remove, number);
     found.delete(item.remove);
   }
+  return true;
 }
-
-/** An envelope is about so long. */
-export const recordBytes = 600;
 
 function withState({ envelope }: Found, given: unknown): Found {
   if (given === undefined) return { envelope, state: undefined };

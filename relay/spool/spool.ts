@@ -13,7 +13,7 @@ import { labelOf, lockSpool, makeDirectory, type OpeningOptions } from "./openin
 import { Places } from "./places.ts";
 import { quarantine } from "./quarantine.ts";
 import { type Envelope, encodeEnvelope, freshState, isIntact, type State } from "./records.ts";
-import { type Replayed, recordBytes, replay } from "./replay.ts";
+import { type Replayed, replay } from "./replay.ts";
 import { Room, type SpoolLimits } from "./room.ts";
 import { SpoolError, spoolErrorOf } from "./spool-error.ts";
 import { Tidier } from "./tidier.ts";
@@ -263,19 +263,18 @@ export class Spool {
       room.take(change.envelope);
       if (isBig(change.body.length)) big.push(change.envelope.id);
     }
-    let isOnItsWay = false;
+    let changing: readonly string[] = [];
     try {
       if (big.length > 0) await this.#writeFiles(changes);
       const frame = frameOf(changes);
-      this.#mark(changes, "changing");
-      isOnItsWay = true;
+      changing = changedIn(changes).filter((id) => this.#places.changing(id));
       await this.#journal.append(frame, (position) => this.#settle(changes, frame, position));
     } catch (error) {
       for (const change of changes) if (change.kind === "accept") room.give(change.envelope);
       for (const id of big) await files.remove(id);
       throw spoolErrorOf(error);
     } finally {
-      if (isOnItsWay) this.#mark(changes, "changed");
+      for (const id of changing) this.#places.changed(id);
     }
     for (const change of changes) {
       if (change.kind !== "remove") continue;
@@ -292,22 +291,17 @@ export class Spool {
     }
   }
 
-  #mark(changes: readonly Change[], as: "changing" | "changed"): void {
-    for (const change of changes) {
-      if (change.kind === "update") this.#places[as](change.id);
-      else if (change.kind === "remove") this.#places[as](change.envelope.id);
-    }
-  }
-
   #settle(changes: readonly Change[], frame: Frame, { segment, at }: Position): void {
     let bodyAt = at + frame.head.length;
-    for (const change of changes) {
-      if (change.kind === "update") this.#places.updated(change.id, segment, at);
+    for (const [index, change] of changes.entries()) {
+      const itemBytes = frame.itemBytes[index] ?? 0;
+      if (change.kind === "update")
+        this.#places.updated(change.id, { segment, at, bytes: itemBytes });
       else if (change.kind === "remove") this.#places.removed(change.envelope.id, segment);
       else {
         const { id } = change.envelope;
         const bytes = inlineBytes(change.body);
-        this.#places.accepted(id, { segment, at, bodyAt, bytes: bytes + recordBytes });
+        this.#places.accepted(id, { segment, at, bodyAt, bytes: bytes + itemBytes });
         bodyAt += bytes;
       }
     }
@@ -371,6 +365,14 @@ function frameOf(changes: readonly Change[]): Frame {
     }
   }
   return makeFrame(items, bodies);
+}
+
+/** Messages of which something is written that are there already. */
+function changedIn(changes: readonly Change[]): string[] {
+  return changes.flatMap((each) => {
+    if (each.kind === "accept") return [];
+    return each.kind === "update" ? each.id : each.envelope.id;
+  });
 }
 
 function isBig(bytes: number): boolean {

@@ -3,9 +3,11 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { segmentsIn } from "./journal.ts";
 import { type Message, message } from "./message.testkit.ts";
 import { freshState, type State } from "./records.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
+import { writeSynced } from "./synced.ts";
 
 const limits = { bytesMax: 1e9, messagesMax: 100_000, freeBytesMin: 0 };
 const segmentBytes = 8192;
@@ -151,6 +153,82 @@ test("tidier: a backlog that goes in any order leaves a short journal, and few m
   const again = await Spool.open(options);
   assert.equal(contents(again).size, 15);
   await again.close();
+});
+
+test("tidier: what came from another relay with its state is moved as well, and keeps no segment for ever", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  for (let number = 0; number < 10; number += 1) {
+    const each = message(`stay-${number}`);
+    await spool.commit([
+      { kind: "accept", ...each },
+      { kind: "update", id: each.envelope.id, state: partly },
+    ]);
+    await comeAndGo(spool, number * 10, 10);
+  }
+  await assertShort(options, spool, 8 * segmentBytes);
+  await spool.close();
+  const again = await Spool.open(options);
+  assert.deepEqual([...contents(again).values()], Array(10).fill(partly));
+  await again.close();
+});
+
+test("tidier: messages with many recipients are not written again and again", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const newest = (): string | undefined =>
+    readdirSync(join(options.directory, "journal")).sort().at(-1);
+  for (let number = 0; number < 20; number += 1) {
+    const { envelope, body } = message(`m${number}`);
+    const recipients = Array(100).fill(envelope.recipients).flat();
+    await spool.commit([{ kind: "accept", envelope: { ...envelope, recipients }, body }]);
+    const pending = { attempts: 1, dueAtMs: 9, warned: false, last: "451 4.4.1 no answer" };
+    const state = { recipients: Array(200).fill(pending) };
+    await spool.commit([{ kind: "update", id: envelope.id, state }]);
+  }
+  let quiet = 0;
+  for (let writes = 0, before = newest(); quiet < 50; writes += 1) {
+    assert.ok(writes < 500, `segment ${newest()} of 40 commits`);
+    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+    quiet = newest() === before ? quiet + 1 : 0;
+    before = newest();
+  }
+  await spool.close();
+});
+
+test("tidier: a message that has come again from another relay is not removed by its earlier end", async (context) => {
+  const options = scratch(context);
+  let spool = await Spool.open(options);
+  const mail = message("comes-again");
+  const long = message("long", "x".repeat(segmentBytes));
+  const accept = async (each: Message): Promise<void> =>
+    await spool.commit([{ kind: "accept", ...each }]);
+  const remove = async ({ envelope }: Message): Promise<void> =>
+    await spool.commit([{ kind: "remove", envelope }]);
+  const gone = async (segment: number): Promise<void> => {
+    for (let writes = 0; segmentsIn(options.directory).includes(segment); writes += 1) {
+      assert.ok(writes < 1000, `segment ${segment} stays`);
+      await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+    }
+  };
+  await accept(mail);
+  for (const id of ["a", "b", "c"]) await accept(filler(id));
+  await remove(mail);
+  await accept(long); // the last in segment 2
+  await accept(mail);
+  await remove(long);
+  await gone(2);
+  await spool.close();
+  spool = await Spool.open(options);
+  assert.deepEqual([...contents(spool).keys()].sort(), ["a", "b", "c", "comes-again"]);
+  await accept(long);
+  await remove(mail);
+  await remove(long);
+  await gone(3);
+  await spool.close();
+  spool = await Spool.open(options);
+  assert.deepEqual([...contents(spool).keys()].sort(), ["a", "b", "c"]);
+  await spool.close();
 });
 
 /** Numbers from 0 to 1 that look like chance, the same for the same seed. */

@@ -5,27 +5,32 @@
  * on disk.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { type Frame, type Item, makeFrame, type Read, readFrames } from "./frame.ts";
+import { type Accepted, type Frame, type Item, makeFrame, type Read, readFrames } from "./frame.ts";
 import type { Journal, Position } from "./journal.ts";
 import type { Place, Places } from "./places.ts";
+import { checksum } from "./records.ts";
 
-const frameBytesMax = 1024 * 1024;
+const bodyBytesMax = 1024 * 1024;
+/** Of a frame: who looks for one state in it reads all of its head. */
+const headBytesMax = 64 * 1024;
 /** Then everybody else has a turn. */
 const framesPerTurn = 100;
+const headBytesPerTurn = 256 * 1024;
 
 export type TidierOptions = {
-  readonly journal: Pick<Journal, "append" | "readSegment" | "readFrame" | "drop" | "isOpen">;
+  readonly journal: Pick<Journal, "append" | "readSegment" | "readHead" | "drop" | "isOpen">;
   readonly places: Places;
   readonly salt: Buffer;
   /** The journal is let grow to twice what counts in it and so much more. */
   readonly spareBytes: number;
 };
 
-type Accepted = Item & { readonly accept: unknown };
 type Moving = {
   readonly id: string;
   readonly item: Item;
   readonly body: Uint8Array | undefined;
+  /** About so much of a head it takes. */
+  readonly headBytes: number;
   /** Where it was when it was read. */
   readonly place: Place;
   readonly stateAt: number;
@@ -94,10 +99,10 @@ export class Tidier {
   /** With nothing in it that counts; but the removals of what an older segment still has are carried on. */
   async #drop(number: number): Promise<void> {
     const { places, journal } = this.#options;
-    const removals = places.removalsIn(number);
+    const removals = places.removalsToCarry(number);
     if (removals.length > 0) {
       const items = removals.flatMap(({ ids }) => ids.map((remove): Item => ({ remove })));
-      const carried = ({ segment }: Position): void => places.carried(removals, segment);
+      const carried = ({ segment }: Position): void => places.carried(removals, number, segment);
       await journal.append(makeFrame(items, []), carried);
     }
     await journal.drop(number);
@@ -106,27 +111,34 @@ export class Tidier {
 
   /** False where nothing could be moved now: what is left is just being changed, or cannot be read. */
   async #move(number: number): Promise<boolean> {
-    this.#damaged.delete(number);
     const { journal, salt } = this.#options;
     const segment = await this.#orStuck(number, journal.readSegment(number));
     let moved = 0;
     let batch: Moving[] = [];
-    let bytes = 0;
-    let frames = 0;
+    let bodyBytes = 0;
+    let headBytes = 0;
+    let sinceTurn = { frames: 0, headBytes: 0 };
     for (const frame of readFrames(segment, salt)) {
-      frames += 1;
-      if (frames % framesPerTurn === 0) await turn();
       if (!("items" in frame)) continue;
+      sinceTurn.frames += 1;
+      sinceTurn.headBytes += frame.bodiesAt - frame.at;
+      if (sinceTurn.frames >= framesPerTurn || sinceTurn.headBytes >= headBytesPerTurn) {
+        await turn();
+        sinceTurn = { frames: 0, headBytes: 0 };
+      }
       for await (const each of this.#countingIn(number, segment, frame)) {
         batch.push(each);
-        bytes += each.body?.length ?? 0;
+        bodyBytes += each.body?.length ?? 0;
+        headBytes += each.headBytes;
+        if (bodyBytes < bodyBytesMax && headBytes < headBytesMax) continue;
+        moved += await this.#write(batch);
+        batch = [];
+        bodyBytes = 0;
+        headBytes = 0;
       }
-      if (bytes < frameBytesMax) continue;
-      moved += await this.#write(batch);
-      batch = [];
-      bytes = 0;
     }
     moved += await this.#write(batch);
+    this.#damaged.delete(number);
     return moved > 0;
   }
 
@@ -149,17 +161,18 @@ export class Tidier {
       const id = idOf(item);
       const place = id === undefined ? undefined : places.get(id);
       if (id === undefined || place === undefined) continue;
-      const { stateAt, stateSegment } = place;
+      const { stateAt, stateSegment, stateBytes } = place;
       const isStateHere = stateSegment === number && stateAt === frame.at;
       const common = { id, place, stateAt, stateSegment };
       if ("accept" in item && place.segment === number && place.at === frame.at)
         yield {
           ...common,
-          item: await this.#orStuck(number, this.#withState(id, item, place)),
+          item: await this.#orStuck(number, this.#withState(id, asFound(item, body), place)),
           body,
+          headBytes: place.bytes - (body?.length ?? 0) + stateBytes,
         };
       else if ("update" in item && isStateHere && place.segment !== number)
-        yield { ...common, item, body: undefined };
+        yield { ...common, item, body: undefined, headBytes: stateBytes };
     }
   }
 
@@ -167,7 +180,7 @@ export class Tidier {
   async #withState(id: string, item: Accepted, { stateSegment, stateAt }: Place): Promise<Item> {
     if (stateSegment === undefined) return item;
     const position = { segment: stateSegment, at: stateAt };
-    const frame = await this.#options.journal.readFrame(position);
+    const frame = await this.#options.journal.readHead(position);
     const found = frame?.items.findLast((each) => "update" in each && each.update === id);
     if (found === undefined || !("state" in found))
       throw new Error(`the state of ${id} is not where it was written`);
@@ -194,14 +207,22 @@ export class Tidier {
   #settle(moved: readonly Moving[], frame: Frame, { segment, at }: Position): void {
     const { places } = this.#options;
     let bodyAt = at + frame.head.length;
-    for (const { id, body, place } of moved) {
-      if (body === undefined) places.updated(id, segment, at);
+    for (const [index, { id, body }] of moved.entries()) {
+      const itemBytes = frame.itemBytes[index] ?? 0;
+      if (body === undefined) places.updated(id, { segment, at, bytes: itemBytes });
       else {
-        places.accepted(id, { segment, at, bodyAt, bytes: place.bytes });
+        places.accepted(id, { segment, at, bodyAt, bytes: body.length + itemBytes });
         bodyAt += body.length;
       }
     }
   }
+}
+
+/** A body that is damaged already does not make its new frame one that was never wholly written. */
+function asFound(item: Accepted, body: Uint8Array | undefined): Accepted {
+  if (body === undefined || body.length === 0) return item;
+  const crc = checksum(body);
+  return crc === (item.accept as { crc: number }).crc ? item : { ...item, crc };
 }
 
 function idOf(item: Item): string | undefined {

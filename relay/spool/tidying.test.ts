@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Item } from "./frame.ts";
+import { segmentPath } from "./journal.ts";
+import { message } from "./message.testkit.ts";
+import { Places } from "./places.ts";
+import { Spool } from "./spool.ts";
+import { Tidier, type TidierOptions } from "./tidier.ts";
+
+test("tidier: where a segment cannot be deleted, what it says is carried on once and not at each try", async () => {
+  const places = new Places();
+  for (const segment of [1, 2]) places.grown(segment, 1000);
+  for (const id of ["stays", "goes"])
+    places.accepted(id, { segment: 1, at: 0, bodyAt: 0, bytes: 400 });
+  places.removed("goes", 2);
+  const written: Item[] = [];
+  let tries = 0;
+  const journal: TidierOptions["journal"] = {
+    async append({ head }, placed) {
+      written.push(...(JSON.parse(head.toString("utf8", 24)) as Item[]));
+      placed({ segment: 3, at: 0 });
+    },
+    async drop() {
+      tries += 1;
+      throw new Error("EIO");
+    },
+    readSegment: async () => assert.fail("nothing is to be moved"),
+    readHead: async () => assert.fail("nothing is to be moved"),
+    isOpen: (segment) => segment === 3,
+  };
+  const options = { journal, places, salt: Buffer.alloc(8), spareBytes: 1e6, damaged: [] };
+  const tidier = new Tidier(options);
+  while (tries < 3) {
+    tidier.wake();
+    await sleep(1);
+  }
+  await tidier.stop();
+  assert.deepEqual(written, [{ remove: "goes" }]);
+});
+
+test("spool: a file in the next segment's place costs one write, not all until the next start", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-tidying-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const limits = { bytesMax: 1e9, messagesMax: 1000, freeBytesMin: 0 };
+  const spool = await Spool.open({ directory, owner: "relay.test", limits });
+  writeFileSync(segmentPath(directory, 1), "");
+  await assert.rejects(spool.commit([{ kind: "accept", ...message("1") }]), /EEXIST/);
+  await spool.commit([{ kind: "accept", ...message("2") }]);
+  await spool.close();
+});
