@@ -40,6 +40,7 @@ const carriedShareMax = 0.25;
 export class Places {
   readonly #places = new Map<string, Place>();
   readonly #segments = new Map<number, Segment>();
+  readonly #arriving = new Set<string>();
   #bytes = 0;
   #liveBytes = 0;
   #hasEmptied = false;
@@ -85,6 +86,15 @@ export class Places {
     if (place !== undefined) place.changes -= 1;
   }
 
+  /** It is on its way to disk for the first time, or once more; until `arrived`, whether it gets there or not. */
+  arriving(id: string): void {
+    this.#arriving.add(id);
+  }
+
+  arrived(id: string): void {
+    this.#arriving.delete(id);
+  }
+
   /** A message that is new, or has been written again. */
   accepted(id: string, place: Pick<Place, "segment" | "at" | "bodyAt" | "bytes">): void {
     const before = this.#places.get(id);
@@ -125,10 +135,12 @@ export class Places {
 
   /**
    * As `removalsIn`, without those that have come again since, from another relay: to say once more that they are gone
-   * would remove what is there now. Their end will be said of the old place, too.
+   * would remove what is there now. Their end will be said of the old place, too. Undefined while one is on its way.
    */
-  removalsToCarry(number: number): Removals[] {
-    return this.removalsIn(number).flatMap(({ oldest, newest, ids }) => {
+  removalsToCarry(number: number): Removals[] | undefined {
+    const removals = this.removalsIn(number);
+    if (removals.some(({ ids }) => ids.some((id) => this.#arriving.has(id)))) return undefined;
+    return removals.flatMap(({ oldest, newest, ids }) => {
       const gone = ids.filter((id) => {
         const place = this.#places.get(id);
         if (place !== undefined) place.oldest = Math.min(place.oldest, oldest);

@@ -71,6 +71,11 @@ export class Room {
     );
   }
 
+  /** False while there may be room for nothing but states and reports. */
+  get hasReserve(): boolean {
+    return this.#reserve.isWhole;
+  }
+
   /** Gives the reserve's space back to the volume; false where it has been given. */
   async openReserve(): Promise<boolean> {
     return await this.#reserve.release();

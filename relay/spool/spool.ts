@@ -78,7 +78,10 @@ export class Spool {
     });
     const damaged = replayed.damagedSegments;
     const spareBytes = spareSegments * segmentBytes;
-    this.#tidier = new Tidier({ journal: this.#journal, places, salt, damaged, spareBytes });
+    this.#tidier = new Tidier({
+      ...{ journal: this.#journal, places, salt, damaged, spareBytes },
+      mayMove: () => parts.room.hasReserve,
+    });
   }
 
   /** Opens or makes the spool. Throws SpoolError: held by another, another's, of a newer format, or unreadable. */
@@ -261,6 +264,7 @@ export class Spool {
     for (const change of changes) {
       if (change.kind !== "accept") continue;
       room.take(change.envelope);
+      this.#places.arriving(change.envelope.id);
       if (isBig(change.body.length)) big.push(change.envelope.id);
     }
     let changing: readonly string[] = [];
@@ -275,6 +279,8 @@ export class Spool {
       throw spoolErrorOf(error);
     } finally {
       for (const id of changing) this.#places.changed(id);
+      for (const change of changes)
+        if (change.kind === "accept") this.#places.arrived(change.envelope.id);
     }
     for (const change of changes) {
       if (change.kind !== "remove") continue;

@@ -23,6 +23,8 @@ export type TidierOptions = {
   readonly salt: Buffer;
   /** The journal is let grow to twice what counts in it and so much more. */
   readonly spareBytes: number;
+  /** The volume has room for more than states and reports. */
+  readonly mayMove: () => boolean;
 };
 
 type Moving = {
@@ -77,7 +79,7 @@ export class Tidier {
     while (!this.#isStopped) {
       const empty = places.droppable().find((each) => this.#mayGo(each));
       if (empty !== undefined) {
-        await this.#drop(empty);
+        if (!(await this.#drop(empty))) return;
         continue;
       }
       const next = this.#nextToMove();
@@ -90,16 +92,21 @@ export class Tidier {
   }
 
   #nextToMove(): number | undefined {
-    const { places, spareBytes } = this.#options;
+    const { places, spareBytes, mayMove } = this.#options;
+    if (!mayMove()) return undefined;
     for (const each of this.#damaged) if (this.#mayGo(each)) return each;
     if (places.bytes <= 2 * places.liveBytes + spareBytes) return undefined;
     return places.sparsest((each) => this.#mayGo(each));
   }
 
-  /** With nothing in it that counts; but the removals of what an older segment still has are carried on. */
-  async #drop(number: number): Promise<void> {
+  /**
+   * With nothing in it that counts; but the removals of what an older segment still has are carried on. False where
+   * that has to wait.
+   */
+  async #drop(number: number): Promise<boolean> {
     const { places, journal } = this.#options;
     const removals = places.removalsToCarry(number);
+    if (removals === undefined) return false;
     if (removals.length > 0) {
       const items = removals.flatMap(({ ids }) => ids.map((remove): Item => ({ remove })));
       const carried = ({ segment }: Position): void => places.carried(removals, number, segment);
@@ -107,6 +114,7 @@ export class Tidier {
     }
     await journal.drop(number);
     places.dropped(number);
+    return true;
   }
 
   /** False where nothing could be moved now: what is left is just being changed, or cannot be read. */

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Places } from "./places.ts";
+
+const at = (segment: number) => ({ segment, at: 0, bodyAt: 10, bytes: 100 });
+
+/** A message that segment 1 has beside another, and that segment 2 says is gone. */
+function goneInTwo(): Places {
+  const places = new Places();
+  places.grown(1, 1000);
+  places.accepted("stays", at(1));
+  places.accepted("gone", at(1));
+  places.grown(2, 1000);
+  places.removed("gone", 2);
+  return places;
+}
+
+test("places: what a segment says is gone is carried on while an older one has it", () => {
+  const places = goneInTwo();
+  assert.deepEqual(places.removalsToCarry(2), [{ oldest: 1, newest: 1, ids: ["gone"] }]);
+  places.removed("stays", 2);
+  places.dropped(1);
+  assert.deepEqual(places.removalsToCarry(2), []);
+});
+
+test("places: nothing is said to be gone again that has come again, or is on its way", () => {
+  const places = goneInTwo();
+  places.arriving("gone");
+  assert.equal(places.removalsToCarry(2), undefined);
+  places.grown(3, 1000);
+  places.accepted("gone", at(3));
+  places.arrived("gone");
+  assert.deepEqual(places.removalsToCarry(2), []);
+  // Its end is said of the first place, too.
+  places.removed("gone", 3);
+  places.grown(4, 10);
+  assert.deepEqual(places.removalsToCarry(3), [{ oldest: 1, newest: 3, ids: ["gone"] }]);
+});
