@@ -103,6 +103,13 @@ export class Lanes<Item extends NonNullable<unknown>> {
     this.#attempts.stop();
   }
 
+  /** What stands in line and will not be started any more: once stopped. */
+  *takeWaiting(): Generator<Item> {
+    for (const { waiting } of this.#lanes.values()) {
+      for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) yield item;
+    }
+  }
+
   #rested(key: string): void {
     const lane = this.#lanes.get(key);
     if (lane === undefined) return;

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Outcome } from "../outcome.ts";
-import { onDisk } from "../spool/message.testkit.ts";
+import { message, onDisk } from "../spool/message.testkit.ts";
+import { freshState } from "../spool/records.ts";
 import { SpoolError } from "../spool/spool-error.ts";
 import { active, toHost } from "../table/table.testkit.ts";
 import { bench, later, no, ok, routes } from "./queue.testkit.ts";
@@ -80,6 +81,43 @@ test("queue: a deferred recipient is tried again, a delivered one never", async 
     jobs.map(({ recipients }) => [...recipients]),
     [["fast@a.test", "slow@a.test"], ["slow@a.test"]],
   );
+});
+
+test("queue: once it has stopped nothing is under way, also what stood in line for a host that is not there", async (context) => {
+  const nobody = { ...later, isUnmet: true } as Outcome;
+  const { accept, until, queue, jobs } = await bench(context, () => nobody);
+  await accept(["1@a.test"]);
+  await until(
+    () => jobs.length === 1 && [...queue.entries()].every(({ underWay }) => underWay === 0),
+  );
+  await accept(["2@a.test"]); // its destination rests: it waits in the lane
+  assert.deepEqual(
+    [...queue.entries()].map(({ underWay }) => underWay > 0),
+    [false, true],
+  );
+  await queue.stop({ graceMs: 0 });
+  assert.deepEqual(
+    [...queue.entries()].map(({ underWay }) => underWay),
+    [0, 0],
+  );
+});
+
+test("queue: at the start those at which the process died twice are tried after the others", async (context) => {
+  const { queue, spool, jobs, until } = await bench(context, () => ok("h"));
+  for (const [id, deaths] of [
+    ["m1", 2],
+    ["m2", 1],
+    ["m3", 0],
+  ] as const) {
+    const { envelope, body } = message(id);
+    const recipient = { address: "u@a.test", key: "outbound", expiresAtMs: 9e12, warnAtMs: 9e12 };
+    const alive = { ...envelope, recipients: [recipient] };
+    await spool.commit([{ kind: "accept", envelope: alive, body }]);
+    queue.restore({ envelope: alive, state: { ...freshState(alive), deaths } });
+  }
+  await queue.resume();
+  await until(() => queue.size === 0);
+  assert.deepEqual([jobs.length, jobs.at(-1)?.id], [3, "m1"]);
 });
 
 test("queue: what a stop leaves on disk says who is finished, and how often the others were tried", async (context) => {

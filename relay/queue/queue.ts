@@ -40,6 +40,8 @@ type Item = { readonly entry: Entry; readonly group: Group };
 const suspectLimits = { activeMax: 1, activePerLaneMax: 1, silentMax: 8 };
 /** How early recipients of one message may be tried together with one that is due. */
 const togetherMs = 1000;
+/** They go after the others: who only comes first at each start is not blamed a third time. */
+const blamedTwiceMs = 2000;
 /** Of a walk through everything, between two turns of mail that goes. */
 const slowlyMsMax = 2;
 
@@ -93,7 +95,11 @@ export class Queue {
 
   /** Begins with what was restored, a slice at a time: the relay takes mail meanwhile. */
   async resume(): Promise<void> {
-    for await (const entry of this.#slowly()) if (entry.underWay === 0) this.#schedule(entry);
+    for await (const entry of this.#slowly()) {
+      if (entry.underWay > 0) continue;
+      if (entry.deaths < 2 || entry.held !== undefined) this.#schedule(entry);
+      else this.#due.set(entry.envelope.id, this.#options.clock.now() + blamedTwiceMs);
+    }
   }
 
   /** A message that has just been spooled; `body` as it was written. */
@@ -149,7 +155,6 @@ export class Queue {
     return this.#stop.signal.aborted;
   }
 
-  /** Messages that are held. */
   get held(): number {
     return this.#held.size;
   }
@@ -170,6 +175,8 @@ export class Queue {
       await new Promise<void>((resolve) => this.#options.clock.wait(20, resolve));
     }
     this.#stop.abort();
+    const waiting = [...this.#lanes.takeWaiting(), ...this.#suspects.takeWaiting()];
+    await Promise.all(waiting.map(async ({ entry }) => await this.#settle(entry, [])));
   }
 
   #schedule(entry: Entry): void {

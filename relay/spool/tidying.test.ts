@@ -32,8 +32,8 @@ test("tidier: where a segment cannot be deleted, what it says is carried on once
     readHead: async () => assert.fail("nothing is to be moved"),
     isOpen: (segment) => segment === 3,
   };
-  const options = { journal, places, salt: Buffer.alloc(8), spareBytes: 1e6, damaged: [] };
-  const tidier = new Tidier(options);
+  const settings = { salt: Buffer.alloc(8), spareBytes: 1e6, mayMove: () => true, damaged: [] };
+  const tidier = new Tidier({ ...settings, journal, places });
   while (tries < 3) {
     tidier.wake();
     await sleep(1);
