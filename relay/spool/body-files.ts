@@ -35,8 +35,12 @@ export class BodyFiles {
     return this.#ids.has(id);
   }
 
-  /** Resolves when it is on disk. Rejects where it is not: then nothing of it is left, as far as that can be had. */
+  /**
+   * Resolves when it is on disk. Rejects where it is not: then nothing of it is left, as far as that can be had; where
+   * there is one already, that stays.
+   */
   async write(id: string, body: Uint8Array): Promise<void> {
+    if (this.#ids.has(id)) throw new Error(`there is a body of ${id} already`);
     const path = join(this.#directory, id);
     this.#ids.add(id);
     try {

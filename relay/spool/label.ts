@@ -50,6 +50,10 @@ export function freshLabel(owner: string): Label {
   return { format: spoolFormat, owner, salt: randomBytes(saltBytes).toString("hex") };
 }
 
+export function saltOf({ salt }: Label): Buffer {
+  return Buffer.from(salt, "hex");
+}
+
 /** On disk when it resolves. */
 export async function writeLabel(directory: string, label: Label): Promise<void> {
   const path = join(directory, fileName);

@@ -109,6 +109,18 @@ test("spool: a big body is a file, whole after a restart, gone with its message;
   await second.close();
 });
 
+test("spool: a message that comes a second time is refused, and costs the first nothing", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const big = bigMessage("1");
+  await spool.commit([{ kind: "accept", ...big }]);
+  await assert.rejects(spool.commit([{ kind: "accept", ...big }]), SpoolError);
+  const body = await spool.body(big.envelope);
+  assert.ok(Buffer.isBuffer(body) && body.equals(big.body));
+  assert.equal(spool.messages, 1);
+  await spool.close();
+});
+
 test("spool: a big body that is damaged or gone is told apart from one that cannot be read now", async (context) => {
   const options = scratch(context);
   const spool = await Spool.open(options);

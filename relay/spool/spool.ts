@@ -7,7 +7,7 @@ import { BodyFiles } from "./body-files.ts";
 import { type Frame, type Item, makeFrame } from "./frame.ts";
 import { isOtherFile } from "./identity.ts";
 import { Journal, type Position, segmentBytes as usualSegmentBytes } from "./journal.ts";
-import { type Label, writeLabel } from "./label.ts";
+import { type Label, saltOf, writeLabel } from "./label.ts";
 import type { Lock } from "./lock.ts";
 import { labelOf, lockSpool, makeDirectory, type OpeningOptions } from "./opening.ts";
 import { Places } from "./places.ts";
@@ -18,8 +18,9 @@ import { Room, type SpoolLimits } from "./room.ts";
 import { SpoolError, spoolErrorOf } from "./spool-error.ts";
 import { Tidier } from "./tidier.ts";
 
+type Accept = { readonly kind: "accept"; readonly envelope: Envelope; readonly body: Buffer };
 export type Change =
-  | { readonly kind: "accept"; readonly envelope: Envelope; readonly body: Buffer }
+  | Accept
   | { readonly kind: "update"; readonly id: string; readonly state: State }
   | { readonly kind: "remove"; readonly envelope: Envelope };
 
@@ -42,7 +43,6 @@ const spareSegments = 4;
 
 type Parts = {
   readonly lock: Lock;
-  readonly label: Label;
   readonly files: BodyFiles;
   readonly room: Room;
 };
@@ -62,12 +62,13 @@ export class Spool {
   private constructor(
     options: SpoolOptions,
     parts: Parts,
-    read: { readonly replayed: Replayed; readonly places: Places; readonly salt: Buffer },
+    read: { readonly label: Label; readonly replayed: Replayed; readonly places: Places },
   ) {
     this.#options = options;
     this.#parts = parts;
-    this.#label = parts.label;
-    const { replayed, places, salt } = read;
+    const { label, replayed, places } = read;
+    this.#label = label;
+    const salt = saltOf(label);
     this.#replayed = replayed;
     this.#putBack = replayed.putBack;
     this.#places = places;
@@ -92,12 +93,11 @@ export class Spool {
     let room: Room | undefined;
     try {
       const label = await labelOf(options);
-      const salt = Buffer.from(label.salt, "hex");
       const places = new Places();
-      const replayed = await replay(directory, salt, places);
+      const replayed = await replay(directory, saltOf(label), places);
       room = new Room(directory, options.limits);
-      const parts = { lock, label, room, files: new BodyFiles(directory) };
-      const spool = new Spool(options, parts, { replayed, places, salt });
+      const parts = { lock, room, files: new BodyFiles(directory) };
+      const spool = new Spool(options, parts, { label, replayed, places });
       await room.measure();
       return spool;
     } catch (error) {
@@ -116,17 +116,11 @@ export class Spool {
    * knows what has been delivered since. So until `settle`.
    */
   isPutBack(): boolean {
-    return this.#strangers().size > 0;
-  }
-
-  #strangers(): Map<number, string> {
     const { adopted = {} } = this.#label;
-    const strangers = new Map(this.#putBack);
-    for (const [number, identity] of this.#putBack) {
+    return [...this.#putBack].some(([number, identity]) => {
       const known = adopted[number];
-      if (known !== undefined && !isOtherFile(known, identity)) strangers.delete(number);
-    }
-    return strangers;
+      return known === undefined || isOtherFile(known, identity);
+    });
   }
 
   /** No relay may use it any more: what it would take would go with the volume. */
@@ -260,27 +254,25 @@ export class Spool {
    */
   async commit(changes: readonly Change[]): Promise<void> {
     const { room, files } = this.#parts;
-    const big: string[] = [];
-    for (const change of changes) {
-      if (change.kind !== "accept") continue;
-      room.take(change.envelope);
-      this.#places.arriving(change.envelope.id);
-      if (isBig(change.body.length)) big.push(change.envelope.id);
+    const accepted = changes.filter((each) => each.kind === "accept");
+    for (const { envelope } of accepted) {
+      room.take(envelope);
+      this.#places.arriving(envelope.id);
     }
+    const written: string[] = [];
     let changing: readonly string[] = [];
     try {
-      if (big.length > 0) await this.#writeFiles(changes);
+      await this.#writeFiles(accepted, written);
       const frame = frameOf(changes);
       changing = changedIn(changes).filter((id) => this.#places.changing(id));
       await this.#journal.append(frame, (position) => this.#settle(changes, frame, position));
     } catch (error) {
-      for (const change of changes) if (change.kind === "accept") room.give(change.envelope);
-      for (const id of big) await files.remove(id);
+      for (const { envelope } of accepted) room.give(envelope);
+      for (const id of written) await files.remove(id);
       throw spoolErrorOf(error);
     } finally {
       for (const id of changing) this.#places.changed(id);
-      for (const change of changes)
-        if (change.kind === "accept") this.#places.arrived(change.envelope.id);
+      for (const { envelope } of accepted) this.#places.arrived(envelope.id);
     }
     for (const change of changes) {
       if (change.kind !== "remove") continue;
@@ -290,10 +282,12 @@ export class Spool {
     }
   }
 
-  async #writeFiles(changes: readonly Change[]): Promise<void> {
-    for (const change of changes) {
-      if (change.kind === "accept" && isBig(change.body.length))
-        await this.#parts.files.write(change.envelope.id, change.body);
+  /** Says in `written` whose body has become a file. */
+  async #writeFiles(accepted: readonly Accept[], written: string[]): Promise<void> {
+    for (const { envelope, body } of accepted) {
+      if (!isBig(body.length)) continue;
+      await this.#parts.files.write(envelope.id, body);
+      written.push(envelope.id);
     }
   }
 
