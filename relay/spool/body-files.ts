@@ -3,10 +3,10 @@
  * whole and synced, and its name too, before `write` resolves; nobody may name it before that. It knows
  * neither records nor bounds. Files that no message names are left over from a crash, and removed at the start.
  */
-import { constants, mkdirSync, readdirSync } from "node:fs";
+import { constants, readdirSync } from "node:fs";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, syncDirectory, syncDirectorySync, writeWhole } from "./synced.ts";
+import { isMissing, makeDirectorySync, syncDirectory, writeWhole } from "./synced.ts";
 
 const folder = "bodies";
 /** Each write is on disk when it returns: one call in place of two. */
@@ -22,8 +22,7 @@ export class BodyFiles {
   /** Throws where the directory cannot be made or read. */
   constructor(spoolDirectory: string) {
     this.#directory = join(spoolDirectory, folder);
-    if (mkdirSync(this.#directory, { recursive: true, mode: 0o700 }) !== undefined)
-      syncDirectorySync(spoolDirectory);
+    makeDirectorySync(this.#directory);
     this.#ids = new Set(readdirSync(this.#directory));
   }
 

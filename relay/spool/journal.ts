@@ -4,7 +4,7 @@
  * segment still counts. What a failed write has left is cut off again; where even that fails, the next segment says
  * that it does not count. See docs/spool.md.
  */
-import { constants, mkdirSync, readdirSync } from "node:fs";
+import { constants, readdirSync } from "node:fs";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -18,7 +18,7 @@ import {
   sealFrame,
 } from "./frame.ts";
 import { identityOf } from "./identity.ts";
-import { syncDirectory, syncDirectorySync, writeWhole } from "./synced.ts";
+import { makeDirectorySync, syncDirectory, writeWhole } from "./synced.ts";
 
 const folder = "journal";
 /** Of a segment, usually; the frame that passes it is the last. */
@@ -52,8 +52,7 @@ type Segment = { readonly number: number; readonly file: FileHandle; bytes: numb
 /** Numbers of the segments that there are, oldest first. Makes the directory. Throws where that cannot be done. */
 export function segmentsIn(spoolDirectory: string): number[] {
   const directory = join(spoolDirectory, folder);
-  if (mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined)
-    syncDirectorySync(spoolDirectory);
+  makeDirectorySync(directory);
   return readdirSync(directory)
     .filter((name) => /^\d{10}$/.test(name))
     .map(Number)

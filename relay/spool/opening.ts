@@ -2,13 +2,13 @@
  * The first steps into a spool: its directory, its lock, and what its label says of who may use it. Adapter. It knows
  * nothing of what is in the journal.
  */
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { segmentsIn } from "./journal.ts";
 import { freshLabel, type Label, readLabel, writeLabel } from "./label.ts";
 import { acquireLock, type Lock } from "./lock.ts";
 import { SpoolError } from "./spool-error.ts";
-import { syncDirectorySync } from "./synced.ts";
+import { makeDirectorySync } from "./synced.ts";
 
 export type OpeningOptions = {
   readonly directory: string;
@@ -20,8 +20,7 @@ export type OpeningOptions = {
 /** Throws SpoolError where there is none and none can be made. */
 export function makeDirectory(directory: string): void {
   try {
-    const made = mkdirSync(directory, { recursive: true, mode: 0o700 });
-    if (made !== undefined) syncDirectorySync(dirname(made));
+    makeDirectorySync(directory);
   } catch (error) {
     throw new SpoolError(
       `cannot make the spool directory ${directory}: make it, or let the relay write there`,

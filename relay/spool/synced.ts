@@ -1,6 +1,7 @@
 /** Names and small files that last: adapter over the file system's syncs. It knows nothing of what it writes. */
-import { closeSync, fsyncSync, openSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 
 /** The names in it are on disk when it resolves. */
 export async function syncDirectory(path: string): Promise<void> {
@@ -12,12 +13,23 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-export function syncDirectorySync(path: string): void {
+function syncDirectorySync(path: string): void {
   const directory = openSync(path, "r");
   try {
     fsyncSync(directory);
   } finally {
     closeSync(directory);
+  }
+}
+
+/** Makes what is missing of a directory and of those above it; their names are on disk when it returns. */
+export function makeDirectorySync(path: string): void {
+  const made = mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (made === undefined) return;
+  const topmost = dirname(resolve(made));
+  for (let above = dirname(resolve(path)); ; above = dirname(above)) {
+    syncDirectorySync(above);
+    if (above === topmost) return;
   }
 }
 

@@ -23,7 +23,9 @@ export type Steps = readonly (readonly Change[])[];
 
 /** A script's name, the steps, and how long the journal's segments are. */
 export type Script = {
-  readonly name: "few" | "many";
+  readonly name: "few" | "many" | "deep";
+  /** Where the spool is, below the directory that is there already. */
+  readonly below?: string;
   readonly steps: Steps;
   readonly segmentBytes?: number;
 };
@@ -66,6 +68,7 @@ function byChance(random: () => number): Steps {
 const scriptSeed = 7;
 
 export function scriptOf(name: string | undefined): Script {
+  if (name === "deep") return { name, steps: few, below: "a/b/c" };
   return name === "many"
     ? { name, steps: byChance(seeded(scriptSeed)), segmentBytes: 2048 }
     : { name: "few", steps: few };
