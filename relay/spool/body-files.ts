@@ -6,6 +6,7 @@
 import { constants, readdirSync } from "node:fs";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { readPart } from "./read-part.ts";
 import { isMissing, makeDirectorySync, syncDirectory, writeWhole } from "./synced.ts";
 
 const folder = "bodies";
@@ -72,17 +73,8 @@ export class BodyFiles {
     bytesMax: number,
   ): Promise<{ readonly head: Buffer; readonly bytes: number } | undefined> {
     try {
-      const file = await open(join(this.#directory, id));
-      try {
-        const { size } = await file.stat();
-        const { buffer, bytesRead } = await file.read(
-          Buffer.allocUnsafe(Math.min(size, bytesMax)),
-          0,
-        );
-        return { head: buffer.subarray(0, bytesRead), bytes: size };
-      } finally {
-        await file.close();
-      }
+      const { bytes: head, size } = await readPart(join(this.#directory, id), 0, bytesMax);
+      return { head, bytes: size };
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;

@@ -87,7 +87,7 @@ function checksumOf(head: Buffer): number {
 }
 
 /** By its prefix; meaningless where that is damaged. */
-export function frameBytes(prefix: Buffer): number {
+function frameBytes(prefix: Buffer): number {
   return prefixBytes + prefix.readUInt32LE(headAt) + prefix.readUInt32LE(bodiesAt);
 }
 
@@ -115,7 +115,7 @@ export function* readFrames(segment: Buffer, salt: Buffer): Generator<Read | Gap
 }
 
 /** Undefined where there is no whole frame, or its head is not what was written. */
-export function readFrame(segment: Buffer, at: number, salt: Buffer): Read | undefined {
+function readFrame(segment: Buffer, at: number, salt: Buffer): Read | undefined {
   const frame = readHead(segment, at, salt);
   return frame !== undefined && at + frame.bytes <= segment.length ? frame : undefined;
 }

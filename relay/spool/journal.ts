@@ -18,6 +18,7 @@ import {
   sealFrame,
 } from "./frame.ts";
 import { identityOf } from "./identity.ts";
+import { readPart } from "./read-part.ts";
 import { makeDirectorySync, syncDirectory, writeWhole } from "./synced.ts";
 
 const folder = "journal";
@@ -61,6 +62,18 @@ export function segmentsIn(spoolDirectory: string): number[] {
 
 export function segmentPath(spoolDirectory: string, number: number): string {
   return join(spoolDirectory, folder, String(number).padStart(10, "0"));
+}
+
+/** A frame of a segment without its bodies; undefined where there is none. Rejects where it cannot be read. */
+export async function readHeadAt(
+  path: string,
+  at: number,
+  salt: Buffer,
+): Promise<Read | undefined> {
+  const prefix = await readPart(path, at, prefixBytes);
+  if (prefix.bytes.length < prefixBytes) return undefined;
+  const { bytes } = await readPart(path, at, headBytesOf(prefix.bytes));
+  return readHead(bytes, 0, salt);
 }
 
 export class Journal {
@@ -205,28 +218,15 @@ export class Journal {
   }
 
   /** A frame without its bodies; undefined where there is none. Rejects where it cannot be read. */
-  async readHead(position: Position): Promise<Read | undefined> {
-    const prefix = await this.read(position, prefixBytes);
-    if (prefix.length < prefixBytes) return undefined;
-    return readHead(await this.read(position, headBytesOf(prefix)), 0, this.#options.salt);
+  async readHead({ segment, at }: Position): Promise<Read | undefined> {
+    const { directory, salt } = this.#options;
+    return await readHeadAt(segmentPath(directory, segment), at, salt);
   }
 
   /** Fewer octets where there are fewer. Rejects where it cannot be read. */
-  async read({ segment, at }: Position, bytes: number): Promise<Buffer> {
-    const file = await open(segmentPath(this.#options.directory, segment), "r");
-    try {
-      const { size } = await file.stat();
-      const found = Buffer.allocUnsafeSlow(Math.max(0, Math.min(bytes, size - at)));
-      let filled = 0;
-      while (filled < found.length) {
-        const { bytesRead } = await file.read(found, filled, found.length - filled, at + filled);
-        if (bytesRead === 0) break;
-        filled += bytesRead;
-      }
-      return found.subarray(0, filled);
-    } finally {
-      await file.close();
-    }
+  async read({ segment, at }: Position, bytesMax: number): Promise<Buffer> {
+    const { bytes } = await readPart(segmentPath(this.#options.directory, segment), at, bytesMax);
+    return bytes;
   }
 
   /** Gone, and for good, when it resolves. Rejects where it is not, or where it is what says how long another is. */

@@ -2,20 +2,10 @@
  * The journal read from its beginning: which messages there are, and where. Adapter: it reads segments and mends the
  * newest one's end, where a process or the power ended in the middle of a write. Damage is reported, never mended.
  */
-import { open, readFile, truncate } from "node:fs/promises";
-import {
-  endOfWritten,
-  frameBytes,
-  type Gap,
-  type Item,
-  itemBytesOf,
-  prefixBytes,
-  type Read,
-  readFrame,
-  readFrames,
-} from "./frame.ts";
+import { readFile, truncate } from "node:fs/promises";
+import { endOfWritten, type Gap, type Item, itemBytesOf, type Read, readFrames } from "./frame.ts";
 import { identityOf, isOtherFile } from "./identity.ts";
-import { segmentPath, segmentsIn } from "./journal.ts";
+import { readHeadAt, segmentPath, segmentsIn } from "./journal.ts";
 import type { Places } from "./places.ts";
 import { quarantine } from "./quarantine.ts";
 import { type Envelope, parseEnvelope, parseState, type State } from "./records.ts";
@@ -101,23 +91,10 @@ async function endsSaid(
 ): Promise<Map<number, number>> {
   const ends = new Map<number, number>();
   for (const number of numbers) {
-    const opening = await readOpening(segmentPath(directory, number), salt);
+    const opening = await readHeadAt(segmentPath(directory, number), 0, salt);
     for (const item of opening?.items ?? []) if ("ended" in item) ends.set(item.ended, item.bytes);
   }
   return ends;
-}
-
-async function readOpening(path: string, salt: Buffer): Promise<Read | undefined> {
-  const file = await open(path, "r");
-  try {
-    const prefix = Buffer.alloc(prefixBytes);
-    await file.read(prefix, 0, prefixBytes, 0);
-    const opening = Buffer.alloc(Math.min(frameBytes(prefix), (await file.stat()).size));
-    await file.read(opening, 0, opening.length, 0);
-    return readFrame(opening, 0, salt);
-  } finally {
-    await file.close();
-  }
 }
 
 /** Which file a segment says that it is. */

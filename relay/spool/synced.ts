@@ -5,11 +5,20 @@ import { dirname, resolve } from "node:path";
 
 /** The names in it are on disk when it resolves. */
 export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
+  await sync(path, "r");
+}
+
+/** What others have written to it is on disk when it resolves. */
+export async function syncFile(path: string): Promise<void> {
+  await sync(path, "r+");
+}
+
+async function sync(path: string, flags: string): Promise<void> {
+  const file = await open(path, flags);
   try {
-    await directory.sync();
+    await file.sync();
   } finally {
-    await directory.close();
+    await file.close();
   }
 }
 
@@ -53,15 +62,5 @@ export async function writeWhole(file: FileHandle, bytes: Uint8Array, at: number
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
     done += bytesWritten;
-  }
-}
-
-/** What others have written to it is on disk when it resolves. */
-export async function syncFile(path: string): Promise<void> {
-  const file = await open(path, "r+");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }
