@@ -40,6 +40,9 @@ export type DeferCause =
   | "local"
   | "shutdown";
 
+/** "waits": its host has not taken a connection, and nothing is done with the message itself. */
+export type Phase = "waits" | "works";
+
 export function assertNever(value: never): never {
   throw new TypeError(`unreachable: ${JSON.stringify(value)}`);
 }

@@ -4,7 +4,7 @@
  * hosts come from order.ts and mx.ts, connections from pool.ts, fates from fate.ts.
  */
 import type { Route, Signer } from "../../routing/route.ts";
-import type { Outcome } from "../outcome.ts";
+import type { Outcome, Phase } from "../outcome.ts";
 import {
   isAscii,
   isSafeAddress,
@@ -60,8 +60,6 @@ export type Job = {
   /** Told each time that the message itself rests, as nobody has taken a connection yet, or is at work again. */
   readonly phase?: (phase: Phase) => void;
 };
-
-export type Phase = "waits" | "works";
 
 export interface Delivery {
   /** One Outcome per recipient, in order. Never rejects. */

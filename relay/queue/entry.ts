@@ -105,6 +105,21 @@ export function stateOf(entry: Entry): Change {
   return { kind: "update", id: entry.envelope.id, state: stateIn(entry) };
 }
 
+/** When the first of its recipients is due that does not wait for its route's turn; infinity: none. */
+export function dueAtMs({ pending, paced }: Entry): number {
+  let earliest = Number.POSITIVE_INFINITY;
+  for (const [index, each] of pending.entries()) {
+    if (each !== null && paced?.has(index) !== true) earliest = Math.min(earliest, each.dueAtMs);
+  }
+  return earliest;
+}
+
+/** Those recipients wait for their route's turn. */
+export function pace(entry: Entry, indexes: readonly number[]): void {
+  entry.paced ??= new Set();
+  for (const index of indexes) entry.paced.add(index);
+}
+
 export function isFinished({ pending }: Entry): boolean {
   return pending.every((each) => each === null);
 }

@@ -1,6 +1,7 @@
 /** What delivery is asked to do for some recipients of a message in the queue. Pure. */
-import type { Job, Phase } from "../delivery/delivery.ts";
+import type { Job } from "../delivery/delivery.ts";
 import type { Group } from "../delivery/plan.ts";
+import type { Phase } from "../outcome.ts";
 import { signerOf } from "../policy/signing.ts";
 import type { ActiveTable } from "../table/holder.ts";
 import { dsnOf } from "./confirmation.ts";

@@ -3,7 +3,7 @@
  * his turn has come. Loop: it owns the lines and one timer for all of them; how fast is bucket.ts's matter,
  * and what a message does when it is woken, the queue's.
  */
-import type { RouteId } from "../../routing/route.ts";
+import type { Route, RouteId } from "../../routing/route.ts";
 import { type Bucket, fullBucket, fullInMs, refilled, taken, waitMs } from "./bucket.ts";
 import { type Clock, DueTimes } from "./due.ts";
 import { Fifo } from "./fifo.ts";
@@ -19,6 +19,16 @@ type Line = {
 };
 
 export type Turn = { readonly route: RouteId; readonly perSecond: number; readonly id: string };
+
+/** What a message asks for whose route allows so many a second to all relays together; undefined: any number. */
+export function turnOf(
+  { id: route, delivery }: Route,
+  relays: number,
+  id: string,
+): Turn | undefined {
+  const max = delivery.maxMessagesPerSecond;
+  return max === undefined ? undefined : { route, perSecond: max / relays, id };
+}
 
 /** Those woken who then do not go (their route has changed, their host has no room) for each token. */
 const wokenInVainMax = 20;

@@ -12,12 +12,14 @@ import { Bodies } from "./bodies.ts";
 import { DueTimes } from "./due.ts";
 import { Entries } from "./entries.ts";
 import {
+  dueAtMs,
   type Entry,
   freshEntry,
   isFinished,
   isSameRoute,
   laneOf,
   type Order,
+  pace,
   partyOf,
   roundOf,
 } from "./entry.ts";
@@ -26,7 +28,7 @@ import type { Met } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { metBy } from "./met.ts";
 import type { QueueOptions } from "./options.ts";
-import { Pace } from "./pace.ts";
+import { Pace, turnOf } from "./pace.ts";
 import { Parked } from "./parked.ts";
 import { wayOf } from "./redecide.ts";
 import { Saver } from "./saver.ts";
@@ -186,11 +188,7 @@ export class Queue {
       return;
     }
     this.#held.delete(id);
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const [index, pending] of entry.pending.entries()) {
-      if (pending === null || entry.paced?.has(index) === true) continue;
-      if (pending.dueAtMs < earliest) earliest = pending.dueAtMs;
-    }
+    const earliest = dueAtMs(entry);
     if (earliest <= this.#options.clock.now()) this.#attempt(id);
     else if (earliest < Number.POSITIVE_INFINITY) this.#due.set(id, earliest);
   }
@@ -228,10 +226,8 @@ export class Queue {
 
   /** Asked when the lane has room, so that what starts is what counts. */
   #mayGo({ envelope }: Entry, { route }: Group): boolean {
-    const max = route.delivery.maxMessagesPerSecond;
-    if (max === undefined) return true;
-    const perSecond = max / (this.#options.tables.current?.relays ?? 1);
-    return this.#pace.mayGo({ route: route.id, perSecond, id: envelope.id });
+    const turn = turnOf(route, this.#options.tables.current?.relays ?? 1, envelope.id);
+    return turn === undefined || this.#pace.mayGo(turn);
   }
 
   /** Runs when the lane has room: what counts is the table of that moment, not that of the queueing. */
@@ -239,10 +235,7 @@ export class Queue {
     // Whoever has ordered something else while it stood in line is obeyed first.
     const isOrdered = entry.orders !== undefined;
     const isPaced = !isOrdered && !this.#mayGo(entry, group);
-    if (isPaced) {
-      entry.paced ??= new Set();
-      for (const index of group.recipients) entry.paced.add(index);
-    }
+    if (isPaced) pace(entry, group.recipients);
     if (isOrdered || isPaced || !this.#isWanted(entry)) {
       void this.#settle(entry, []);
       return "nothing";

@@ -6,8 +6,8 @@
 import { constants, readdirSync } from "node:fs";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isMissing, makeDirectorySync, syncDirectory, writeWhole } from "../synced.ts";
 import { readPart } from "./read-part.ts";
-import { isMissing, makeDirectorySync, syncDirectory, writeWhole } from "./synced.ts";
 
 const folder = "bodies";
 /** Each write is on disk when it returns: one call in place of two. */

@@ -11,13 +11,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { writeSynced } from "../synced.ts";
 import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
 import { segmentPath, segmentsIn } from "./journal.ts";
 import { readLabel } from "./label.ts";
 import { message, onDisk } from "./message.testkit.ts";
 import type { Envelope } from "./records.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
-import { writeSynced } from "./synced.ts";
 
 const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
 

@@ -5,6 +5,7 @@
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import type { Phase } from "../outcome.ts";
 
 const fileName = "deliveries";
 /** An id, padded with spaces, and at the end whether it only waits for its host. */
@@ -12,9 +13,6 @@ const slotBytes = 64;
 const idBytes = slotBytes - 1;
 const tidyAfterMs = 200;
 const waitsMark = "w";
-
-/** "waits": its host has not taken a connection, and nothing is done with the message itself. */
-export type Phase = "waits" | "works";
 
 export type Left = { readonly id: string; readonly phase: Phase };
 

@@ -7,6 +7,7 @@
 import { constants, readdirSync } from "node:fs";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { makeDirectorySync, syncDirectory, writeWhole } from "../synced.ts";
 import {
   type Frame,
   headBytesOf,
@@ -19,7 +20,6 @@ import {
 } from "./frame.ts";
 import { identityOf } from "./identity.ts";
 import { readPart } from "./read-part.ts";
-import { makeDirectorySync, syncDirectory, writeWhole } from "./synced.ts";
 
 const folder = "journal";
 /** Of a segment, usually; the frame that passes it is the last. */

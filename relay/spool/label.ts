@@ -4,13 +4,13 @@
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { parsedJson } from "../parsed-json.ts";
+import { replaceSynced } from "../synced.ts";
 import { saltBytes } from "./frame.ts";
 import { spoolFormat } from "./records.ts";
 import { SpoolError } from "./spool-error.ts";
-import { syncDirectory, writeSynced } from "./synced.ts";
 
 const fileName = "spool.json";
 
@@ -56,16 +56,5 @@ export function saltOf({ salt }: Label): Buffer {
 
 /** On disk when it resolves. */
 export async function writeLabel(directory: string, label: Label): Promise<void> {
-  const path = join(directory, fileName);
-  await writeSynced(`${path}.new`, Buffer.from(`${JSON.stringify(label)}\n`));
-  await rename(`${path}.new`, path);
-  await syncDirectory(directory);
-}
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  await replaceSynced(join(directory, fileName), `${JSON.stringify(label)}\n`);
 }

@@ -4,11 +4,11 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectorySync } from "../synced.ts";
 import { segmentsIn } from "./journal.ts";
 import { freshLabel, type Label, readLabel, writeLabel } from "./label.ts";
 import { acquireLock, type Lock } from "./lock.ts";
 import { SpoolError } from "./spool-error.ts";
-import { makeDirectorySync } from "./synced.ts";
 
 export type OpeningOptions = {
   readonly directory: string;

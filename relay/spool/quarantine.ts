@@ -4,8 +4,8 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { syncDirectory, writeSynced } from "../synced.ts";
 import type { BodyFiles } from "./body-files.ts";
-import { syncDirectory, writeSynced } from "./synced.ts";
 
 const folder = "corrupt";
 

@@ -6,6 +6,7 @@
 import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { notifications } from "../dsn-request.ts";
+import { parsedJson } from "../parsed-json.ts";
 
 export const spoolFormat = 1;
 
@@ -128,10 +129,5 @@ function unseal(sealed: Uint8Array): unknown {
   if (sealed.length < 6) return undefined;
   const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.length);
   const json = bytes.subarray(4);
-  if (crc32(json) !== bytes.readUInt32BE(0)) return undefined;
-  try {
-    return JSON.parse(json.toString());
-  } catch {
-    return undefined;
-  }
+  return crc32(json) === bytes.readUInt32BE(0) ? parsedJson(json.toString()) : undefined;
 }

@@ -3,13 +3,13 @@
  * newest one's end, where a process or the power ended in the middle of a write. Damage is reported, never mended.
  */
 import { readFile, truncate } from "node:fs/promises";
+import { syncFile } from "../synced.ts";
 import { endOfWritten, type Gap, type Item, itemBytesOf, type Read, readFrames } from "./frame.ts";
 import { identityOf, isOtherFile } from "./identity.ts";
 import { readHeadAt, segmentPath, segmentsIn } from "./journal.ts";
 import type { Places } from "./places.ts";
 import { quarantine } from "./quarantine.ts";
 import { type Envelope, parseEnvelope, parseState, type State } from "./records.ts";
-import { syncFile } from "./synced.ts";
 
 export type Found = {
   readonly envelope: Envelope;

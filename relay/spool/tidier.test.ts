@@ -3,11 +3,11 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { writeSynced } from "../synced.ts";
 import { segmentsIn } from "./journal.ts";
 import { type Message, message } from "./message.testkit.ts";
 import { freshState, type State } from "./records.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
-import { writeSynced } from "./synced.ts";
 
 const limits = { bytesMax: 1e9, messagesMax: 100_000, freeBytesMin: 0 };
 const segmentBytes = 8192;

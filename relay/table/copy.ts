@@ -3,9 +3,10 @@
  * Shards are content-addressed and on disk before the index, which is swapped in by a rename.
  */
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeManifest } from "../../routing/wire.ts";
+import { replaceSynced } from "../synced.ts";
 import type { LastGood } from "./library.ts";
 
 export type WireTable = {
@@ -79,14 +80,14 @@ export function tableCopy(directory: string): TableCopy {
       for (const [name, bytes] of fresh) if (!whole.has(name)) unsaved.set(name, bytes);
       for (const [name, bytes] of unsaved) {
         if (shards.includes(name)) {
-          await writeWhole(directory, name, bytes);
+          await replaceSynced(join(directory, name), bytes);
           whole.add(name);
         }
         unsaved.delete(name);
       }
       const { files, missing } = lastGood;
       const text = JSON.stringify({ manifest, shards, lastGood: files, missing } satisfies Index);
-      await writeWhole(directory, "table.json", text);
+      await replaceSynced(join(directory, "table.json"), text);
       const wanted = new Set([...shards, "table.json"]);
       for (const name of await readdir(directory)) {
         if (wanted.has(name)) continue;
@@ -110,27 +111,4 @@ function indexIn(text: string): Index {
 
 function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** By rename, each step on disk before the next: a name is never there with half its content. */
-async function writeWhole(
-  directory: string,
-  name: string,
-  content: string | Uint8Array,
-): Promise<void> {
-  const path = join(directory, name);
-  const file = await open(`${path}.new`, "w", 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
-  const parent = await open(directory, "r");
-  try {
-    await parent.sync();
-  } finally {
-    await parent.close();
-  }
 }

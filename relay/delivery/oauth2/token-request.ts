@@ -3,6 +3,7 @@
  * Pure. Nothing that it says of a failure holds the client's secret.
  */
 import * as z from "zod";
+import { parsedJson } from "../../parsed-json.ts";
 import type { HttpsAnswer } from "../https.ts";
 
 export type ClientCredentials = {
@@ -77,7 +78,7 @@ export function readTokenAnswer(
   const clean = (text: string): string => cleaned(text, clientSecret);
   if (answer.kind === "failed") return { kind: "failed", why: clean(answer.why) };
   const { status } = answer;
-  const json = parsed(answer.body);
+  const json = parsedJson(answer.body);
   if (status >= 300 && status < 400) {
     return { kind: "failed", why: `it answers ${status}: redirects are not followed` };
   }
@@ -96,14 +97,6 @@ export function readTokenAnswer(
     return { kind: "refused", code, why: `it refuses us, ${code}${more}` };
   }
   return { kind: "failed", why: `it answers ${status}` };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** One line of visible ASCII, and never our secret, whatever the other side repeats. */

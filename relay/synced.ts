@@ -1,6 +1,6 @@
 /** Names and small files that last: adapter over the file system's syncs. It knows nothing of what it writes. */
 import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 
 /** The names in it are on disk when it resolves. */
@@ -43,14 +43,21 @@ export function makeDirectorySync(path: string): void {
 }
 
 /** Whole and synced, in place of what was there; its name lasts when its directory has been synced. */
-export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeSynced(path: string, content: string | Uint8Array): Promise<void> {
   const file = await open(path, "w", 0o600);
   try {
-    await file.writeFile(bytes);
+    await file.writeFile(content);
     await file.datasync();
   } finally {
     await file.close();
   }
+}
+
+/** In place of what was there, and its name too: what is read there is the old or the new, never half of it. */
+export async function replaceSynced(path: string, content: string | Uint8Array): Promise<void> {
+  await writeSynced(`${path}.new`, content);
+  await rename(`${path}.new`, path);
+  await syncDirectory(dirname(path));
 }
 
 export function isMissing(error: unknown): boolean {
