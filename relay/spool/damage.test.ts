@@ -1,31 +1,14 @@
 import assert from "node:assert/strict";
-import {
-  cpSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test } from "node:test";
 import { writeSynced } from "../synced.ts";
 import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
 import { segmentPath, segmentsIn } from "./journal.ts";
 import { readLabel } from "./label.ts";
-import { message, onDisk } from "./message.testkit.ts";
+import { message, onDisk, scratchSpool } from "./message.testkit.ts";
 import type { Envelope } from "./records.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
-
-const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
-
-function scratch(context: TestContext): SpoolOptions {
-  const directory = mkdtempSync(join(tmpdir(), "mailroute-spool-"));
-  context.after(() => rmSync(directory, { recursive: true, force: true }));
-  return { directory, owner: "relay.test", limits };
-}
 
 const fail = (id: string): never => assert.fail(`${id} is said to be corrupt`);
 
@@ -41,7 +24,7 @@ function damage(options: SpoolOptions, find: string, instead: string): void {
 }
 
 test("spool: a damaged body is not given out, a damaged frame costs no other message", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   const text = (id: string): string => `Subject: body of ${id}\r\n\r\n`;
   for (const id of ["1", "2", "3"])
@@ -75,7 +58,7 @@ test("spool: a damaged body is not given out, a damaged frame costs no other mes
 });
 
 test("spool: a state that does not fit its envelope is damage: it is set aside, and its message is not lost", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   await spool.commit([{ kind: "accept", ...message("1") }]);
   await spool.commit([{ kind: "update", id: "1", state: { recipients: [null] } }]);
@@ -91,7 +74,7 @@ test("spool: a state that does not fit its envelope is damage: it is set aside, 
 });
 
 test("spool: what was being written when the process ended is cut off, and was never answered for", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   for (const id of ["1", "2"]) await spool.commit([{ kind: "accept", ...message(id) }]);
   const folder = join(options.directory, "journal");
@@ -110,7 +93,7 @@ test("spool: what was being written when the process ended is cut off, and was n
 });
 
 test("spool: what was synced is damage where it cannot be read, also at the end, after a good stop", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   for (const id of ["1", "2"]) await spool.commit([{ kind: "accept", ...message(id) }]);
   await spool.close();
@@ -123,7 +106,7 @@ test("spool: what was synced is damage where it cannot be read, also at the end,
 });
 
 test("spool: a message that looks like a part of the journal is a message", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   await spool.commit([{ kind: "accept", ...message("1") }]);
   const folder = join(options.directory, "journal");
@@ -139,7 +122,7 @@ test("spool: a message that looks like a part of the journal is a message", asyn
 });
 
 test("spool: a journal without its label, or with a damaged one, is refused with words", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   await spool.commit([{ kind: "accept", ...message("1") }]);
   await spool.close();
@@ -151,13 +134,13 @@ test("spool: a journal without its label, or with a damaged one, is refused with
 });
 
 test("spool: one of LMDB, by a version before the first release, is refused with words", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   writeFileSync(join(options.directory, "data.mdb"), "");
   await assert.rejects(Spool.open(options), /is LMDB.*let that version deliver it/);
 });
 
 test("spool: a copy that was put back is noticed, until it is settled", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   await spool.commit([{ kind: "accept", ...message("1") }]);
   await spool.close();
@@ -176,7 +159,7 @@ test("spool: a copy that was put back is noticed, until it is settled", async (c
 });
 
 test("spool: what is written again because of damage is in frames that are read in a moment", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   const pending = { attempts: 1, dueAtMs: 9, warned: false, last: "x".repeat(200) };
   const ids = Array.from({ length: 500 }, (_, number) => `m${number}`);
@@ -214,7 +197,7 @@ test("spool: what is written again because of damage is in frames that are read 
 });
 
 test("spool: what was refused does not count, however often the disk failed before it took a write again", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   await spool.commit([{ kind: "accept", ...message("1") }]);
   await spool.close();
@@ -239,7 +222,7 @@ test("spool: what was refused does not count, however often the disk failed befo
 });
 
 test("spool: an envelope that no version of this relay would write is set aside, and its message is not lost in silence", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   const { envelope, body } = message("1");
   const strange = { ...envelope, later: true };
@@ -263,7 +246,7 @@ function sealed(items: readonly Item[], salt: Buffer, synced: number): Buffer {
 }
 
 test("spool: a damaged body that is written again costs no other message, should the process end then", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   for (const id of ["1", "2", "3"])
     await spool.commit([{ kind: "accept", ...message(id, `Subject: body of ${id}\r\n\r\n`) }]);

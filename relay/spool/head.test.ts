@@ -1,36 +1,18 @@
 /** The head of a body, wherever the body is: of a big one no more than that is read. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, truncateSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { checksum, type Envelope } from "./records.ts";
+import { message, scratchSpool } from "./message.testkit.ts";
 import { Spool } from "./spool.ts";
 
 async function spooled(context: TestContext, bytes: number) {
-  const directory = mkdtempSync(join(tmpdir(), "mailroute-head-"));
-  const limits = { bytesMax: 1e9, messagesMax: 100, freeBytesMin: 0 };
-  const spool = await Spool.open({ directory, owner: "t", limits });
-  context.after(async () => {
-    await spool.close();
-    rmSync(directory, { recursive: true });
-  });
-  const body = Buffer.from(`Subject: head\r\n\r\n${"x".repeat(bytes)}`);
-  const envelope: Envelope = {
-    id: "M1",
-    session: "s",
-    client: "192.0.2.1",
-    trusted: true,
-    sender: "",
-    recipients: [{ address: "a@a.test", key: "suffix:a.test", expiresAtMs: 1, warnAtMs: 1 }],
-    arrivedAtMs: 0,
-    bytes: body.length,
-    crc: checksum(body),
-    eightBit: false,
-    smtputf8: false,
-  };
+  const options = scratchSpool(context);
+  const spool = await Spool.open(options);
+  context.after(async () => await spool.close());
+  const { envelope, body } = message("M1", `Subject: head\r\n\r\n${"x".repeat(bytes)}`);
   await spool.commit([{ kind: "accept", envelope, body }]);
-  return { spool, envelope, file: join(directory, "bodies", envelope.id) };
+  return { spool, envelope, file: join(options.directory, "bodies", envelope.id) };
 }
 
 for (const [where, bytes] of [

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import { readLabel } from "./label.ts";
 import { checksum, type Envelope } from "./records.ts";
-import { Spool, type Stored } from "./spool.ts";
+import type { SpoolLimits } from "./room.ts";
+import { Spool, type SpoolOptions, type Stored } from "./spool.ts";
 
 export type Message = { readonly envelope: Envelope; readonly body: Buffer };
 
@@ -32,6 +34,18 @@ export function message(id: string, text = "Subject: x\r\n\r\nhello\r\n"): Messa
   };
   return { envelope, body };
 }
+
+/** Where a spool may be made; gone with the test. */
+export function scratchSpool(
+  context: TestContext,
+  limits: Partial<SpoolLimits> = {},
+): SpoolOptions {
+  const directory = mkdtempSync(join(tmpdir(), "mailroute-spool-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  return { directory, owner: "relay.test", limits: { ...wideLimits, ...limits } };
+}
+
+const wideLimits: SpoolLimits = { bytesMax: 1e9, messagesMax: 100_000, freeBytesMin: 0 };
 
 /** What is on disk, read from a copy: the spool may be open. Fails where something is damaged. */
 export async function onDisk({ directory }: Pick<Spool, "directory">): Promise<Stored[]> {

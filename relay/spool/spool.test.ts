@@ -3,19 +3,16 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { type Message, message } from "./message.testkit.ts";
+import { test } from "node:test";
+import { type Message, message, scratchSpool } from "./message.testkit.ts";
 import {
   decodeEnvelope,
   decodeState,
@@ -25,16 +22,8 @@ import {
   freshState,
   type State,
 } from "./records.ts";
-import { Spool, type SpoolOptions } from "./spool.ts";
+import { Spool } from "./spool.ts";
 import { SpoolError } from "./spool-error.ts";
-
-const limits = { bytesMax: 1e8, messagesMax: 1000, freeBytesMin: 0 };
-
-function scratch(context: TestContext): SpoolOptions {
-  const directory = mkdtempSync(join(tmpdir(), "mailroute-spool-"));
-  context.after(() => rmSync(directory, { recursive: true, force: true }));
-  return { directory, owner: "relay.test", limits };
-}
 
 function bigMessage(id: string): Message {
   return message(id, `Subject: ${id}\r\n\r\n${"x".repeat(78)}\r\n`.repeat(5000));
@@ -43,7 +32,7 @@ function bigMessage(id: string): Message {
 const fail = (id: string): never => assert.fail(`${id} is said to be corrupt`);
 
 test("spool: what was committed is there after the process is gone, in order of arrival", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const first = await Spool.open(options);
   const kept = ["1", "2", "3"].map((id) => message(id, `Subject: ${id}\r\n\r\n`));
   for (const each of kept) await first.commit([{ kind: "accept", ...each }]);
@@ -71,7 +60,7 @@ test("spool: what was committed is there after the process is gone, in order of 
 });
 
 test("spool: changes of one commit hold together: a DSN is there exactly when its cause is gone", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   const { envelope, body } = message("1");
   await spool.commit([{ kind: "accept", envelope, body }]);
@@ -89,7 +78,7 @@ test("spool: changes of one commit hold together: a DSN is there exactly when it
 });
 
 test("spool: a big body is a file, whole after a restart, gone with its message; others in bodies/ are removed", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const bodies = join(options.directory, "bodies");
   const first = await Spool.open(options);
   const big = bigMessage("1");
@@ -110,7 +99,7 @@ test("spool: a big body is a file, whole after a restart, gone with its message;
 });
 
 test("spool: a message that comes a second time is refused, and costs the first nothing", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   const big = bigMessage("1");
   await spool.commit([{ kind: "accept", ...big }]);
@@ -122,7 +111,7 @@ test("spool: a message that comes a second time is refused, and costs the first 
 });
 
 test("spool: a big body that is damaged or gone is told apart from one that cannot be read now", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open(options);
   const { envelope, body } = bigMessage("1");
   await spool.commit([{ kind: "accept", envelope, body }]);
@@ -140,10 +129,10 @@ test("spool: a big body that is damaged or gone is told apart from one that cann
 });
 
 test("spool: bytes and messages are bounded, and given back when a message is finished", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const spool = await Spool.open({
     ...options,
-    limits: { ...limits, bytesMax: 12_500, messagesMax: 3 },
+    limits: { ...options.limits, bytesMax: 12_500, messagesMax: 3 },
   });
   const { envelope, body } = message("1", `x\r\n`.repeat(2000));
   await spool.commit([{ kind: "accept", envelope, body }]);
@@ -158,16 +147,14 @@ test("spool: bytes and messages are bounded, and given back when a message is fi
 });
 
 test("spool: a volume with too little free space takes no new mail", async (context) => {
-  const spool = await Spool.open({
-    ...scratch(context),
-    limits: { ...limits, freeBytesMin: Number.MAX_SAFE_INTEGER },
-  });
+  const limits = { freeBytesMin: Number.MAX_SAFE_INTEGER };
+  const spool = await Spool.open(scratchSpool(context, limits));
   assert.equal(spool.hasRoom(1), false);
   await spool.close();
 });
 
 test("spool: a second opener is refused while the first lives, and let in when it is killed", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const program = `import { Spool } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
     await Spool.open(${JSON.stringify(options)}); console.log("open"); setInterval(() => {}, 1000);`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
@@ -185,7 +172,7 @@ test("spool: a second opener is refused while the first lives, and let in when i
 });
 
 test("spool: of many that start at once after a crash exactly one gets it", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const program = `import { acquireLock } from ${JSON.stringify(join(import.meta.dirname, "lock.ts"))};
     await acquireLock(${JSON.stringify(options.directory)}); console.log("open"); setInterval(() => {}, 1000);`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
@@ -203,7 +190,7 @@ test("spool: of many that start at once after a crash exactly one gets it", asyn
 });
 
 test("spool: a long directory name does not stop the lock", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const directory = join(options.directory, "a".repeat(100), "b".repeat(60));
   const spool = await Spool.open({ ...options, directory });
   await assert.rejects(Spool.open({ ...options, directory }), SpoolError);
@@ -211,7 +198,7 @@ test("spool: a long directory name does not stop the lock", async (context) => {
 });
 
 test("spool: another owner's spool and a newer format are refused with words", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   await (await Spool.open(options)).close();
   await assert.rejects(
     Spool.open({ ...options, owner: "other.test" }),
@@ -238,7 +225,7 @@ test("records: a flipped bit anywhere in a record is noticed", () => {
 });
 
 test("spool: a disk that refuses writes rejects the commit, and costs neither the process nor what was there", async (context) => {
-  const options = scratch(context);
+  const options = scratchSpool(context);
   const program = `
     import { Spool } from ${JSON.stringify(join(import.meta.dirname, "spool.ts"))};
     import { SpoolError } from ${JSON.stringify(join(import.meta.dirname, "spool-error.ts"))};

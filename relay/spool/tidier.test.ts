@@ -1,22 +1,20 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { seeded } from "../seeded.testkit.ts";
 import { writeSynced } from "../synced.ts";
 import { segmentsIn } from "./journal.ts";
-import { type Message, message } from "./message.testkit.ts";
+import { type Message, message, scratchSpool } from "./message.testkit.ts";
 import { freshState, type State } from "./records.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
 
-const limits = { bytesMax: 1e9, messagesMax: 100_000, freeBytesMin: 0 };
 const segmentBytes = 8192;
 
-function scratch(context: TestContext): SpoolOptions {
-  const directory = mkdtempSync(join(tmpdir(), "mailroute-tidier-"));
-  context.after(() => rmSync(directory, { recursive: true, force: true }));
-  return { directory, owner: "relay.test", limits, segmentBytes };
-}
+const scratch = (context: TestContext): SpoolOptions => ({
+  ...scratchSpool(context),
+  segmentBytes,
+});
 
 function journalBytes({ directory }: SpoolOptions): number {
   const folder = join(directory, "journal");
@@ -88,7 +86,7 @@ test("tidier: messages that stay are moved with their states, and the journal st
 test("tidier: what has been removed never comes back, whichever segments go, and nothing else is lost", async (context) => {
   const seed = Number(process.env["MAILROUTE_SEED"] ?? 20_261_126);
   context.diagnostic(`MAILROUTE_SEED=${seed}`);
-  const random = lcg(seed);
+  const random = seeded(seed);
   const options = scratch(context);
   const model = new Map<string, { readonly message: Message; state: State }>();
   let spool = await Spool.open(options);
@@ -140,7 +138,7 @@ test("tidier: a backlog that goes in any order leaves a short journal, and few m
   const spool = await Spool.open(options);
   const all = Array.from({ length: 1500 }, (_, number) => message(`m${number}`));
   await Promise.all(all.map(async (each) => await spool.commit([{ kind: "accept", ...each }])));
-  const random = lcg(1);
+  const random = seeded(1);
   const going = all.filter((_, number) => number % 100 !== 0).sort(() => random() - 0.5);
   for (let from = 0; from < going.length; from += 10) {
     const some = going.slice(from, from + 10);
@@ -230,12 +228,3 @@ test("tidier: a message that has come again from another relay is not removed by
   assert.deepEqual([...contents(spool).keys()].sort(), ["a", "b", "c"]);
   await spool.close();
 });
-
-/** Numbers from 0 to 1 that look like chance, the same for the same seed. */
-function lcg(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}

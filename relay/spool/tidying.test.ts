@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Item } from "./frame.ts";
 import { segmentPath } from "./journal.ts";
-import { message } from "./message.testkit.ts";
+import { message, scratchSpool } from "./message.testkit.ts";
 import { Places } from "./places.ts";
 import { Spool } from "./spool.ts";
 import { Tidier, type TidierOptions } from "./tidier.ts";
@@ -43,11 +41,9 @@ test("tidier: where a segment cannot be deleted, what it says is carried on once
 });
 
 test("spool: a file in the next segment's place costs one write, not all until the next start", async (context) => {
-  const directory = mkdtempSync(join(tmpdir(), "mailroute-tidying-"));
-  context.after(() => rmSync(directory, { recursive: true, force: true }));
-  const limits = { bytesMax: 1e9, messagesMax: 1000, freeBytesMin: 0 };
-  const spool = await Spool.open({ directory, owner: "relay.test", limits });
-  writeFileSync(segmentPath(directory, 1), "");
+  const options = scratchSpool(context);
+  const spool = await Spool.open(options);
+  writeFileSync(segmentPath(options.directory, 1), "");
   await assert.rejects(spool.commit([{ kind: "accept", ...message("1") }]), /EEXIST/);
   await spool.commit([{ kind: "accept", ...message("2") }]);
   await spool.close();

@@ -1,12 +1,13 @@
 /** `mailroute drain`: what a relay that is gone has left goes to those that are there. */
+
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { eventually, hostsRoute, relayProcess } from "../ledger/relay-process.ts";
 import { startSink } from "../ledger/sink.ts";
+import { freePort } from "../peers/ports.ts";
 import { idIn, send } from "./client.ts";
 import { mailroute } from "./command.ts";
 
@@ -17,7 +18,7 @@ test("drain: a relay's queue goes out by another, and the spool is empty", {
   context.after(() => rmSync(directory, { recursive: true }));
   const keyFile = join(directory, "key");
   writeFileSync(keyFile, "a key of more than thirty-two characters\n");
-  const port = await freePort();
+  const port = await freePort("127.0.0.9");
   const received: string[] = [];
   const sink = await startSink({
     received: ({ recipients }) => void received.push(...recipients),
@@ -63,11 +64,3 @@ test("drain: a relay's queue goes out by another, and the spool is empty", {
   assert.deepEqual(told.map(({ id }) => id).toSorted(), ids.toSorted());
   assert.match(mailroute(["drain", "--config", config]).out.at(-1) ?? "", /0 messages handed over/);
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.9", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" ? (address?.port ?? 0) : 0;
-}

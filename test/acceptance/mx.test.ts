@@ -2,9 +2,8 @@
  * Mail by DNS, against Debian's unbound on loopback: hosts at 127.0.0.2 and up with one port between them,
  * as mail exchangers have. What DNS says for certain bounces; whatever is in doubt waits.
  */
+
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { after, before, beforeEach, describe, test } from "node:test";
 import {
   eventually,
@@ -14,6 +13,7 @@ import {
 } from "../ledger/relay-process.ts";
 import { type Sink, startSink } from "../ledger/sink.ts";
 import { ensureDebian, skipReason } from "../peers/debian.ts";
+import { freePort } from "../peers/ports.ts";
 import { startUnbound, type Unbound } from "../peers/unbound.ts";
 import { idIn, send } from "./client.ts";
 import { drained, logged, untilLogged } from "./hosts.ts";
@@ -279,12 +279,3 @@ describe("MX", { skip: skipReason(program), timeout: 120_000 }, () => {
     assert.equal(logged(looping, "accepted").length, 1, "nothing came back in");
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}

@@ -2,10 +2,10 @@
  * What the operator's benchmark runs on: an API server, the operator as a process and a user of its own behind
  * the counting proxy, and two relays on loopback addresses of their own that take their table from it.
  */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KubeConfig } from "@kubernetes/client-node";
@@ -256,12 +256,4 @@ export async function startRelays(site: Site, port: number): Promise<readonly Be
     await eventually(answers, { msMax: 20_000, what: `${name} answers` });
   }
   return relays;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }

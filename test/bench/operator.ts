@@ -8,6 +8,7 @@
 import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { eventually } from "../ledger/relay-process.ts";
+import { freePort } from "../peers/ports.ts";
 import { report } from "./operator-report.ts";
 import {
   createRoutes,
@@ -21,7 +22,6 @@ import {
 import {
   type BenchOperator,
   type BenchRelay,
-  freePort,
   openSite,
   type Site,
   startBenchOperator,

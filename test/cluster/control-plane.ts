@@ -3,6 +3,7 @@
  * loopback ports in a scratch directory, stopped by the pids that were started. No pods, no root.
  * MAILROUTE_TEST_KUBECONFIG names a cluster to be used instead.
  */
+
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -13,11 +14,11 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { KubeConfig } from "@kubernetes/client-node";
 import { createApi } from "../../kube/api.ts";
+import { freePort } from "../peers/ports.ts";
 
 export type ControlPlane = {
   readonly kubeConfig: KubeConfig;
@@ -248,12 +249,4 @@ async function end(child: ChildProcess): Promise<void> {
 
 function base64(file: string): string {
   return readFileSync(file).toString("base64");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }

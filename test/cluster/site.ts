@@ -1,12 +1,7 @@
-/**
- * What the tests on a real API server without pods have: an operator, a relay that takes its table from there,
- * next hops that note what arrives, and mail.
- */
-import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { startGenerator } from "../ledger/generator.ts";
 import { eventually, type RelayProcess, relayProcess } from "../ledger/relay-process.ts";
 import { type Sink, startSink } from "../ledger/sink.ts";
+import { freePort } from "../peers/ports.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { Cluster } from "./installation.ts";
 
@@ -90,12 +85,4 @@ async function sendThrough(relay: RelayProcess, to: string): Promise<void> {
   } finally {
     await generator.stop();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }

@@ -5,12 +5,12 @@
  */
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { seeded } from "../../relay/seeded.testkit.ts";
 import { mailroute } from "../acceptance/command.ts";
 import type { Generator } from "../ledger/generator.ts";
 import { type Ledger, openLedger } from "../ledger/ledger.ts";
 import type { Arrival, Reckoning } from "../ledger/reckoning.ts";
 import { eventually } from "../ledger/relay-process.ts";
-import { seeded } from "../ledger/scenarios.ts";
 import { type Cause, causesOf, type Span } from "./causes.ts";
 import { Disk, type Leftover } from "./power-loss.ts";
 import { type Fault, prepareShim, type Shim } from "./shim.ts";

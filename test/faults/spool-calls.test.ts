@@ -8,8 +8,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { seeded } from "../../relay/seeded.testkit.ts";
 import { Spool } from "../../relay/spool/spool.ts";
-import { seeded } from "../ledger/scenarios.ts";
 import { skipReason } from "../peers/debian.ts";
 import { Disk, type Leftover } from "./power-loss.ts";
 import { buildShim, type Fault, prepareShim } from "./shim.ts";

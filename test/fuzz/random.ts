@@ -1,19 +1,17 @@
 /** Pure: random numbers that a seed gives again, whatever the machine. */
+import { seeded } from "../../relay/seeded.testkit.ts";
+
 export class Random {
-  #state: number;
+  readonly #next: () => number;
 
   /** The first 32 bits of `seed` count. */
   constructor(seed: number) {
-    this.#state = seed >>> 0;
+    this.#next = seeded(seed);
   }
 
-  /** A whole number from 0 to `end` - 1. The generator is mulberry32. */
+  /** A whole number from 0 to `end` - 1. */
   below(end: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * end);
+    return Math.floor(this.#next() * end);
   }
 
   /** One of a list that is not empty. */

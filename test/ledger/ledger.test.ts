@@ -1,10 +1,11 @@
 /** The three laws under load, on real processes: nothing answered 250 is lost or at a wrong host. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { seeded } from "../../relay/seeded.testkit.ts";
 import { countingDns } from "./dns.ts";
 import { openLedger } from "./ledger.ts";
 import { eventually } from "./relay-process.ts";
-import { fullLoad, killed, seeded } from "./scenarios.ts";
+import { fullLoad, killed } from "./scenarios.ts";
 
 test("ledger: full load while routes change every 200 ms and a next hop flaps loses and misroutes nothing", async (context) => {
   const ledger = await openLedger({ hosts: ["one", "two", "flapping"] });

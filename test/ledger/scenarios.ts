@@ -74,14 +74,3 @@ function queuedAtStart(ledger: Ledger): number {
   const started = ledger.relay.log().findLast((line) => line["event"] === "started");
   return Number(started?.["queued"]);
 }
-
-/** mulberry32: a small seeded generator, so that a failing run can be run again. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { eventually } from "../ledger/relay-process.ts";
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
+export async function freePort(host = "127.0.0.1"): Promise<number> {
+  const server = createServer().listen(0, host);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   server.close();
+  await once(server, "close");
   return port;
 }
 
