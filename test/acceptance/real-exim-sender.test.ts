@@ -3,20 +3,14 @@
  * them, which no other peer does, and comes again by its own clock with what is too much for now.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import {
-  eventually,
-  hostsRoute,
-  type RelayProcess,
-  relayProcess,
-} from "../ledger/relay-process.ts";
+import { eventually, hostsRoute, type RelayProcess } from "../ledger/relay-process.ts";
 import { skipReason } from "../peers/debian.ts";
 import { type Exim, ensureExim, startExim } from "../peers/exim.ts";
 import { type Tap, tapTo } from "../peers/tap.ts";
-import { hashOf } from "./command.ts";
 import { type Hosts, logged, startHosts } from "./hosts.ts";
 import {
   assertOctets,
@@ -30,11 +24,16 @@ import {
   untilSaid,
 } from "./peer-mail.ts";
 import type { Report } from "./report.ts";
+import {
+  certificateFile,
+  keyFile,
+  messagesMax,
+  recipientsMax,
+  retry,
+  senderRelay,
+  senderRoutes,
+} from "./sender-relay.ts";
 
-const ownFixtures = join(import.meta.dirname, "../../relay/listener/fixtures");
-const retry = { initial: "1s", max: "1s" };
-const messagesMax = 10;
-const recipientsMax = 100;
 const program = await ensureExim();
 const skip = skipReason(program);
 
@@ -47,31 +46,10 @@ describe("Exim as a sender", { skip, timeout: 240_000 }, () => {
 
   before(async () => {
     hosts = await startHosts(["far", "home"]);
-    const usersFile = join(directory, "users.yaml");
-    writeFileSync(
-      usersFile,
-      `users: [{name: exim, password: "${hashOf("secret")}", senders: {suffixes: ["."]}}]\n`,
-    );
-    const certificateFile = join(ownFixtures, "mx.cert.pem");
-    const keyFile = join(ownFixtures, "mx.key.pem");
-    relay = relayProcess({
-      spool: { directory: join(directory, "spool"), limits: { messagesMax } },
-      limits: { recipientsMax },
-      tls: { certificates: [{ certificateFile, keyFile }] },
-      authentication: { usersFile },
-      listeners: [
-        { name: "smtp", host: "127.0.0.1", port: 0 },
-        { name: "submission", kind: "submission", host: "127.0.0.1", port: 0 },
-      ],
-    });
+    relay = await senderRelay({ directory, user: "exim" });
     relay.routes("all.yaml", [
       hostsRoute("far", { domains: ["far.test"] }, hosts.target("far"), { retry }),
-      hostsRoute("home", { domains: ["home.test"] }, hosts.target("home"), { retry }),
-      hostsRoute("no", { domains: ["no.test"] }, [], {
-        target: {
-          reject: { code: 550, status: "5.1.2", message: "ask the postmaster of no.test" },
-        },
-      }),
+      ...senderRoutes(hosts),
     ]);
     await relay.start();
     tap = await tapTo(relay.port() ?? 0);

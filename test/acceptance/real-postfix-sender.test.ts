@@ -3,7 +3,7 @@
  * by its own clock with what it is told is too much for now. Its books and the next hop's are compared.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -16,7 +16,6 @@ import {
 import { ensureDebian, ensureForRoot, skipReason } from "../peers/debian.ts";
 import { freePort } from "../peers/ports.ts";
 import { type Postfix, startPostfix } from "../peers/postfix.ts";
-import { hashOf } from "./command.ts";
 import { drained, type Hosts, logged, startHosts } from "./hosts.ts";
 import {
   assertOctets,
@@ -31,12 +30,15 @@ import {
   untilSaid,
 } from "./peer-mail.ts";
 import type { Report } from "./report.ts";
+import {
+  certificateFile,
+  messagesMax,
+  recipientsMax,
+  retry,
+  senderRelay,
+  senderRoutes,
+} from "./sender-relay.ts";
 
-const certificates = join(import.meta.dirname, "../../relay/listener/fixtures");
-const certificateFile = join(certificates, "mx.cert.pem");
-const retry = { initial: "1s", max: "1s" };
-const messagesMax = 10;
-const recipientsMax = 100;
 const messageBytesMax = 1_000_000;
 
 const postfixProgram = await ensureForRoot("postfix", "postfix");
@@ -57,32 +59,11 @@ describe("Postfix as a sender", { skip, timeout: 240_000 }, () => {
 
   before(async () => {
     hosts = await startHosts(["far", "home"]);
-    const usersFile = join(directory, "users.yaml");
-    writeFileSync(
-      usersFile,
-      `users: [{name: postfix, password: "${hashOf("secret")}", senders: {suffixes: ["."]}}]\n`,
-    );
-    relay = relayProcess({
-      spool: { directory: join(directory, "spool"), limits: { messagesMax } },
-      limits: { recipientsMax, messageBytesMax },
-      tls: { certificates: [{ certificateFile, keyFile: join(certificates, "mx.key.pem") }] },
-      authentication: { usersFile },
-      listeners: [
-        { name: "smtp", host: "127.0.0.1", port: await freePort() },
-        { name: "submission", kind: "submission", host: "127.0.0.1", port: await freePort() },
-      ],
-    });
+    relay = await senderRelay({ directory, user: "postfix", messageBytesMax });
     relay.routes("far.yaml", [
       hostsRoute("far", { domains: ["far.test"] }, hosts.target("far"), { retry }),
     ]);
-    relay.routes("others.yaml", [
-      hostsRoute("home", { domains: ["home.test"] }, hosts.target("home"), { retry }),
-      hostsRoute("no", { domains: ["no.test"] }, [], {
-        target: {
-          reject: { code: 550, status: "5.1.2", message: "ask the postmaster of no.test" },
-        },
-      }),
-    ]);
+    relay.routes("others.yaml", senderRoutes(hosts));
     doubting = relayProcess();
     doubting.routes("late.yaml", "{ this is no MailRoute");
     await relay.start();
