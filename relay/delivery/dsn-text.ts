@@ -2,7 +2,7 @@
 import type { Reply } from "../outcome.ts";
 import type { DsnAction } from "./dsn.ts";
 
-type Hint = { readonly what: string; readonly todo: string };
+type Hint = { readonly what: string; readonly remedy: string };
 
 const resend = "Correct the address and send the message again.";
 const askThem =
@@ -10,43 +10,49 @@ const askThem =
 
 /** By RFC 3463 subject and detail, then by subject alone. */
 const hints: ReadonlyMap<string, Hint> = new Map([
-  ["1.1", { what: "There is no such mailbox.", todo: resend }],
-  ["1.2", { what: "There is no such mail domain.", todo: resend }],
-  ["1.3", { what: "The address is not written as a mail address.", todo: resend }],
-  ["1.6", { what: "The mailbox has moved.", todo: "Ask the recipient for the new address." }],
-  ["1.10", { what: "The domain takes no mail at all.", todo: resend }],
-  ["2.1", { what: "The mailbox is closed.", todo: askThem }],
-  ["2.2", { what: "The mailbox is full.", todo: "Try again later, or tell the recipient." }],
-  ["2.3", { what: "The message is too big for this mailbox.", todo: "Send a smaller message." }],
+  ["1.1", { what: "There is no such mailbox.", remedy: resend }],
+  ["1.2", { what: "There is no such mail domain.", remedy: resend }],
+  ["1.3", { what: "The address is not written as a mail address.", remedy: resend }],
+  ["1.6", { what: "The mailbox has moved.", remedy: "Ask the recipient for the new address." }],
+  ["1.10", { what: "The domain takes no mail at all.", remedy: resend }],
+  ["2.1", { what: "The mailbox is closed.", remedy: askThem }],
+  ["2.2", { what: "The mailbox is full.", remedy: "Try again later, or tell the recipient." }],
+  ["2.3", { what: "The message is too big for this mailbox.", remedy: "Send a smaller message." }],
   [
     "3.4",
-    { what: "The message is too big for the next mail system.", todo: "Send a smaller message." },
+    { what: "The message is too big for the next mail system.", remedy: "Send a smaller message." },
   ],
   [
     "3.5",
-    { what: "A mail system on the way is not set up rightly.", todo: "Tell your postmaster." },
+    { what: "A mail system on the way is not set up rightly.", remedy: "Tell your postmaster." },
   ],
-  ["4.4", { what: "No mail host of the domain can be reached.", todo: resend }],
-  ["4.6", { what: "The message goes round in circles.", todo: "Tell your postmaster." }],
-  ["4.7", { what: "The message waited too long and has expired.", todo: "Send it again later." }],
+  ["4.4", { what: "No mail host of the domain can be reached.", remedy: resend }],
+  ["4.6", { what: "The message goes round in circles.", remedy: "Tell your postmaster." }],
+  ["4.7", { what: "The message waited too long and has expired.", remedy: "Send it again later." }],
   [
     "6.7",
     {
       what: "The next mail system takes no international addresses.",
-      todo: "Use an ASCII address.",
+      remedy: "Use an ASCII address.",
     },
   ],
-  ["7.1", { what: "The other system does not accept this message from you.", todo: askThem }],
-  ["1", { what: "Something is wrong with the address.", todo: resend }],
-  ["2", { what: "The mailbox cannot take the message.", todo: askThem }],
-  ["3", { what: "The other mail system cannot take the message.", todo: askThem }],
-  ["4", { what: "The other mail system could not be reached.", todo: "Send it again later." }],
-  ["5", { what: "The mail systems did not understand each other.", todo: "Tell your postmaster." }],
-  ["6", { what: "The message's content cannot be passed on.", todo: "Send it in another format." }],
-  ["7", { what: "A security rule keeps the message back.", todo: askThem }],
+  ["7.1", { what: "The other system does not accept this message from you.", remedy: askThem }],
+  ["1", { what: "Something is wrong with the address.", remedy: resend }],
+  ["2", { what: "The mailbox cannot take the message.", remedy: askThem }],
+  ["3", { what: "The other mail system cannot take the message.", remedy: askThem }],
+  ["4", { what: "The other mail system could not be reached.", remedy: "Send it again later." }],
+  [
+    "5",
+    { what: "The mail systems did not understand each other.", remedy: "Tell your postmaster." },
+  ],
+  [
+    "6",
+    { what: "The message's content cannot be passed on.", remedy: "Send it in another format." },
+  ],
+  ["7", { what: "A security rule keeps the message back.", remedy: askThem }],
 ]);
 
-const unknown: Hint = { what: "The other mail system gave no reason.", todo: askThem };
+const unknown: Hint = { what: "The other mail system gave no reason.", remedy: askThem };
 
 export type Told = {
   readonly address: string;
@@ -100,7 +106,7 @@ function paragraph({ address, action, reply, hop }: Told): readonly string[] {
   return [
     `  ${address}`,
     `    ${hint.what}`,
-    ...(action === "failed" ? [`    ${hint.todo}`] : []),
+    ...(action === "failed" ? [`    ${hint.remedy}`] : []),
     said,
     "",
   ];
