@@ -45,6 +45,7 @@ export function resultOf(step: Step): Result {
 
 /** Of the last reply, kept for each recipient that waits. */
 const lastCharsMax = 200;
+const lastWords = new WeakMap<Reply, string>();
 
 /** What is to happen to one recipient after one attempt. */
 export function nextStep(attempt: Attempt): Step {
@@ -83,9 +84,19 @@ function later(attempt: Attempt, reply: Reply): Step {
       // The last attempt is at the expiry, not after it.
       dueAtMs: Math.max(Math.min(atMs, recipient.expiresAtMs), nowMs + 1),
       warned: pending.warned || warn,
-      last: `${reply.code} ${reply.status} ${reply.text}`.slice(0, lastCharsMax),
+      last: lastOf(reply),
     },
   };
+}
+
+/** Thousands may wait for the same reason: they share its words. */
+function lastOf(reply: Reply): string {
+  let last = lastWords.get(reply);
+  if (last === undefined) {
+    last = `${reply.code} ${reply.status} ${reply.text}`.slice(0, lastCharsMax);
+    lastWords.set(reply, last);
+  }
+  return last;
 }
 
 function backoffMs({ pending, retry, jitter }: Attempt): number {

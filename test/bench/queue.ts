@@ -1,7 +1,8 @@
 /**
- * `npm run bench:queue [-- --messages 200000 --json]`: a relay starts on a spool of so many messages for 2,000
- * destinations, of which 1,900 are dead (half refuse connections, half never greet), beside the same without the
- * dead: start-up time, memory, event-loop delay, and how fast the living ones' mail flows.
+ * `npm run bench:queue [-- --messages 200000 --rest 0 --json]`: a relay starts on a spool of so many messages for
+ * 2,000 destinations, of which 1,900 are dead (half refuse connections, half never greet), beside the same without
+ * the dead: start-up time, memory, event-loop delay, and how fast the living ones' mail flows. New mail comes `--rest`
+ * seconds after the living ones' old mail has gone: at once while the dead are being found, later beside the found.
  */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
@@ -25,6 +26,7 @@ const { values } = parseArgs({
   options: {
     messages: { type: "string", default: "200000" },
     seconds: { type: "string", default: "15" },
+    rest: { type: "string", default: "0" },
     json: { type: "boolean", default: false },
   },
 });
@@ -33,6 +35,8 @@ if (!(messages >= 2000 && messages <= 1_000_000))
   throw new RangeError("--messages: 2000 to 1000000");
 const seconds = Number(values.seconds);
 if (!(seconds >= 1 && seconds <= 600)) throw new RangeError("--seconds: 1 to 600");
+const restSeconds = Number(values.rest);
+if (!(restSeconds >= 0 && restSeconds <= 3600)) throw new RangeError("--rest: 0 to 3600");
 
 const destinations = 2000;
 const living = 100;
@@ -111,6 +115,7 @@ async function underLoad(
     what: "the living ones' mail",
   });
   const drainedMs = performance.now() - startedMs;
+  await sleep(restSeconds * 1000);
   const before = arrived;
   const generator = startGenerator({
     port: () => relay.port(),
