@@ -1,7 +1,7 @@
 /**
  * Keeps the journal short: drops segments in which nothing counts any more, and writes again, at the journal's end,
  * what still counts in one that is mostly empty. Loop: it runs when it is woken, one segment at a time; where the
- * disk refuses, it stops until it is woken again. A message is never nowhere: its old place goes when the new is
+ * disk refuses to write, it stops until it is woken again. A message is never nowhere: its old place goes when the new is
  * on disk.
  */
 import { setImmediate as turn } from "node:timers/promises";
@@ -76,10 +76,12 @@ export class Tidier {
 
   async #run(): Promise<void> {
     const { places } = this.#options;
+    /** Until it is woken again: what cannot be dropped does not hold up what can. */
+    const refused = new Set<number>();
     while (!this.#isStopped) {
-      const empty = places.droppable().find((each) => this.#mayGo(each));
+      const empty = places.droppable().find((each) => this.#mayGo(each) && !refused.has(each));
       if (empty !== undefined) {
-        if (!(await this.#drop(empty))) return;
+        if (!(await this.#drop(empty))) refused.add(empty);
         continue;
       }
       const next = this.#nextToMove();
@@ -101,7 +103,7 @@ export class Tidier {
 
   /**
    * With nothing in it that counts; but the removals of what an older segment still has are carried on. False where
-   * that has to wait.
+   * that has to wait, or the disk does not let it go. Rejects where nothing can be written.
    */
   async #drop(number: number): Promise<boolean> {
     const { places, journal } = this.#options;
@@ -112,9 +114,12 @@ export class Tidier {
       const carried = ({ segment }: Position): void => places.carried(removals, number, segment);
       await journal.append(makeFrame(items, []), carried);
     }
-    await journal.drop(number);
-    places.dropped(number);
-    return true;
+    const isGone = await journal.drop(number).then(
+      () => true,
+      () => false,
+    );
+    if (isGone) places.dropped(number);
+    return isGone;
   }
 
   /** False where nothing could be moved now: what is left is just being changed, or cannot be read. */

@@ -40,6 +40,31 @@ test("tidier: where a segment cannot be deleted, what it says is carried on once
   assert.deepEqual(written, [{ remove: "goes" }]);
 });
 
+test("tidier: a segment that cannot be deleted does not hold up the others", async () => {
+  const places = new Places();
+  for (const segment of [1, 2, 3]) places.grown(segment, 1000);
+  const gone = Promise.withResolvers<number>();
+  const tried: number[] = [];
+  const journal: TidierOptions["journal"] = {
+    append: async () => assert.fail("nothing is to be written"),
+    async drop(number) {
+      tried.push(number);
+      if (number === 1) throw new Error("EIO");
+      gone.resolve(number);
+    },
+    readSegment: async () => assert.fail("nothing is to be moved"),
+    readHead: async () => assert.fail("nothing is to be moved"),
+    isOpen: (segment) => segment === 3,
+  };
+  const settings = { salt: Buffer.alloc(8), spareBytes: 1e6, mayMove: () => true, damaged: [] };
+  const tidier = new Tidier({ ...settings, journal, places });
+  tidier.wake();
+  assert.equal(await gone.promise, 2);
+  await tidier.stop();
+  assert.deepEqual(tried, [1, 2]);
+  assert.equal(places.bytes, 2000);
+});
+
 test("spool: a file in the next segment's place costs one write, not all until the next start", async (context) => {
   const options = scratchSpool(context);
   const spool = await Spool.open(options);
