@@ -127,6 +127,9 @@ test("spool: a journal without its label, or with a damaged one, is refused with
   await spool.commit([{ kind: "accept", ...message("1") }]);
   await spool.close();
   const label = join(options.directory, "spool.json");
+  const known = JSON.parse(readFileSync(label, "utf8")) as object;
+  writeFileSync(label, JSON.stringify({ ...known, shape: "new" }));
+  await assert.rejects(Spool.open(options), /says shape, which this version does not know/);
   writeFileSync(label, "{");
   await assert.rejects(Spool.open(options), /spool.json is damaged.*Put it back from a copy/);
   rmSync(label);

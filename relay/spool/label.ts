@@ -41,6 +41,14 @@ export function readLabel(directory: string): Label | undefined {
   }
   const label = labelSchema.safeParse(value);
   if (label.success) return label.data;
+  const unknown = label.error.issues.flatMap((each) =>
+    each.code === "unrecognized_keys" ? each.keys : [],
+  );
+  if (unknown.length > 0) {
+    throw new SpoolError(
+      `${path} says ${unknown.join(", ")}, which this version does not know: use the version that wrote it`,
+    );
+  }
   throw new SpoolError(
     `${path} is damaged: without it the spool cannot be read. Put it back from a copy (its salt is also the first ${saltBytes} octets of every file in journal/), or give the relay another spool.directory`,
   );
