@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { writeSynced } from "../synced.ts";
@@ -134,6 +143,24 @@ test("spool: a journal without its label, or with a damaged one, is refused with
   await assert.rejects(Spool.open(options), /spool.json is damaged.*Put it back from a copy/);
   rmSync(label);
   await assert.rejects(Spool.open(options), /has mail in journal.*no spool.json: put that back/);
+});
+
+test("spool: a segment that cannot be read is no damage: the start is refused with words, and may come later", async (context) => {
+  const options = scratchSpool(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.close();
+  const [segment = ""] = segmentsIn(options.directory).map((each) =>
+    segmentPath(options.directory, each),
+  );
+  renameSync(segment, `${segment}.away`);
+  mkdirSync(segment);
+  await assert.rejects(Spool.open(options), /cannot be read: does the volume fail\?/);
+  rmdirSync(segment);
+  renameSync(`${segment}.away`, segment);
+  const again = await Spool.open(options);
+  assert.equal([...again.list(fail)].length, 1);
+  await again.close();
 });
 
 test("spool: one of LMDB, by a version before the first release, is refused with words", async (context) => {

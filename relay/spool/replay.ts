@@ -10,6 +10,7 @@ import { readHeadAt, segmentPath, segmentsIn } from "./journal.ts";
 import type { Places } from "./places.ts";
 import { quarantine } from "./quarantine.ts";
 import { type Envelope, parseEnvelope, parseState, type State } from "./records.ts";
+import { SpoolError } from "./spool-error.ts";
 
 export type Found = {
   readonly envelope: Envelope;
@@ -38,7 +39,7 @@ type Loaded = {
   readonly parts: readonly (Read | Gap)[];
 };
 
-/** Rejects where a segment cannot be read, or its end cannot be mended. */
+/** Rejects with words where a segment cannot be read (it may be readable later), or where its end cannot be mended. */
 export async function replay(directory: string, salt: Buffer, places: Places): Promise<Replayed> {
   const numbers = segmentsIn(directory);
   const found = new Map<string, Found>();
@@ -79,8 +80,16 @@ async function load(
   salt: Buffer,
 ): Promise<Loaded | undefined> {
   if (number === undefined) return undefined;
-  const bytes = await readFile(segmentPath(directory, number));
+  const path = segmentPath(directory, number);
+  const bytes = await readFile(path).catch((error: unknown) => unreadable(path, error));
   return { number, bytes, parts: [...readFrames(bytes, salt)] };
+}
+
+function unreadable(path: string, cause: unknown): never {
+  throw new SpoolError(
+    `${path} cannot be read: does the volume fail? The relay starts when it can be; docs/spool.md says how to go on without what is lost for good`,
+    { cause },
+  );
 }
 
 /** Where segments end, as later ones say at their beginning: not always the next, which may have failed as well. */
@@ -91,7 +100,8 @@ async function endsSaid(
 ): Promise<Map<number, number>> {
   const ends = new Map<number, number>();
   for (const number of numbers) {
-    const opening = await readHeadAt(segmentPath(directory, number), 0, salt);
+    const path = segmentPath(directory, number);
+    const opening = await readHeadAt(path, 0, salt).catch((error) => unreadable(path, error));
     for (const item of opening?.items ?? []) if ("ended" in item) ends.set(item.ended, item.bytes);
   }
   return ends;
