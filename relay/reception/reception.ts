@@ -38,6 +38,7 @@ import { isFull, SpoolError } from "../spool/spool-error.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
 import { type BodyFault, faultOf, headFirst } from "./body.ts";
 import type { ReceptionEvents } from "./events.ts";
+import { free } from "./free.ts";
 import { dateTime, receivedLine, traceOf } from "./header.ts";
 import { type Mending, mendHeader } from "./mend-header.ts";
 import { messageRates } from "./message-rates.ts";
@@ -231,6 +232,7 @@ class MailTransaction implements Transaction {
       ...mendHeader(head, this.#mending(id, nowMs)),
       ...rest,
     ]);
+    free(rest);
     const trace = traceOf(body, options.mark);
     // Our own new line is counted with them.
     if (
