@@ -69,6 +69,7 @@ export function networkSet(networks: readonly string[]): NetworkSet {
       const ip = parseIp(address.replace(/%.*$/, ""));
       if (ip === undefined) return false;
       const bits = ip.includes(":") ? 128 : 32;
+      if (firsts[bits].size === 0) return false;
       const value = numberOf(ip);
       for (const [prefix, some] of firsts[bits]) {
         if (some.has(masked(value, bits, prefix))) return true;
