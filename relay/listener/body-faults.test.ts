@@ -9,7 +9,7 @@ const run = fc
   .tuple(octets, fc.integer({ min: 1, max: 12 }))
   .map(([octet, times]) => new Array<number>(times).fill(octet));
 
-test("whatever the pieces and their alignment, it counts what octet by octet is counted", () => {
+test("BodyFaults: whatever the pieces and their alignment, it counts what octet by octet is counted", () => {
   fc.assert(
     fc.property(fc.array(run), fc.array(fc.nat(9)), fc.nat(3), (runs, sizes, shift) => {
       const body = Uint8Array.from([...new Array<number>(shift).fill(0), ...runs.flat()]);

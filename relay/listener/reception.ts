@@ -66,7 +66,7 @@ export type RcptCommand = {
 };
 
 /**
- * The body as received; `faults` says what is wrong with it. Of DATA the stuffed dots are gone, and the last
+ * The body as received, for whoever takes it alone: he may free the chunks. `faults` says what is wrong with it. Of DATA the stuffed dots are gone, and the last
  * line ends with CRLF; by BDAT the last line may have no end.
  */
 export type Body = {
@@ -121,7 +121,7 @@ export interface Transaction {
   /** Asked at DATA or the first BDAT when a recipient was accepted: `undefined` goes on with 354; a refusal ends the transaction. */
   data(client: { readonly input: ClientInput }): Reply | undefined;
   /**
-   * Takes the message. The client is answered when this resolves: 250 only after the spool has
+   * Takes the message, and its chunks: nobody looks at them any more. The client is answered when this resolves: 250 only after the spool has
    * synced. A rejection is answered 451 4.3.0. May outlive the connection.
    */
   message(body: Body): Promise<Reply>;

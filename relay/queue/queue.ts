@@ -318,7 +318,7 @@ export class Queue {
   /** The end of a round: its reports and what they are about are one commit; then the entry is let go. */
   async #conclude(entry: Entry): Promise<void> {
     entry.underWay = 1; // not due again before this is on disk
-    if (entry.round !== undefined) await entry.round.saved; // spared mail's round is none: no wait
+    if (entry.round !== undefined) await entry.round.saved; // spared mail has none: it ends in this turn
     for (let carriedOut: Order[] = []; ; ) {
       if (entry.round?.isDirty === true) await this.#save(entry);
       entry.round = undefined;

@@ -45,6 +45,7 @@ export function resultOf(step: Step): Result {
 
 /** Of the last reply, kept for each recipient that waits. */
 const lastCharsMax = 200;
+/** What `lastOf` has made of a reply, which never changes. */
 const lastWords = new WeakMap<Reply, string>();
 
 /** What is to happen to one recipient after one attempt. */

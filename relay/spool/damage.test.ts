@@ -136,16 +136,19 @@ test("spool: a journal without its label, or with a damaged one, is refused with
   await spool.commit([{ kind: "accept", ...message("1") }]);
   await spool.close();
   const label = join(options.directory, "spool.json");
-  const known = JSON.parse(readFileSync(label, "utf8")) as object;
+  const known = JSON.parse(readFileSync(label, "utf8")) as { readonly salt: string };
   writeFileSync(label, JSON.stringify({ ...known, shape: "new" }));
   await assert.rejects(Spool.open(options), /says shape, which this version does not know/);
+  const { salt, ...rest } = known;
+  writeFileSync(label, JSON.stringify({ ...rest, sald: salt }));
+  await assert.rejects(Spool.open(options), /spool.json is damaged/);
   writeFileSync(label, "{");
   await assert.rejects(Spool.open(options), /spool.json is damaged.*Put it back from a copy/);
   rmSync(label);
   await assert.rejects(Spool.open(options), /has mail in journal.*no spool.json: put that back/);
 });
 
-test("spool: a segment that cannot be read is no damage: the start is refused with words, and may come later", async (context) => {
+test("spool: a segment that cannot be read is no damage: the start is refused, and may come later", async (context) => {
   const options = scratchSpool(context);
   const spool = await Spool.open(options);
   await spool.commit([{ kind: "accept", ...message("1") }]);

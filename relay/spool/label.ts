@@ -41,10 +41,10 @@ export function readLabel(directory: string): Label | undefined {
   }
   const label = labelSchema.safeParse(value);
   if (label.success) return label.data;
-  const unknown = label.error.issues.flatMap((each) =>
-    each.code === "unrecognized_keys" ? each.keys : [],
-  );
-  if (unknown.length > 0) {
+  const { issues } = label.error;
+  const unknown = issues.flatMap((each) => (each.code === "unrecognized_keys" ? each.keys : []));
+  // With others amiss it is no newer one, but one whose words are damaged.
+  if (issues.length === 1 && unknown.length > 0) {
     throw new SpoolError(
       `${path} says ${unknown.join(", ")}, which this version does not know: use the version that wrote it`,
     );

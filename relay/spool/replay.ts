@@ -39,7 +39,7 @@ type Loaded = {
   readonly parts: readonly (Read | Gap)[];
 };
 
-/** Rejects with words where a segment cannot be read (it may be readable later), or where its end cannot be mended. */
+/** Rejects where a segment cannot be read, with words: it may be later. Rejects where its end cannot be mended. */
 export async function replay(directory: string, salt: Buffer, places: Places): Promise<Replayed> {
   const numbers = segmentsIn(directory);
   const found = new Map<string, Found>();

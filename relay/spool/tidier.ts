@@ -1,8 +1,8 @@
 /**
  * Keeps the journal short: drops segments in which nothing counts any more, and writes again, at the journal's end,
  * what still counts in one that is mostly empty. Loop: it runs when it is woken, one segment at a time; where the
- * disk refuses to write, it stops until it is woken again. A message is never nowhere: its old place goes when the new is
- * on disk.
+ * disk refuses to write or to drop, it moves nothing more until it is woken again. A message is never nowhere: its
+ * old place goes when the new is on disk.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { type Accepted, type Frame, type Item, makeFrame, type Read, readFrames } from "./frame.ts";
@@ -76,7 +76,7 @@ export class Tidier {
 
   async #run(): Promise<void> {
     const { places } = this.#options;
-    /** Until it is woken again: what cannot be dropped does not hold up what can. */
+    /** What cannot be dropped now does not hold up what can. */
     const refused = new Set<number>();
     while (!this.#isStopped) {
       const empty = places.droppable().find((each) => this.#mayGo(each) && !refused.has(each));
@@ -84,6 +84,7 @@ export class Tidier {
         if (!(await this.#drop(empty))) refused.add(empty);
         continue;
       }
+      if (refused.size > 0) return; // what is moved leaves a segment behind that could not be dropped either
       const next = this.#nextToMove();
       if (next === undefined || !(await this.#move(next))) return;
     }

@@ -65,6 +65,30 @@ test("tidier: a segment that cannot be deleted does not hold up the others", asy
   assert.equal(places.bytes, 2000);
 });
 
+test("tidier: where no segment can be deleted, nothing is written again in vain", async () => {
+  const places = new Places();
+  for (const segment of [1, 2, 3]) places.grown(segment, 1000);
+  places.accepted("stays", { segment: 2, at: 0, bodyAt: 0, bytes: 10 });
+  const tried: number[] = [];
+  const journal: TidierOptions["journal"] = {
+    append: async () => assert.fail("nothing is to be written"),
+    async drop(number) {
+      tried.push(number);
+      throw new Error("EIO");
+    },
+    readSegment: async () => assert.fail("nothing is to be moved"),
+    readHead: async () => assert.fail("nothing is to be moved"),
+    isOpen: (segment) => segment === 3,
+  };
+  const settings = { salt: Buffer.alloc(8), spareBytes: 0, mayMove: () => true, damaged: [] };
+  const tidier = new Tidier({ ...settings, journal, places });
+  tidier.wake();
+  await sleep(20);
+  await tidier.stop();
+  assert.deepEqual(tried, [1]);
+  assert.equal(places.bytes, 3000);
+});
+
 test("spool: a file in the next segment's place costs one write, not all until the next start", async (context) => {
   const options = scratchSpool(context);
   const spool = await Spool.open(options);

@@ -1,6 +1,7 @@
 /** The edges of RFC 5321 and RFC 6531 against a whole relay: the longest that is taken, and one more. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { hostsRoute, type RelayProcess, relayProcess } from "../ledger/relay-process.ts";
 import { greeted, say } from "./client.ts";
 import { drained, type Hosts, startHosts } from "./hosts.ts";
@@ -79,6 +80,36 @@ describe("edges", { timeout: 60_000 }, () => {
     const reached = hosts.subject("hundred").flatMap(({ recipients }) => recipients);
     assert.deepEqual(reached.toSorted(), paths.toSorted());
   });
+
+  for (const way of ["DATA", "BDAT"] as const) {
+    test(`edges: big mail by ${way} is answered and whole wherever its end is cut (RFC 5321 section 6.1)`, async () => {
+      const client = await greeted(relay.port());
+      client.socket.setNoDelay(true);
+      const subject = `cut-${way}`;
+      const text = `Subject: ${subject}\r\n\r\n${`${"x".repeat(70)}\r\n`.repeat(1300)}`;
+      const parts = [20_000, 30_000, 50_000, 90_000];
+      for (const part of parts) {
+        assert.match(await say(client, "MAIL FROM:<>"), /^250 /);
+        assert.match(await say(client, "RCPT TO:<b@one.test>"), /^250 /);
+        if (way === "DATA") assert.match(await say(client, "DATA"), /^354 /);
+        const start = way === "DATA" ? "" : `BDAT ${text.length} LAST\r\n`;
+        client.send(start + text.slice(0, -part));
+        await sleep(100); // what follows is read by itself
+        client.send(text.slice(-part));
+        if (way === "DATA") {
+          await sleep(100);
+          client.send(".\r\n");
+        }
+        assert.match(await client.reply(), /^250 /);
+        assert.match(await say(client, "NOOP"), /^250 /);
+      }
+      client.socket.destroy();
+      await drained(relay);
+      const reached = hosts.subject(subject).map((each) => each.text);
+      assert.equal(reached.length, parts.length);
+      for (const each of reached) assert.ok(each.endsWith(text));
+    });
+  }
 
   test("edges: a message of exactly SIZE is taken, one octet more is 552, by DATA and by BDAT (RFC 1870 section 6)", async () => {
     const client = await greeted(relay.port());
