@@ -1,7 +1,7 @@
 /** A clock that stands still until it is told to go on, for tests. */
 import type { Clock } from "./due.ts";
 
-export function manualClock(): Clock & { advance(ms: number): void } {
+export function manualClock(): Clock & { advance(ms: number): void; setBack(ms: number): void } {
   let now = 0;
   let timers: { atMs: number; callback: () => void }[] = [];
   return {
@@ -23,6 +23,11 @@ export function manualClock(): Clock & { advance(ms: number): void } {
         next.callback();
       }
       now = end;
+    },
+    /** It shows another time; timers go on as they were. */
+    setBack(ms) {
+      now -= ms;
+      for (const timer of timers) timer.atMs -= ms;
     },
   };
 }

@@ -84,3 +84,18 @@ test("due: of what is moved a thousand times nothing stays of where it was", () 
   assert.deepEqual(called, ["a@1000"]);
   assert.equal(waits, 2);
 });
+
+test("due: a clock that is set back by an hour makes nobody wait for an hour", () => {
+  const clock = manualClock();
+  const called: string[] = [];
+  const due = new DueTimes(clock, (id) => called.push(id));
+  clock.advance(10_000_000);
+  due.set("b", clock.now() + 6000);
+  due.set("a", clock.now() + 5000);
+  clock.setBack(3_600_000);
+  due.set("c", clock.now() + 20_000);
+  clock.advance(12_000);
+  assert.deepEqual(called, ["a", "b"]);
+  clock.advance(8000);
+  assert.deepEqual(called, ["a", "b", "c"]);
+});

@@ -15,8 +15,10 @@ type Item = {
   place: number;
 };
 
-/** setTimeout overflows beyond this; it also bounds how late a jump of the clock can make us. */
+/** setTimeout overflows beyond this; it also bounds how late a jump of the clock can make us, either way. */
 const waitMsMax = 60_000;
+/** A clock that goes back by less is only being set right. */
+const setBackMsMin = 1000;
 /** Of thousands that are due at the same time: others have their turn before the rest. */
 const calledAtOnceMax = 20;
 
@@ -27,6 +29,8 @@ export class DueTimes {
   readonly #due: (id: string) => void;
   #cancel: (() => void) | undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
+  /** By the clock, when it was last looked at. */
+  #seenMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(clock: Clock, due: (id: string) => void) {
@@ -41,6 +45,7 @@ export class DueTimes {
   /** Calls `due(id)` at or after `atMs`; an earlier setting for the same id is forgotten. */
   set(id: string, atMs: number): void {
     if (this.#stopped) return;
+    this.#look();
     let item = this.#current.get(id);
     if (item === undefined) {
       item = { id, atMs, place: this.#heap.length };
@@ -81,7 +86,7 @@ export class DueTimes {
   #fire(): void {
     this.#cancel = undefined;
     this.#wakeAtMs = Number.POSITIVE_INFINITY;
-    const now = this.#clock.now();
+    const now = this.#look();
     let left = calledAtOnceMax;
     for (
       let first = this.#heap[0];
@@ -94,6 +99,18 @@ export class DueTimes {
     }
     const next = this.#heap[0];
     if (next !== undefined && next.atMs < this.#wakeAtMs) this.#arm(next.atMs);
+  }
+
+  /** The time. Where the clock was set back, all go on waiting as long as they would have: their order is the same. */
+  #look(): number {
+    const now = this.#clock.now();
+    const backMs = this.#seenMs - now;
+    if (backMs > setBackMsMin) {
+      for (const item of this.#heap) item.atMs -= backMs;
+      this.#wakeAtMs -= backMs;
+    }
+    this.#seenMs = now;
+    return now;
   }
 }
 

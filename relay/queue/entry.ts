@@ -3,12 +3,13 @@
  * from them; queue.ts moves them.
  */
 import { parseAddress } from "../../routing/address.ts";
-import type { Route } from "../../routing/route.ts";
+import type { Retry, Route } from "../../routing/route.ts";
 import type { DsnAction } from "../delivery/dsn.ts";
 import { laneKeyOf } from "../delivery/plan.ts";
 import type { Envelope, Held, Pending, State, StoredRecipient } from "../spool/records.ts";
 import type { Change } from "../spool/spool.ts";
 import type { ActiveTable } from "../table/holder.ts";
+import type { Clock } from "./due.ts";
 import type { Report } from "./reports.ts";
 
 /** Hundreds of thousands of these wait: what few of them need is made when they need it. */
@@ -105,11 +106,29 @@ export function stateOf(entry: Entry): Change {
   return { kind: "update", id: entry.envelope.id, state: stateIn(entry) };
 }
 
+/** What a due time is held against: now, and the back-off of a recipient that has had no route yet. */
+export type Moment = { readonly nowMs: number; readonly retry: Retry };
+
+export function momentOf(parts: { readonly clock: Clock; readonly outbound: Route }): Moment {
+  return { nowMs: parts.clock.now(), retry: parts.outbound.retry };
+}
+
+/**
+ * When the recipient is due. A time further ahead than twice its route's longest back-off was never meant so: the clock
+ * was set back since, and it is due now.
+ */
+export function dueOf(entry: Entry, index: number, { nowMs, retry }: Moment): number {
+  const dueAtMs = entry.pending[index]?.dueAtMs ?? Number.POSITIVE_INFINITY;
+  const { maxMs } = entry.routes[index]?.retry ?? retry;
+  return dueAtMs < Number.POSITIVE_INFINITY && dueAtMs - nowMs > 2 * maxMs ? nowMs : dueAtMs;
+}
+
 /** When the first of its recipients is due that does not wait for its route's turn; infinity: none. */
-export function dueAtMs({ pending, paced }: Entry): number {
+export function dueAtMs(entry: Entry, moment: Moment): number {
   let earliest = Number.POSITIVE_INFINITY;
-  for (const [index, each] of pending.entries()) {
-    if (each !== null && paced?.has(index) !== true) earliest = Math.min(earliest, each.dueAtMs);
+  for (const index of entry.pending.keys()) {
+    if (entry.paced?.has(index) !== true)
+      earliest = Math.min(earliest, dueOf(entry, index, moment));
   }
   return earliest;
 }

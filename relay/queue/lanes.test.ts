@@ -57,6 +57,17 @@ test("lanes: a lane full of waiting work holds up no other lane", () => {
   assert.deepEqual(started, ["dead", "alive"]);
 });
 
+test("lanes: a clock that is set back makes no rest longer", async () => {
+  const { add, started, end, clock } = gates();
+  clock.advance(10_000_000);
+  add("dead");
+  await end(dead);
+  add("dead");
+  clock.setBack(3_600_000);
+  clock.advance(3000);
+  assert.deepEqual(started, ["dead", "dead"]);
+});
+
 test("lanes: in a lane senders take turns: a thousand messages of one hold another's up for one", async () => {
   const { lanes, started, end } = gates({ activePerLaneMax: 1 });
   for (let count = 0; count < 1000; count++) lanes.add("host", "bulk", "bulk");

@@ -113,6 +113,7 @@ export class Lanes<Item extends NonNullable<unknown>> {
   #rested(key: string): void {
     const lane = this.#lanes.get(key);
     if (lane === undefined) return;
+    lane.restUntilMs = 0; // whatever the clock says: it may have been set back
     this.#queue(lane);
     this.#run();
   }

@@ -20,16 +20,6 @@ type Line = {
 
 export type Turn = { readonly route: RouteId; readonly perSecond: number; readonly id: string };
 
-/** What a message asks for whose route allows so many a second to all relays together; undefined: any number. */
-export function turnOf(
-  { id: route, delivery }: Route,
-  relays: number,
-  id: string,
-): Turn | undefined {
-  const max = delivery.maxMessagesPerSecond;
-  return max === undefined ? undefined : { route, perSecond: max / relays, id };
-}
-
 /** Those woken who then do not go (their route has changed, their host has no room) for each token. */
 const wokenInVainMax = 20;
 const againMs = 50;
@@ -49,6 +39,12 @@ export class Pace {
   /** Routes that are being held to their pace. */
   get size(): number {
     return this.#lines.size;
+  }
+
+  /** As `mayGo`, for a route that allows so many a second, or any number, to all relays together. */
+  admits({ id: route, delivery }: Route, relays: number, id: string): boolean {
+    const max = delivery.maxMessagesPerSecond;
+    return max === undefined || this.mayGo({ route, perSecond: max / relays, id });
   }
 
   /** Whether the message may go now. If not, `wake` is called with its id when it should ask again. */

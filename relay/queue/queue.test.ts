@@ -120,6 +120,18 @@ test("queue: at the start those at which the process died twice are tried after 
   assert.deepEqual([jobs.length, jobs.at(-1)?.id], [3, "m1"]);
 });
 
+test("queue: a due time from when the clock went ahead is tried now", async (context) => {
+  const { queue, spool, jobs, until } = await bench(context, () => ok("h"));
+  const { envelope, body } = message("m1");
+  const recipient = { address: "u@a.test", key: "outbound", expiresAtMs: 9e12, warnAtMs: 9e12 };
+  const ahead = { ...envelope, recipients: [recipient], arrivedAtMs: Date.now() + 86_400_000 };
+  await spool.commit([{ kind: "accept", envelope: ahead, body }]);
+  queue.restore({ envelope: ahead, state: freshState(ahead) });
+  await queue.resume();
+  await until(() => queue.size === 0);
+  assert.equal(jobs.length, 1);
+});
+
 test("queue: what a stop leaves on disk says who is finished, and how often the others were tried", async (context) => {
   const { accept, until, spool, jobs, queue } = await bench(context, (_, to) =>
     to === "done@a.test" ? ok("h") : later,

@@ -13,11 +13,13 @@ import { DueTimes } from "./due.ts";
 import { Entries } from "./entries.ts";
 import {
   dueAtMs,
+  dueOf,
   type Entry,
   freshEntry,
   isFinished,
   isSameRoute,
   laneOf,
+  momentOf,
   type Order,
   pace,
   partyOf,
@@ -28,7 +30,7 @@ import type { Met } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
 import { metBy } from "./met.ts";
 import type { QueueOptions } from "./options.ts";
-import { Pace, turnOf } from "./pace.ts";
+import { Pace } from "./pace.ts";
 import { Parked } from "./parked.ts";
 import { wayOf } from "./redecide.ts";
 import { Saver } from "./saver.ts";
@@ -188,8 +190,9 @@ export class Queue {
       return;
     }
     this.#held.delete(id);
-    const earliest = dueAtMs(entry);
-    if (earliest <= this.#options.clock.now()) this.#attempt(id);
+    const moment = momentOf(this.#options);
+    const earliest = dueAtMs(entry, moment);
+    if (earliest <= moment.nowMs) this.#attempt(id);
     else if (earliest < Number.POSITIVE_INFINITY) this.#due.set(id, earliest);
   }
 
@@ -202,11 +205,11 @@ export class Queue {
     if (table === undefined) return; // not before the first table: subscribe wakes us
     const { outbound, postmaster } = this.#options;
     const rules = { table, outbound, postmaster };
-    const dueBefore = this.#options.clock.now() + togetherMs;
+    const moment = momentOf(this.#options);
     const settled: Settled[] = [];
     const sends: Planned[] = [];
-    for (const [index, pending] of entry.pending.entries()) {
-      if (pending === null || pending.dueAtMs > dueBefore) continue;
+    for (const index of entry.pending.keys()) {
+      if (dueOf(entry, index, moment) > moment.nowMs + togetherMs) continue;
       const way = wayOf(entry, index, rules);
       entry.routes[index] = way.route;
       if (way.kind === "settled") settled.push({ index, outcome: way.outcome });
@@ -224,17 +227,12 @@ export class Queue {
     void this.#settle(entry, settled);
   }
 
-  /** Asked when the lane has room, so that what starts is what counts. */
-  #mayGo({ envelope }: Entry, { route }: Group): boolean {
-    const turn = turnOf(route, this.#options.tables.current?.relays ?? 1, envelope.id);
-    return turn === undefined || this.#pace.mayGo(turn);
-  }
-
   /** Runs when the lane has room: what counts is the table of that moment, not that of the queueing. */
   async #send({ entry, group }: Item, patience: AbortSignal | undefined): Promise<Met> {
     // Whoever has ordered something else while it stood in line is obeyed first.
     const isOrdered = entry.orders !== undefined;
-    const isPaced = !isOrdered && !this.#mayGo(entry, group);
+    const relays = this.#options.tables.current?.relays ?? 1;
+    const isPaced = !isOrdered && !this.#pace.admits(group.route, relays, entry.envelope.id);
     if (isPaced) pace(entry, group.recipients);
     if (isOrdered || isPaced || !this.#isWanted(entry)) {
       void this.#settle(entry, []);
