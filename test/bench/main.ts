@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --json] [--share N] [--rounds N] [--peers postfix,haraka,haproxy] [--load TEXT]`: what a
- * message costs us and our peers, in turns within one run on this machine. Debian's smtp-source drives, its
+ * `npm run bench [-- --json] [--share N] [--warm N] [--rounds N] [--peers postfix,haraka,haproxy] [--load TEXT]`: what a
+ * message costs us and our peers, in turns within one run on this machine, when they have warmed up. Debian's smtp-source drives, its
  * smtp-sink takes. Ratios count; absolute numbers are this machine's. docs/benchmarks.md says how to read it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -24,6 +24,7 @@ const { values } = parseArgs({
   options: {
     json: { type: "boolean", default: false },
     share: { type: "string", default: "1" },
+    warm: { type: "string", default: "2" },
     rounds: { type: "string", default: "3" },
     peers: { type: "string", default: "postfix,haraka,haproxy" },
     load: { type: "string", default: "" },
@@ -59,8 +60,12 @@ async function throughputs(): Promise<void> {
 
 async function compare(subjects: readonly Subject[], load: Load): Promise<void> {
   const costs = new Map<Subject, Cost[]>(subjects.map((subject) => [subject, []]));
-  for (let round = 0; round < Number(values.rounds); round += 1) {
-    for (const [subject, list] of costs) list.push(await measure(subject, load));
+  const warm = Number(values.warm);
+  for (let round = 0; round < warm + Number(values.rounds); round += 1) {
+    for (const [subject, list] of costs) {
+      const cost = await measure(subject, load);
+      if (round >= warm) list.push(cost);
+    }
   }
   const [ours] = subjects;
   const reference = ours && median(costs.get(ours) ?? []);
