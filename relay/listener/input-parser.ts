@@ -122,8 +122,7 @@ export class InputParser extends SMTPStream {
   #command(): Turn {
     const from = this.#at;
     if (from === this.#input.length) {
-      this.#input = NOTHING;
-      this.#at = 0;
+      this.#letGo();
       return "more";
     }
     const line = takeLine(this.#input, from, this.#commandBytesMax);
@@ -159,16 +158,19 @@ export class InputParser extends SMTPStream {
   #body(incoming: IncomingMessage): Turn {
     const rest = incoming.feed(this.#input, this.#at);
     if (rest < 0) {
-      this.#input = NOTHING;
-      this.#at = 0;
+      this.#letGo();
       this.#owner.receiving(incoming);
       return "more";
     }
-    // Who takes the message may free what it came in.
-    const isUsedUp = rest === this.#input.length;
-    if (isUsedUp) this.#input = NOTHING;
-    this.#at = isUsedUp ? 0 : rest;
+    this.#at = rest;
+    if (rest === this.#input.length) this.#letGo(); // who takes the message may free what it came in
     this.#incoming = undefined;
     return this.#owner.arrived(incoming);
+  }
+
+  /** All of the input has been used. */
+  #letGo(): void {
+    this.#input = NOTHING;
+    this.#at = 0;
   }
 }

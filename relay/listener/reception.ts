@@ -66,8 +66,8 @@ export type RcptCommand = {
 };
 
 /**
- * The body as received, for whoever takes it alone: he may free the chunks. `faults` says what is wrong with it. Of DATA the stuffed dots are gone, and the last
- * line ends with CRLF; by BDAT the last line may have no end.
+ * The body as received, for whoever takes it alone: he may free the chunks. `faults` says what is wrong with it. Of
+ * DATA the stuffed dots are gone, and the last line ends with CRLF; by BDAT the last line may have no end.
  */
 export type Body = {
   readonly chunks: readonly Buffer[];
@@ -121,8 +121,8 @@ export interface Transaction {
   /** Asked at DATA or the first BDAT when a recipient was accepted: `undefined` goes on with 354; a refusal ends the transaction. */
   data(client: { readonly input: ClientInput }): Reply | undefined;
   /**
-   * Takes the message, and its chunks: nobody looks at them any more. The client is answered when this resolves: 250 only after the spool has
-   * synced. A rejection is answered 451 4.3.0. May outlive the connection.
+   * Takes the message, and its chunks: nobody looks at them any more. The client is answered when this resolves: 250
+   * only after the spool has synced. A rejection is answered 451 4.3.0. May outlive the connection.
    */
   message(body: Body): Promise<Reply>;
   /** RSET, a new EHLO, disconnect, an unfit body: called once unless `message` was called. */

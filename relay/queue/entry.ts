@@ -114,13 +114,14 @@ export function momentOf(parts: { readonly clock: Clock; readonly outbound: Rout
 }
 
 /**
- * When the recipient is due. A time further ahead than twice its route's longest back-off was never meant so: the clock
+ * When the recipient is due; infinity: he is finished. A time further ahead than twice its route's longest back-off was never meant so: the clock
  * was set back since, and it is due now.
  */
 export function dueOf(entry: Entry, index: number, { nowMs, retry }: Moment): number {
-  const dueAtMs = entry.pending[index]?.dueAtMs ?? Number.POSITIVE_INFINITY;
+  const pending = entry.pending[index];
+  if (pending === null || pending === undefined) return Number.POSITIVE_INFINITY;
   const { maxMs } = entry.routes[index]?.retry ?? retry;
-  return dueAtMs < Number.POSITIVE_INFINITY && dueAtMs - nowMs > 2 * maxMs ? nowMs : dueAtMs;
+  return pending.dueAtMs - nowMs > 2 * maxMs ? nowMs : pending.dueAtMs;
 }
 
 /** When the first of its recipients is due that does not wait for its route's turn; infinity: none. */

@@ -9,6 +9,21 @@ import { Places } from "./places.ts";
 import { Spool } from "./spool.ts";
 import { Tidier, type TidierOptions } from "./tidier.ts";
 
+const settings = { salt: Buffer.alloc(8), spareBytes: 1e6, mayMove: () => true, damaged: [] };
+
+/** One on whose disk nothing need be read, and whose newest segment is 3. */
+function journal(
+  parts: Pick<TidierOptions["journal"], "drop"> & Partial<TidierOptions["journal"]>,
+): TidierOptions["journal"] {
+  return {
+    append: async () => assert.fail("nothing is to be written"),
+    readSegment: async () => assert.fail("nothing is to be moved"),
+    readHead: async () => assert.fail("nothing is to be moved"),
+    isOpen: (segment) => segment === 3,
+    ...parts,
+  };
+}
+
 test("tidier: where a segment cannot be deleted, what it says is carried on once and not at each try", async () => {
   const places = new Places();
   for (const segment of [1, 2]) places.grown(segment, 1000);
@@ -17,7 +32,7 @@ test("tidier: where a segment cannot be deleted, what it says is carried on once
   places.removed("goes", 2);
   const written: Item[] = [];
   let tries = 0;
-  const journal: TidierOptions["journal"] = {
+  const stuck = journal({
     async append({ head }, placed) {
       written.push(...(JSON.parse(head.toString("utf8", 24)) as Item[]));
       placed({ segment: 3, at: 0 });
@@ -26,12 +41,8 @@ test("tidier: where a segment cannot be deleted, what it says is carried on once
       tries += 1;
       throw new Error("EIO");
     },
-    readSegment: async () => assert.fail("nothing is to be moved"),
-    readHead: async () => assert.fail("nothing is to be moved"),
-    isOpen: (segment) => segment === 3,
-  };
-  const settings = { salt: Buffer.alloc(8), spareBytes: 1e6, mayMove: () => true, damaged: [] };
-  const tidier = new Tidier({ ...settings, journal, places });
+  });
+  const tidier = new Tidier({ ...settings, journal: stuck, places });
   while (tries < 3) {
     tidier.wake();
     await sleep(1);
@@ -45,19 +56,14 @@ test("tidier: a segment that cannot be deleted does not hold up the others", asy
   for (const segment of [1, 2, 3]) places.grown(segment, 1000);
   const gone = Promise.withResolvers<number>();
   const tried: number[] = [];
-  const journal: TidierOptions["journal"] = {
-    append: async () => assert.fail("nothing is to be written"),
+  const stuck = journal({
     async drop(number) {
       tried.push(number);
       if (number === 1) throw new Error("EIO");
       gone.resolve(number);
     },
-    readSegment: async () => assert.fail("nothing is to be moved"),
-    readHead: async () => assert.fail("nothing is to be moved"),
-    isOpen: (segment) => segment === 3,
-  };
-  const settings = { salt: Buffer.alloc(8), spareBytes: 1e6, mayMove: () => true, damaged: [] };
-  const tidier = new Tidier({ ...settings, journal, places });
+  });
+  const tidier = new Tidier({ ...settings, journal: stuck, places });
   tidier.wake();
   assert.equal(await gone.promise, 2);
   await tidier.stop();
@@ -70,18 +76,13 @@ test("tidier: where no segment can be deleted, nothing is written again in vain"
   for (const segment of [1, 2, 3]) places.grown(segment, 1000);
   places.accepted("stays", { segment: 2, at: 0, bodyAt: 0, bytes: 10 });
   const tried: number[] = [];
-  const journal: TidierOptions["journal"] = {
-    append: async () => assert.fail("nothing is to be written"),
+  const stuck = journal({
     async drop(number) {
       tried.push(number);
       throw new Error("EIO");
     },
-    readSegment: async () => assert.fail("nothing is to be moved"),
-    readHead: async () => assert.fail("nothing is to be moved"),
-    isOpen: (segment) => segment === 3,
-  };
-  const settings = { salt: Buffer.alloc(8), spareBytes: 0, mayMove: () => true, damaged: [] };
-  const tidier = new Tidier({ ...settings, journal, places });
+  });
+  const tidier = new Tidier({ ...settings, spareBytes: 0, journal: stuck, places });
   tidier.wake();
   await sleep(20);
   await tidier.stop();

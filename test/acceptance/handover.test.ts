@@ -1,5 +1,4 @@
 /** `mailroute drain`: what a relay that is gone has left goes to those that are there. */
-
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

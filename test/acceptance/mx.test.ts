@@ -2,7 +2,6 @@
  * Mail by DNS, against Debian's unbound on loopback: hosts at 127.0.0.2 and up with one port between them,
  * as mail exchangers have. What DNS says for certain bounces; whatever is in doubt waits.
  */
-
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import {

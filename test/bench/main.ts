@@ -1,7 +1,8 @@
 /**
  * `npm run bench [-- --json] [--share N] [--warm N] [--rounds N] [--peers postfix,haraka,haproxy] [--load TEXT]`: what a
- * message costs us and our peers, in turns within one run on this machine, when they have warmed up. Debian's smtp-source drives, its
- * smtp-sink takes. Ratios count; absolute numbers are this machine's. docs/benchmarks.md says how to read it.
+ * message costs us and our peers, in turns within one run on this machine, when they have warmed up. Debian's
+ * smtp-source drives, its smtp-sink takes. Ratios count; absolute numbers are this machine's. docs/benchmarks.md says
+ * how to read it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { parseArgs } from "node:util";

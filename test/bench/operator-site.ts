@@ -2,7 +2,6 @@
  * What the operator's benchmark runs on: an API server, the operator as a process and a user of its own behind
  * the counting proxy, and two relays on loopback addresses of their own that take their table from it.
  */
-
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

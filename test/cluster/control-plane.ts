@@ -3,7 +3,6 @@
  * loopback ports in a scratch directory, stopped by the pids that were started. No pods, no root.
  * MAILROUTE_TEST_KUBECONFIG names a cluster to be used instead.
  */
-
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {

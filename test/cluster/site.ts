@@ -1,3 +1,7 @@
+/**
+ * What the tests on a real API server without pods have: an operator, a relay that takes its table from there,
+ * next hops that note what arrives, and mail.
+ */
 import { startGenerator } from "../ledger/generator.ts";
 import { eventually, type RelayProcess, relayProcess } from "../ledger/relay-process.ts";
 import { type Sink, startSink } from "../ledger/sink.ts";

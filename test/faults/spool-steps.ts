@@ -2,7 +2,6 @@
  * What is done to a spool while its calls are broken one after the other: a few commits of every kind, or many by
  * chance, and what must be there after each. Pure. A step that was answered holds; one under way may hold or not.
  */
-
 import { seeded } from "../../relay/seeded.testkit.ts";
 import { type Message, message as messageOf } from "../../relay/spool/message.testkit.ts";
 import { type Envelope, freshState, type State } from "../../relay/spool/records.ts";
