@@ -1,10 +1,11 @@
 /**
  * `npm run bench [-- --json] [--share N] [--warm N] [--rounds N] [--peers postfix,haraka,haproxy] [--load TEXT]`: what a
  * message costs us and our peers, in turns within one run on this machine, when they have warmed up. Debian's
- * smtp-source drives, its smtp-sink takes. Ratios count; absolute numbers are this machine's. docs/benchmarks.md says
+ * smtp-source drives and its smtp-sink takes; for big messages our own, lighter ones. Ratios count; absolute numbers are this machine's. docs/benchmarks.md says
  * how to read it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startGenerator } from "../ledger/generator.ts";
 import { eventually, hostsRoute, relayProcess } from "../ledger/relay-process.ts";
@@ -15,7 +16,7 @@ import { diskRate } from "./disk.ts";
 import { startHaproxy } from "./haproxy.ts";
 import { startHaraka } from "./haraka.ts";
 import { imageEnvironment } from "./image-environment.ts";
-import { type Cost, type Load, loadsOf, measure, median } from "./loads.ts";
+import { type Cost, isBig, type Load, loadsOf, measure, median } from "./loads.ts";
 import { startBenchPostfix } from "./postfix.ts";
 import type { Subject } from "./subject.ts";
 
@@ -38,22 +39,40 @@ const debian = await ensureDebian("postfix", "smtp-source");
 if ("missing" in debian)
   throw new Error(`the benchmark needs Debian's package postfix: ${debian.missing}`);
 const arrivals = new Map<number, number>();
-const sink = await startSmtpSink();
 const timed = await startSink({ received: (message) => void note(message) });
 try {
-  await throughputs();
+  const loads = loadsOf(Number(values.share)).filter(({ name }) => name.includes(values.load));
+  await throughputs(
+    loads.filter((load) => !isBig(load)),
+    (port) => spawn("smtp-sink", ["-u", "nobody", `127.0.0.1:${port}`, "1000"]),
+  );
+  await throughputs(loads.filter(isBig), (port) =>
+    spawn(process.execPath, [join(import.meta.dirname, "big-sink.ts"), `${port}`]),
+  );
   await latencies();
 } finally {
-  sink.process.kill();
   await timed.close();
 }
 
-async function throughputs(): Promise<void> {
-  const subjects = await start(sink.port);
+async function throughputs(
+  loads: readonly Load[],
+  sinkAt: (port: number) => ChildProcess,
+): Promise<void> {
+  if (loads.length === 0) return;
+  const port = await freePort();
+  const sink = sinkAt(port);
   try {
-    for (const load of loadsOf(Number(values.share))) {
-      if (load.name.includes(values.load)) await compare(subjects, load);
-    }
+    await greets(port, "the sink listens");
+    await compareAll(loads, port);
+  } finally {
+    sink.kill();
+  }
+}
+
+async function compareAll(loads: readonly Load[], sinkPort: number): Promise<void> {
+  const subjects = await start(sinkPort);
+  try {
+    for (const load of loads) await compare(subjects, load);
   } finally {
     for (const subject of subjects) await subject.close();
   }
@@ -157,15 +176,6 @@ async function startOurs(sinkPort: number): Promise<Subject> {
     },
     close: () => relay.close(),
   };
-}
-
-async function startSmtpSink(): Promise<{ port: number; process: ChildProcess }> {
-  const port = await freePort();
-  const process = spawn("smtp-sink", ["-u", "nobody", `127.0.0.1:${port}`, "1000"], {
-    stdio: "inherit",
-  });
-  await greets(port, "smtp-sink listens");
-  return { port, process };
 }
 
 function note({ body, atMs }: Received): void {
