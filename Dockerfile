@@ -18,6 +18,8 @@ ENV NODE_ENV=production
 # Memory that is free goes back to the kernel: a password's hash works on 19 MiB, and glibc would keep as much for
 # each thread that ever made one; V8 would let 48 MiB of short-lived objects pile up before it looks at them.
 ENV MALLOC_MMAP_THRESHOLD_=4194304
+# Writes of big bodies wait for the disk in threads of this pool, each for itself.
+ENV UV_THREADPOOL_SIZE=8
 ENV NODE_OPTIONS=--max-semi-space-size=8
 # Runs with a read-only root: it writes to spool.directory only. fsGroup 65532 makes a volume its own.
 USER 65532:65532

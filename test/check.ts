@@ -24,6 +24,7 @@ const failed = await runSteps([
     command: process.execPath,
     args: ["charts/generate.ts", "--check"],
   },
+  { name: "assembled WebAssembly", command: process.execPath, args: ["test/wasm.ts", "--check"] },
   { name: "generated reference", command: process.execPath, args: ["docs/generate.ts", "--check"] },
 ]);
 conclude(failed);

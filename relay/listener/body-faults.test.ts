@@ -3,11 +3,13 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { BodyFaults } from "./body-faults.ts";
 
-/** Octets on both sides of each bound that the look at four at once has. */
-const octets = fc.constantFrom(0, 1, 9, 10, 13, 14, 0x78, 0x7f, 0x80, 0x8a, 0x8d, 0xff);
-const run = fc
-  .tuple(octets, fc.integer({ min: 1, max: 12 }))
+/** Those that count, their neighbours, and the same with the highest bit. */
+const octets = fc.constantFrom(0, 1, 9, 10, 11, 12, 13, 14, 0x78, 0x80, 0x8a, 0x8d, 0xff);
+const same = fc
+  .tuple(octets, fc.integer({ min: 1, max: 40 }))
   .map(([octet, times]) => new Array<number>(times).fill(octet));
+const line = fc.nat(40).map((length) => [...new Array<number>(length).fill(0x78), 13, 10]);
+const run = fc.oneof(same, line);
 
 test("BodyFaults: whatever the pieces and their alignment, it counts what octet by octet is counted", () => {
   fc.assert(
@@ -17,6 +19,13 @@ test("BodyFaults: whatever the pieces and their alignment, it counts what octet 
     }),
     { numRuns: 2000 },
   );
+});
+
+test("BodyFaults: a piece may be of any size, and its lines' ends anywhere in it", () => {
+  for (const length of [65_533, 65_534, 65_535, 65_536, 65_537, 131_071, 131_072]) {
+    const body = [...new Array<number>(length).fill(0x78), 13, 10, 0x78, 13, 10, 0x78, 10, 13];
+    assert.deepEqual(counted([Uint8Array.from(body)]), expected(body), `${length}`);
+  }
 });
 
 function piecesOf(body: Uint8Array, sizes: readonly number[]): Uint8Array[] {
@@ -38,7 +47,7 @@ function counted(pieces: readonly Uint8Array[]) {
 }
 
 function expected(body: readonly number[]) {
-  const text = String.fromCharCode(...body);
+  const text = Buffer.from(body).toString("latin1");
   const count = (pattern: RegExp): number => text.match(pattern)?.length ?? 0;
   const lines = text.split("\n").map((line, place, { length }) => {
     return place < length - 1 && line.endsWith("\r") ? line.length - 1 : line.length;

@@ -66,6 +66,22 @@ test("bodies: what is kept in memory is bounded, and the rest comes from the spo
   assert.deepEqual([await read(first), await read(second)], ["spool", "second"]);
 });
 
+test("bodies: the memory of a big one goes back when nothing of its message is under way", async () => {
+  const spool = {
+    body: async () => Buffer.from("spool"),
+    head: async () => assert.fail("nobody asked"),
+    keepDamaged: async () => true,
+  };
+  const bodies = new Bodies({ spool, bytesMax: 100_000, corrupt: assert.fail });
+  const each = entry();
+  const body = Buffer.from(new ArrayBuffer(65_536));
+  bodies.keep(each, body);
+  assert.equal(await bodies.of(each), body);
+  bodies.drop(each);
+  assert.equal(body.length, 0);
+  assert.equal(String(await bodies.of(each)), "spool");
+});
+
 test("bodies: of a message whose header is wanted no more than that is read", async () => {
   const spool = {
     body: async () => Buffer.from("whole"),

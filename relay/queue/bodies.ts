@@ -3,6 +3,7 @@
  * others are read from the spool when they are needed. Where one cannot be had, it says what becomes of its
  * recipients, and has what is left of it set aside first.
  */
+import { free } from "../free.ts";
 import type { Outcome } from "../outcome.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Entry } from "./entry.ts";
@@ -38,10 +39,13 @@ export class Bodies {
     this.#bytes += body.length;
   }
 
+  /** Nothing of its message is under way: nobody looks at the body any more. */
   drop(entry: Entry): void {
-    if (entry.body === undefined) return;
-    this.#bytes -= entry.body.length;
+    const { body } = entry;
+    if (body === undefined) return;
+    this.#bytes -= body.length;
     entry.body = undefined;
+    free([body]);
   }
 
   /** The body; an outcome for all recipients where there is none. Damage is reported once it is in `corrupt/`. */

@@ -11,6 +11,7 @@ import type { Authenticator } from "../auth/authenticator.ts";
 import type { Identity, Standing } from "../auth/identity.ts";
 import { headerBlock } from "../delivery/header.ts";
 import type { RecipientDsn } from "../dsn-request.ts";
+import { free } from "../free.ts";
 import { networkOf } from "../listener/limits.ts";
 import type {
   Body,
@@ -38,7 +39,6 @@ import { isFull, SpoolError } from "../spool/spool-error.ts";
 import type { ActiveTable, TableHolder } from "../table/holder.ts";
 import { type BodyFault, faultOf, headFirst } from "./body.ts";
 import type { ReceptionEvents } from "./events.ts";
-import { free } from "./free.ts";
 import { dateTime, receivedLine, traceOf } from "./header.ts";
 import { type Mending, mendHeader } from "./mend-header.ts";
 import { messageRates } from "./message-rates.ts";

@@ -4,9 +4,9 @@
  * neither records nor bounds. Files that no message names are left over from a crash, and removed at the start.
  */
 import { constants, readdirSync } from "node:fs";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, makeDirectorySync, syncDirectory, writeWhole } from "../synced.ts";
+import { isMissing, makeDirectorySync, writeWhole } from "../synced.ts";
 import { readPart } from "./read-part.ts";
 
 const folder = "bodies";
@@ -19,6 +19,8 @@ export class BodyFiles {
   /** The sync of the directory that has not begun yet: all who wait share it. */
   #nextSync: Promise<void> | undefined;
   #currentSync: Promise<void> = Promise.resolve();
+  /** The directory, open since it was first synced. */
+  #handle: Promise<FileHandle> | undefined;
 
   /** Throws where the directory cannot be made or read. */
   constructor(spoolDirectory: string) {
@@ -46,11 +48,10 @@ export class BodyFiles {
     try {
       const file = await open(path, createFlags, 0o600);
       try {
-        await writeWhole(file, body, 0);
+        await allDone([this.#syncNames(), writeWhole(file, body, 0)]);
       } finally {
-        await file.close();
+        void file.close().catch(() => undefined); // every write of it is on disk
       }
-      await this.#sync();
     } catch (error) {
       await this.remove(id);
       throw error;
@@ -84,7 +85,7 @@ export class BodyFiles {
   /** Never rejects: what stays is removed at the next start. */
   async remove(id: string): Promise<void> {
     this.#ids.delete(id);
-    await rm(join(this.#directory, id), { force: true }).catch(() => undefined);
+    await unlink(join(this.#directory, id)).catch(() => undefined);
   }
 
   /** To a path on the same volume; false where there is none. */
@@ -105,14 +106,37 @@ export class BodyFiles {
     for (const id of [...this.#ids]) if (!isKnown(id)) await this.remove(id);
   }
 
-  /** A sync that begins after now. */
-  async #sync(): Promise<void> {
+  /** What is written must have been, or have failed, when this is called. */
+  async close(): Promise<void> {
+    const handle = await this.#handle?.catch(() => undefined);
+    this.#handle = undefined;
+    await handle?.close();
+  }
+
+  /** A sync of the directory that begins after now. */
+  async #syncNames(): Promise<void> {
     this.#nextSync ??= this.#currentSync.then(() => {
       this.#nextSync = undefined;
-      const sync = syncDirectory(this.#directory);
+      const sync = this.#sync();
       this.#currentSync = sync.catch(() => undefined);
       return sync;
     });
     await this.#nextSync;
   }
+
+  async #sync(): Promise<void> {
+    this.#handle ??= open(this.#directory, "r");
+    try {
+      await (await this.#handle).sync();
+    } catch (error) {
+      await this.close(); // what is wrong with it may be over next time
+      throw error;
+    }
+  }
+}
+
+/** Rejects when all have ended, where one of them has failed. */
+async function allDone(promises: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(promises);
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }

@@ -348,6 +348,7 @@ export class Spool {
     this.#parts.room.close();
     await this.#tidier.stop();
     await this.#journal.close();
+    await this.#parts.files.close();
     this.#parts.lock.release();
   }
 }
