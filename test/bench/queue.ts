@@ -1,8 +1,10 @@
 /**
- * `npm run bench:queue [-- --messages 200000 --rest 0 --json]`: a relay starts on a spool of so many messages for
+ * `npm run bench:queue [-- --messages 200000 --rounds 3 --rest 0 --json]`: a relay starts on a spool of so many messages for
  * 2,000 destinations, of which 1,900 are dead (half refuse connections, half never greet), beside the same without
  * the dead: start-up time, memory, event-loop delay, and how fast the living ones' mail flows. New mail comes `--rest`
  * seconds after the living ones' old mail has gone: at once while the dead are being found, later beside the found.
+ * The two take turns, and of each number the middle one counts: a process that has just started is quick or slow by
+ * what V8 has compiled.
  */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
@@ -26,6 +28,7 @@ const { values } = parseArgs({
   options: {
     messages: { type: "string", default: "200000" },
     seconds: { type: "string", default: "15" },
+    rounds: { type: "string", default: "3" },
     rest: { type: "string", default: "0" },
     json: { type: "boolean", default: false },
   },
@@ -35,6 +38,8 @@ if (!(messages >= 2000 && messages <= 1_000_000))
   throw new RangeError("--messages: 2000 to 1000000");
 const seconds = Number(values.seconds);
 if (!(seconds >= 1 && seconds <= 600)) throw new RangeError("--seconds: 1 to 600");
+const rounds = Number(values.rounds);
+if (!(rounds >= 1 && rounds <= 100)) throw new RangeError("--rounds: 1 to 100");
 const restSeconds = Number(values.rest);
 if (!(restSeconds >= 0 && restSeconds <= 3600)) throw new RangeError("--rest: 0 to 3600");
 
@@ -77,14 +82,27 @@ const sink = await startSink({
   },
 });
 try {
-  const alone = await measure({ dead: 0 });
-  const beside = await measure({ dead: destinations - living });
-  report({ alone, beside });
+  const alone: Numbers[] = [];
+  const beside: Numbers[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    alone.push(await measure({ dead: 0 }));
+    beside.push(await measure({ dead: destinations - living }));
+  }
+  report({ alone: middleOf(alone), beside: middleOf(beside) });
 } finally {
   await sink.close();
   silent.close();
 }
 process.exit();
+
+function middleOf(all: readonly Numbers[]): Numbers {
+  const [first] = all;
+  if (first === undefined) throw new RangeError("nothing was measured");
+  const names = Object.keys(first) as (keyof Numbers)[];
+  const middle = (name: keyof Numbers): number =>
+    all.map((each) => each[name]).toSorted((a, b) => a - b)[all.length >> 1] ?? Number.NaN;
+  return Object.fromEntries(names.map((name) => [name, middle(name)])) as Numbers;
+}
 
 async function measure({ dead }: { readonly dead: number }): Promise<Numbers> {
   const { admin, ...relay } = siteOf(dead);
