@@ -16,6 +16,10 @@ const dead: Dead = { outcome, rest: { msMin: 1000, msMax: 8000 } };
 /** Longer than anybody is given to show that he lives. */
 const quietMs = 6000;
 
+async function turns(count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 1) await turn();
+}
+
 /** Lanes whose work runs until it is let go, or gives up, as it may. */
 function gates(limits: Partial<LaneLimits> = {}) {
   const clock = manualClock();
@@ -44,7 +48,7 @@ function gates(limits: Partial<LaneLimits> = {}) {
   const end = async (met: Met): Promise<void> => {
     open.shift()?.(met);
     // What is told to others takes turns, too.
-    for (let left = 6; left > 0; left -= 1) await turn();
+    await turns(20);
   };
   const of = (prefix: string): number => started.filter((name) => name.startsWith(prefix)).length;
   return { lanes, clock, started, spared, open, add, end, of };
@@ -184,7 +188,7 @@ test("lanes: a dead destination's mail is spared the attempt, and what comes the
   const { add, clock, started, spared, end } = gates();
   add("dead", 50);
   await end(dead);
-  for (let left = 25; left > 0; left -= 1) await turn();
+  await turns(100);
   assert.equal(started.length, 1);
   assert.equal(spared.length, 49);
   add("dead", 3);
@@ -201,6 +205,21 @@ test("lanes: a dead destination's mail is spared the attempt, and what comes the
   await end("alive");
   add("dead");
   assert.equal(started.length, 4, "it lives");
+});
+
+test("lanes: a dead destination is tried again after its rest, however long it takes to tell its mail", async () => {
+  const { add, clock, started, spared, end } = gates();
+  add("dead", 500);
+  await end(dead);
+  await turns(20);
+  const told = spared.length;
+  assert.ok(told > 0 && told < 400, `${told}`);
+  clock.advance(1000);
+  assert.equal(started.length, 2);
+  await end("alive");
+  await turns(20);
+  assert.ok(spared.length <= told + 20, "it lives: the others are tried");
+  assert.equal(started.length, 4);
 });
 
 test("lanes: of a destination that lived, one failure alone spares nothing", async () => {
@@ -249,7 +268,7 @@ test("lanes: a person's word also counts for those who are about to be spared", 
   open.shift()?.(dead);
   await turn();
   lanes.rouse("dead");
-  for (let left = 60; left > 0; left -= 1) await turn();
+  await turns(60);
   assert.ok(spared.length < 99, `${spared.length}`);
   assert.equal(started.length, 2);
 });
@@ -289,16 +308,13 @@ test("lanes: what waits for a destination that is forgotten while others are tol
     },
     spare: async () => await new Promise<void>((resolve) => told.push(resolve)),
   });
-  const turns = async (): Promise<void> => {
-    for (let left = 12; left > 0; left -= 1) await turn();
-  };
   const end = async (met: Met): Promise<void> => {
     open.shift()?.(met);
-    await turns();
+    await turns(20);
   };
   const tell = async (): Promise<void> => {
     for (const each of told.splice(0)) each();
-    await turns();
+    await turns(20);
   };
   for (let count = 0; count < 8; count++) lanes.add("host", "me", `a${count}`);
   for (const met of ["alive", "alive", "hung", dead] as const) await end(met);
