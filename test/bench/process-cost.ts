@@ -50,6 +50,9 @@ function readProc(pid: number, file: string): string {
   }
 }
 
+/** The kernel goes over all of a process's pages for it, and holds up the process meanwhile. */
+const sampleEveryMs = 1000;
+
 /** Samples a number of MB until stopped; the answer is the most that was seen. */
 export function watchMemory(sample: () => number): { stop(): number } {
   let most = 0;
@@ -57,7 +60,7 @@ export function watchMemory(sample: () => number): { stop(): number } {
     most = Math.max(most, sample());
   };
   look();
-  const timer = setInterval(look, 250);
+  const timer = setInterval(look, sampleEveryMs);
   return {
     stop() {
       clearInterval(timer);
