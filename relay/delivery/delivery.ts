@@ -124,8 +124,8 @@ class Deliverer implements Delivery {
       this.events.bug?.(error);
       return deferred("local", "4.3.0", "internal error while delivering");
     });
-    const { patience } = job;
-    const ended = await (patience ? Promise.race([running, givenUp(patience, flight)]) : running);
+    if (job.patience !== undefined) giveUpAfter(job.patience, flight);
+    const ended = await running; // and whatever it has of the message is used no more
     this.flights.get(signal)?.delete(flight);
     const isUnmet = ended.kind === "deferred" && !flight.isMet;
     const last: Trouble = isUnmet ? { ...ended, isUnmet } : ended;
@@ -161,7 +161,7 @@ class Deliverer implements Delivery {
     const trouble = envelopeTrouble(job, outcomes) ?? routeTrouble(job.route, heloName);
     if (trouble !== undefined) return trouble;
     job.phase?.("waits");
-    const found = await this.finder.find(job.route, job.domain);
+    const found = await this.lookUp(job, flight);
     job.phase?.("works");
     if ("trouble" in found) return found.trouble;
     const letter = await this.signed(job);
@@ -183,6 +183,17 @@ class Deliverer implements Delivery {
       open = verdict.again.map((at) => open[at] as number);
     }
     return last ?? deferred("unavailable", "4.3.5", "the route names no host");
+  }
+
+  /** A look-up cannot be ended: whoever gives up goes on without its answer. */
+  private async lookUp({ route, domain }: Job, flight: Flight): ReturnType<HopFinder["find"]> {
+    const { promise: gaveUp, resolve } = Promise.withResolvers<{ readonly trouble: Trouble }>();
+    flight.onCancel = (trouble) => resolve({ trouble });
+    try {
+      return await Promise.race([this.finder.find(route, domain), gaveUp]);
+    } finally {
+      flight.onCancel = undefined;
+    }
   }
 
   private async signed(job: Job): Promise<Job | { readonly trouble: Trouble }> {
@@ -221,6 +232,10 @@ class Deliverer implements Delivery {
       // It died while it was kept, and nothing was said on it: once more on a new one, at no risk.
       const fresh = await this.waited(job, hop, flight, "fresh");
       if ("trouble" in fresh) return fresh;
+      if (flight.cancelled !== undefined) {
+        this.pool.release(hop, fresh.connection);
+        return { trouble: flight.cancelled };
+      }
       reused = false;
       verdict = await this.exchange(letter, fresh.connection, hop, flight);
     }
@@ -293,26 +308,18 @@ function cancelAll(flights: ReadonlySet<Flight>): void {
   }
 }
 
-/**
- * When patience ends, ends what is waited for, and the next host has its turn. Resolves only where no host was waited
- * for: a look-up cannot be ended, and the message is deferred without its answer.
- */
-function givenUp(patience: AbortSignal, flight: Flight): Promise<Trouble> {
-  return new Promise((resolve) => {
-    const onAbort = (): void => {
-      const { connection, onCancel } = flight;
-      if (connection?.isOnItsWay === true) return;
-      const trouble = outwaited(connection?.hop ?? "its next hop");
-      if (connection !== undefined) connection.abort(trouble);
-      else if (onCancel !== undefined) onCancel(trouble);
-      else {
-        flight.cancelled ??= trouble;
-        resolve(trouble);
-      }
-    };
-    if (patience.aborted) onAbort();
-    else patience.addEventListener("abort", onAbort, { once: true });
-  });
+/** When patience ends, ends what is waited for, and the next host has its turn; or nobody, where none has been tried. */
+function giveUpAfter(patience: AbortSignal, flight: Flight): void {
+  const onAbort = (): void => {
+    const { connection, onCancel } = flight;
+    if (connection?.isOnItsWay === true) return;
+    const trouble = outwaited(connection?.hop ?? "its next hop");
+    if (connection !== undefined) connection.abort(trouble);
+    else if (onCancel !== undefined) onCancel(trouble);
+    else flight.cancelled ??= trouble;
+  };
+  if (patience.aborted) onAbort();
+  else patience.addEventListener("abort", onAbort, { once: true });
 }
 
 /** Addresses come parsed; should one not be, it must not write a command of its own. */

@@ -1,10 +1,13 @@
 /** What becomes of a delivery whose room others need, at hosts that say nothing at one stage or another. */
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { type TestContext, test } from "node:test";
 import type { Outcome } from "../outcome.ts";
 import { deliveryFor, jobTo, never, routeTo } from "./delivery.testkit.ts";
 import { misbehaving } from "./misbehaving.testkit.ts";
 import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
+import { createResolver } from "./resolver.ts";
 
 /** So long that no test waits for it. */
 const patientMs = 120_000;
@@ -70,6 +73,27 @@ test("patience: where the first host is silent the second has its turn, and the 
   patience.abort();
   assert.equal(said((await delivered)[0]), "delivered");
   assert.deepEqual(rested, [`127.0.0.1:${silent.port} timeout`]);
+});
+
+test("patience: a look-up that nobody answers is left", async (context) => {
+  const dns = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(dns, "listening");
+  const servers = [`127.0.0.1:${dns.address().port}`];
+  const resolver = createResolver({ servers, timeoutMs: patientMs, tries: 1 });
+  const delivery = deliveryFor({ resolver, limits: patient });
+  context.after(async () => {
+    await delivery.close({ graceMs: 0 });
+    dns.close();
+  });
+  const patience = new AbortController();
+  const mx = routeTo([], { target: { kind: "mx" } });
+  const delivered = delivery.deliver(
+    jobTo(mx, ["a@to.test"], { patience: patience.signal }),
+    never,
+  );
+  await once(dns, "message");
+  patience.abort();
+  assert.equal(said((await delivered)[0]), "timeout, nobody met");
 });
 
 test("patience: a message that is on its way is never broken off", async (context) => {

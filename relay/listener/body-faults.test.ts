@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { BodyFaults } from "./body-faults.ts";
+import { loadPlainLines, type PlainLines } from "./plain-lines.ts";
 
 /** Those that count, their neighbours, and the same with the highest bit. */
 const octets = fc.constantFrom(0, 1, 9, 10, 11, 12, 13, 14, 0x78, 0x80, 0x8a, 0x8d, 0xff);
@@ -11,11 +12,13 @@ const same = fc
 const line = fc.nat(40).map((length) => [...new Array<number>(length).fill(0x78), 13, 10]);
 const run = fc.oneof(same, line);
 
-test("BodyFaults: whatever the pieces and their alignment, it counts what octet by octet is counted", () => {
+test("BodyFaults: whatever the pieces and their alignment, it counts what octet by octet is counted, with SIMD or without", () => {
   fc.assert(
     fc.property(fc.array(run), fc.array(fc.nat(9)), fc.nat(3), (runs, sizes, shift) => {
       const body = Uint8Array.from([...new Array<number>(shift).fill(0), ...runs.flat()]);
-      assert.deepEqual(counted(piecesOf(body.subarray(shift), sizes)), expected(runs.flat()));
+      const pieces = piecesOf(body.subarray(shift), sizes);
+      assert.deepEqual(counted(pieces), expected(runs.flat()));
+      assert.deepEqual(counted(pieces, loadPlainLines(Buffer.from("no code"))), counted(pieces));
     }),
     { numRuns: 2000 },
   );
@@ -38,8 +41,8 @@ function piecesOf(body: Uint8Array, sizes: readonly number[]): Uint8Array[] {
   return [...pieces, body.subarray(from)];
 }
 
-function counted(pieces: readonly Uint8Array[]) {
-  const faults = new BodyFaults();
+function counted(pieces: readonly Uint8Array[], plainLines?: PlainLines) {
+  const faults = new BodyFaults(plainLines);
   for (const piece of pieces) faults.add(piece);
   faults.end();
   const { bareCr, bareLf, nul, longestLine } = faults;

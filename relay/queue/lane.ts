@@ -39,40 +39,44 @@ export type Lane<Item extends NonNullable<unknown>> = {
   restUntilMs: number;
   /** In which line it stands for a turn. */
   line: Standing | undefined;
-  /** What waited when it was found dead is being told so. */
+  /** It was found dead: what so many of those that wait are told, until somebody knows better. */
+  finding: { readonly outcome: Outcome; left: number } | undefined;
+  /** They are being told. */
   isClearing: boolean;
 };
 
 export function freshLane<Item extends NonNullable<unknown>>(key: string): Lane<Item> {
   return {
     ...{ key, waiting: new FairLine<Item>(), standing: "untried", active: 0, limit: 1 },
-    ...{ rests: 0, restUntilMs: 0, line: undefined, isClearing: false },
+    ...{ rests: 0, restUntilMs: 0, line: undefined, finding: undefined },
+    isClearing: false,
   };
 }
 
 export type Lesson = { readonly met: Met; readonly limitMax: number; readonly nowMs: number };
 
-/** Whether the lane is dead now, and what waits in it need not be tried. */
-export function learn(lane: Lane<NonNullable<unknown>>, { met, limitMax, nowMs }: Lesson): boolean {
-  if (met === "nothing") return false;
+/** What an attempt has met; where nobody was there, what waits in the lane need not be tried. */
+export function learn(lane: Lane<NonNullable<unknown>>, { met, limitMax, nowMs }: Lesson): void {
+  if (met === "nothing") return;
+  lane.finding = undefined;
   if (met === "alive") {
     lane.limit = Math.min(lane.limit + 1, limitMax);
     lane.standing = "living";
     lane.rests = 0;
     lane.restUntilMs = 0;
-    return false;
+    return;
   }
   const wasOne = lane.limit === 1;
   lane.limit = Math.max(1, lane.limit >> 1);
-  if (!wasOne) return false;
+  if (!wasOne) return;
   lane.standing = "silent";
-  if (met === "hung") return false;
+  if (met === "hung") return;
+  lane.finding = { outcome: met.outcome, left: lane.waiting.size };
   // What failed during a rest began before it, and says nothing new.
-  if (nowMs < lane.restUntilMs) return true;
+  if (nowMs < lane.restUntilMs) return;
   const { msMin, msMax } = met.rest;
   lane.restUntilMs = nowMs + Math.min(msMin * 2 ** Math.min(lane.rests, 30), msMax);
   lane.rests += 1;
-  return true;
 }
 
 /** Somebody knows better: it is tried as if nobody had. */
@@ -80,4 +84,5 @@ export function forgive(lane: Lane<NonNullable<unknown>>): void {
   if (lane.standing === "silent") lane.standing = "untried";
   lane.rests = 0;
   lane.restUntilMs = 0;
+  lane.finding = undefined;
 }

@@ -37,7 +37,7 @@ export type LanesOptions<Item> = {
 const rememberedMax = 10_000;
 /**
  * Those whose mail goes need many turns for each message: these take little of each. Turns are short where nothing else
- * happens; under full load thousands that are spared are told over minutes.
+ * happens; under full load it takes minutes until tens of thousands are told.
  */
 const sparedAtOnceMax = 10;
 const turnsBetween = 16;
@@ -180,8 +180,8 @@ export class Lanes<Item extends NonNullable<unknown>> {
     this.#attempts.end(running);
     lane.active -= 1;
     const limitMax = limits.activePerLaneMax;
-    const isDead = learn(lane, { met, limitMax, nowMs: clock.now() });
-    if (isDead && typeof met === "object") void this.#clear(lane, met.outcome);
+    learn(lane, { met, limitMax, nowMs: clock.now() });
+    if (lane.finding !== undefined) void this.#clear(lane);
     if (lane.waiting.size + lane.active === 0) this.#leave(lane);
     else this.#queue(lane);
     this.#run();
@@ -189,22 +189,17 @@ export class Lanes<Item extends NonNullable<unknown>> {
 
   /**
    * Tells what waits what has been found; of all lanes, a few at a time, with turns for others after each. When the
-   * lane has rested meanwhile, its next is tried in any case.
+   * lane has rested meanwhile its next is tried, and what that meets counts from then on.
    */
-  async #clear(lane: Lane<Item>, outcome: Outcome): Promise<void> {
+  async #clear(lane: Lane<Item>): Promise<void> {
     if (lane.isClearing) return;
     lane.isClearing = true;
-    for (let left = lane.waiting.size; left > 0 && !this.#stopped; left -= sparedAtOnceMax) {
+    while (lane.finding !== undefined && lane.finding.left > 0 && !this.#stopped) {
       const before = this.#spared;
       const told = Promise.withResolvers<void>();
       this.#spared = told.promise;
       await before;
-      // A host that answered meanwhile, or somebody's word, is newer.
-      if (lane.standing !== "silent") left = 0;
-      const items = Array.from({ length: Math.min(left, sparedAtOnceMax) }, () =>
-        lane.waiting.shift(),
-      );
-      await Promise.all(items.map((item) => item && this.#options.spare(item, outcome)));
+      await this.#tellSome(lane);
       for (let turns = turnsBetween; turns > 0; turns -= 1) await turn();
       told.resolve();
     }
@@ -212,6 +207,14 @@ export class Lanes<Item extends NonNullable<unknown>> {
     if (lane.waiting.size + lane.active === 0) this.#leave(lane);
     else this.#queue(lane);
     this.#run();
+  }
+
+  async #tellSome({ finding, waiting }: Lane<Item>): Promise<void> {
+    if (finding === undefined) return;
+    const count = Math.min(finding.left, sparedAtOnceMax);
+    finding.left -= count;
+    const items = Array.from({ length: count }, () => waiting.shift());
+    await Promise.all(items.map((item) => item && this.#options.spare(item, finding.outcome)));
   }
 
   #leave(lane: Lane<Item>): void {

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { type TestContext, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import type { Signer } from "../../../routing/route.ts";
+import { free } from "../../free.ts";
 import { deliveryFor, jobTo, never, routeTo } from "../delivery.testkit.ts";
 import type { Credential } from "../delivery.ts";
 import { misbehaving } from "../misbehaving.testkit.ts";
@@ -61,6 +63,30 @@ test("dkim: the signature stands before the message, of which no byte is changed
       .every((line) => line.length <= 78),
   );
   assert.deepEqual(results, ["signed"]);
+});
+
+test("dkim: who gives up waits for the hash, and uses the message no more when it is told so", async (context) => {
+  const { next, stock } = await bench(context, rsa);
+  const bugs: unknown[] = [];
+  const delivery = deliveryFor({
+    credentials: { get: () => stock.get("mail/dkim 1") },
+    events: { bug: (error) => void bugs.push(error) },
+  });
+  context.after(() => delivery.close({ graceMs: 0 }));
+  const body = Buffer.from(new ArrayBuffer(20_000_000));
+  body.set(message);
+  const patience = new AbortController();
+  const more = { body, signer, patience: patience.signal };
+  const delivered = delivery.deliver(
+    jobTo(routeTo([{ port: next.port }]), ["a@to.test"], more),
+    never,
+  );
+  await turn();
+  patience.abort();
+  assert.equal((await delivered)[0]?.kind, "deferred");
+  free([body]);
+  for (let turns = 50; turns > 0; turns -= 1) await turn();
+  assert.deepEqual([bugs, next.commands], [[], []]);
 });
 
 test("dkim: a message is signed once for each way, and again only by another key", async (context) => {
