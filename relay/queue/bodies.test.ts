@@ -17,6 +17,11 @@ const envelope: Envelope = {
   eightBit: false,
   smtputf8: false,
 };
+const spool = {
+  body: async () => Buffer.from("spool"),
+  head: async () => assert.fail("nobody asked"),
+  keepDamaged: async () => true,
+};
 const entry = () => freshEntry(envelope, freshState(envelope));
 
 for (const { title, read, isKept, kind } of [
@@ -50,11 +55,6 @@ for (const { title, read, isKept, kind } of [
 }
 
 test("bodies: what is kept in memory is bounded, and the rest comes from the spool", async () => {
-  const spool = {
-    body: async () => Buffer.from("spool"),
-    head: async () => assert.fail("nobody asked"),
-    keepDamaged: async () => true,
-  };
   const bodies = new Bodies({ spool, bytesMax: 8, corrupt: assert.fail });
   const [first, second] = [entry(), entry()];
   const read = async (each: typeof first) => String(await bodies.of(each));
@@ -67,11 +67,6 @@ test("bodies: what is kept in memory is bounded, and the rest comes from the spo
 });
 
 test("bodies: the memory of a big one goes back when nothing of its message is under way", async () => {
-  const spool = {
-    body: async () => Buffer.from("spool"),
-    head: async () => assert.fail("nobody asked"),
-    keepDamaged: async () => true,
-  };
   const bodies = new Bodies({ spool, bytesMax: 100_000, corrupt: assert.fail });
   const each = entry();
   const body = Buffer.from(new ArrayBuffer(65_536));

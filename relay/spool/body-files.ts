@@ -21,6 +21,7 @@ export class BodyFiles {
   #currentSync: Promise<void> = Promise.resolve();
   /** The directory, open since it was first synced. */
   #handle: Promise<FileHandle> | undefined;
+  #isClosed = false;
 
   /** Throws where the directory cannot be made or read. */
   constructor(spoolDirectory: string) {
@@ -43,18 +44,15 @@ export class BodyFiles {
    */
   async write(id: string, body: Uint8Array): Promise<void> {
     if (this.#ids.has(id)) throw new Error(`there is a body of ${id} already`);
-    const path = join(this.#directory, id);
+    const file = await open(join(this.#directory, id), createFlags, 0o600);
     this.#ids.add(id);
     try {
-      const file = await open(path, createFlags, 0o600);
-      try {
-        await allDone([this.#syncNames(), writeWhole(file, body, 0)]);
-      } finally {
-        void file.close().catch(() => undefined); // every write of it is on disk
-      }
+      await allDone([this.#syncNames(), writeWhole(file, body, 0)]);
     } catch (error) {
       await this.remove(id);
       throw error;
+    } finally {
+      void file.close().catch(() => undefined); // every write of it is on disk
     }
   }
 
@@ -106,11 +104,11 @@ export class BodyFiles {
     for (const id of [...this.#ids]) if (!isKnown(id)) await this.remove(id);
   }
 
-  /** What is written must have been, or have failed, when this is called. */
+  /** What is being written fails, unless its sync has begun; nothing can be written afterwards. Never rejects. */
   async close(): Promise<void> {
-    const handle = await this.#handle?.catch(() => undefined);
-    this.#handle = undefined;
-    await handle?.close();
+    this.#isClosed = true;
+    await this.#currentSync;
+    await this.#letGo();
   }
 
   /** A sync of the directory that begins after now. */
@@ -125,13 +123,20 @@ export class BodyFiles {
   }
 
   async #sync(): Promise<void> {
+    if (this.#isClosed) throw new Error("the spool is closed");
     this.#handle ??= open(this.#directory, "r");
     try {
       await (await this.#handle).sync();
     } catch (error) {
-      await this.close(); // what is wrong with it may be over next time
+      await this.#letGo(); // what is wrong with it may be over next time
       throw error;
     }
+  }
+
+  async #letGo(): Promise<void> {
+    const handle = await this.#handle?.catch(() => undefined);
+    this.#handle = undefined;
+    await handle?.close().catch(() => undefined);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --json] [--share N] [--warm N] [--rounds N] [--peers postfix,haraka,haproxy] [--load TEXT]`: what a
- * message costs us and our peers, in turns within one run on this machine, when they have warmed up. Debian's
+ * `npm run bench [-- --json] [--share N] [--warm N] [--rounds N] [--peers postfix,haraka,haproxy] [--load TEXT]`: what
+ * a message costs us and our peers, in turns within one run on this machine, when they have warmed up. Debian's
  * smtp-source drives and its smtp-sink takes; for big messages our own, lighter ones. Ratios count; absolute numbers are this machine's. docs/benchmarks.md says
  * how to read it.
  */
@@ -32,6 +32,7 @@ const { values } = parseArgs({
     load: { type: "string", default: "" },
   },
 });
+const stdio = "inherit";
 const latencyMessages = 500;
 const latencyPerSecond = 50;
 
@@ -44,10 +45,10 @@ try {
   const loads = loadsOf(Number(values.share)).filter(({ name }) => name.includes(values.load));
   await throughputs(
     loads.filter((load) => !isBig(load)),
-    (port) => spawn("smtp-sink", ["-u", "nobody", `127.0.0.1:${port}`, "1000"]),
+    (port) => spawn("smtp-sink", ["-u", "nobody", `127.0.0.1:${port}`, "1000"], { stdio }),
   );
   await throughputs(loads.filter(isBig), (port) =>
-    spawn(process.execPath, [join(import.meta.dirname, "big-sink.ts"), `${port}`]),
+    spawn(process.execPath, [join(import.meta.dirname, "big-sink.ts"), `${port}`], { stdio }),
   );
   await latencies();
 } finally {

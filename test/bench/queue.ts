@@ -1,10 +1,8 @@
 /**
- * `npm run bench:queue [-- --messages 200000 --rounds 3 --rest 0 --json]`: a relay starts on a spool of so many messages for
- * 2,000 destinations, of which 1,900 are dead (half refuse connections, half never greet), beside the same without
- * the dead: start-up time, memory, event-loop delay, and how fast the living ones' mail flows. New mail comes `--rest`
- * seconds after the living ones' old mail has gone: at once while the dead are being found, later beside the found.
- * The two take turns, and of each number the middle one counts: a process that has just started is quick or slow by
- * what V8 has compiled.
+ * `npm run bench:queue [-- --messages 200000 --rounds 3 --rest 0 --json]`: a relay starts on a spool of so many messages
+ * for 2,000 destinations, of which 1,900 are dead (half refuse connections, half never greet), beside the same without
+ * the dead: start-up, memory, event-loop delay, and how fast the living ones' mail flows. New mail comes `--rest`
+ * seconds after their old mail has gone. They take turns: how quick a process is that has just started is V8's chance.
  */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
@@ -39,7 +37,8 @@ if (!(messages >= 2000 && messages <= 1_000_000))
 const seconds = Number(values.seconds);
 if (!(seconds >= 1 && seconds <= 600)) throw new RangeError("--seconds: 1 to 600");
 const rounds = Number(values.rounds);
-if (!(rounds >= 1 && rounds <= 100)) throw new RangeError("--rounds: 1 to 100");
+if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100))
+  throw new RangeError("--rounds: 1 to 100");
 const restSeconds = Number(values.rest);
 if (!(restSeconds >= 0 && restSeconds <= 3600)) throw new RangeError("--rest: 0 to 3600");
 
@@ -85,8 +84,10 @@ try {
   const alone: Numbers[] = [];
   const beside: Numbers[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    alone.push(await measure({ dead: 0 }));
-    beside.push(await measure({ dead: destinations - living }));
+    const first = { list: alone, dead: 0 };
+    const second = { list: beside, dead: destinations - living };
+    const turns = round % 2 === 0 ? [first, second] : [second, first];
+    for (const { list, dead } of turns) list.push(await measure({ dead }));
   }
   report({ alone: middleOf(alone), beside: middleOf(beside) });
 } finally {
