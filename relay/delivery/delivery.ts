@@ -218,24 +218,14 @@ class Deliverer implements Delivery {
         ? job.recipients
         : positions.map((position) => job.recipients[position] as string);
     const letter: Letter = recipients === job.recipients ? job : { ...job, recipients };
-    const kept = this.pool.take(hop);
-    const acquired = kept ? { connection: kept } : await this.waited(job, hop, flight);
+    const acquired = await this.acquired(job, hop, flight);
     if ("trouble" in acquired) return acquired;
-    const unwanted = flight.cancelled ?? (job.isWanted?.() === false ? outdated() : undefined);
-    if (unwanted !== undefined) {
-      this.pool.release(hop, acquired.connection);
-      return { trouble: unwanted };
-    }
     let reused = acquired.connection.messages > 0;
     let verdict = await this.exchange(letter, acquired.connection, hop, flight);
     if (verdict.kind === "stale") {
       // It died while it was kept, and nothing was said on it: once more on a new one, at no risk.
-      const fresh = await this.waited(job, hop, flight, "fresh");
+      const fresh = await this.acquired(job, hop, flight, "fresh");
       if ("trouble" in fresh) return fresh;
-      if (flight.cancelled !== undefined) {
-        this.pool.release(hop, fresh.connection);
-        return { trouble: flight.cancelled };
-      }
       reused = false;
       verdict = await this.exchange(letter, fresh.connection, hop, flight);
     }
@@ -253,8 +243,19 @@ class Deliverer implements Delivery {
     return verdict;
   }
 
+  /** A connection, where the message is still to go this way when there is one. */
+  private async acquired(job: Job, hop: Hop, flight: Flight, want: "any" | "fresh" = "any") {
+    const kept = want === "any" ? this.pool.take(hop) : undefined;
+    const acquired = kept ? { connection: kept } : await this.waited(job, hop, flight, want);
+    if ("trouble" in acquired) return acquired;
+    const unwanted = flight.cancelled ?? (job.isWanted?.() === false ? outdated() : undefined);
+    if (unwanted === undefined) return acquired;
+    this.pool.release(hop, acquired.connection);
+    return { trouble: unwanted };
+  }
+
   /** A connection, once it is our turn; where patience has ended, within `hurriedMsMax`. */
-  private async waited(job: Job, hop: Hop, flight: Flight, want: "any" | "fresh" = "any") {
+  private async waited(job: Job, hop: Hop, flight: Flight, want: "any" | "fresh") {
     job.phase?.("waits");
     const isHurried = job.patience?.aborted === true;
     const giveUp = (): void => flight.onCancel?.(outwaited(hop.name));

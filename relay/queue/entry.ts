@@ -114,8 +114,8 @@ export function momentOf(parts: { readonly clock: Clock; readonly outbound: Rout
 }
 
 /**
- * When the recipient is due; infinity: he is finished. A time further ahead than twice its route's longest back-off was never meant so: the clock
- * was set back since, and it is due now.
+ * When the recipient is due; infinity: he is finished. A time further ahead than twice its route's longest back-off was
+ * never meant so: the clock was set back since, and it is due now.
  */
 export function dueOf(entry: Entry, index: number, { nowMs, retry }: Moment): number {
   const pending = entry.pending[index];

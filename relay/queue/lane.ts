@@ -39,7 +39,7 @@ export type Lane<Item extends NonNullable<unknown>> = {
   restUntilMs: number;
   /** In which line it stands for a turn. */
   line: Standing | undefined;
-  /** It was found dead: what so many of those that wait are told, until somebody knows better. */
+  /** It was found dead: what so many of those that wait are still to be told, until somebody knows better. */
   finding: { readonly outcome: Outcome; left: number } | undefined;
   /** They are being told. */
   isClearing: boolean;
@@ -71,7 +71,8 @@ export function learn(lane: Lane<NonNullable<unknown>>, { met, limitMax, nowMs }
   if (!wasOne) return;
   lane.standing = "silent";
   if (met === "hung") return;
-  lane.finding = { outcome: met.outcome, left: lane.waiting.size };
+  const left = lane.waiting.size;
+  lane.finding = left > 0 ? { outcome: met.outcome, left } : undefined;
   // What failed during a rest began before it, and says nothing new.
   if (nowMs < lane.restUntilMs) return;
   const { msMin, msMax } = met.rest;

@@ -194,7 +194,7 @@ export class Lanes<Item extends NonNullable<unknown>> {
   async #clear(lane: Lane<Item>): Promise<void> {
     if (lane.isClearing) return;
     lane.isClearing = true;
-    while (lane.finding !== undefined && lane.finding.left > 0 && !this.#stopped) {
+    while (lane.finding !== undefined && !this.#stopped) {
       const before = this.#spared;
       const told = Promise.withResolvers<void>();
       this.#spared = told.promise;
@@ -209,10 +209,12 @@ export class Lanes<Item extends NonNullable<unknown>> {
     this.#run();
   }
 
-  async #tellSome({ finding, waiting }: Lane<Item>): Promise<void> {
+  async #tellSome(lane: Lane<Item>): Promise<void> {
+    const { finding, waiting } = lane;
     if (finding === undefined) return;
     const count = Math.min(finding.left, sparedAtOnceMax);
     finding.left -= count;
+    if (finding.left === 0) lane.finding = undefined;
     const items = Array.from({ length: count }, () => waiting.shift());
     await Promise.all(items.map((item) => item && this.#options.spare(item, finding.outcome)));
   }

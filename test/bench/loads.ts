@@ -1,5 +1,5 @@
 /** What the benchmark sends, and what a relay's taking and delivering it costs. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { eventually } from "../ledger/relay-process.ts";
@@ -90,18 +90,18 @@ async function accepted(load: Load, { name, port }: Subject): Promise<number> {
 
 function startSource(load: Load, port: number): ChildProcess {
   const { sessions, messages, bytes, recipients, kept } = load;
-  const stdio = ["ignore", "pipe", "inherit"] as const;
+  const stdio: StdioOptions = ["ignore", "pipe", "inherit"];
   if (isBig(load)) {
     if (recipients !== 1 || !kept)
       throw new Error("big-source keeps connections, for one recipient");
     const program = join(import.meta.dirname, "big-source.ts");
     const numbers = [port, sessions, messages, bytes].map(String);
-    return spawn(process.execPath, [program, ...numbers], { stdio: [...stdio] });
+    return spawn(process.execPath, [program, ...numbers], { stdio });
   }
   const counts = ["-s", sessions, "-m", messages, "-l", bytes, "-r", recipients];
   const flags = [...(kept ? ["-d"] : []), "-f", "a@sender.test", "-t", "b@bench.test"];
   const args = [...counts.map(String), ...flags, `127.0.0.1:${port}`];
-  return spawn("smtp-source", args, { stdio: [...stdio] });
+  return spawn("smtp-source", args, { stdio });
 }
 
 /** The middle one of several rounds, by accepted messages per second. */

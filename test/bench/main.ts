@@ -1,8 +1,8 @@
 /**
  * `npm run bench [-- --json] [--share N] [--warm N] [--rounds N] [--peers postfix,haraka,haproxy] [--load TEXT]`: what
- * a message costs us and our peers, in turns within one run on this machine, when they have warmed up. Debian's
- * smtp-source drives and its smtp-sink takes; for big messages our own, lighter ones. Ratios count; absolute numbers are this machine's. docs/benchmarks.md says
- * how to read it.
+ * a message costs us and our peers, in turns within one run, when they have warmed up. Debian's smtp-source drives and
+ * its smtp-sink takes; for big messages our own, lighter ones do. Ratios count; absolute numbers are this machine's.
+ * docs/benchmarks.md says how to read it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
