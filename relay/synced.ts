@@ -22,7 +22,7 @@ async function sync(path: string, flags: string): Promise<void> {
   }
 }
 
-function syncDirectorySync(path: string): void {
+export function syncDirectorySync(path: string): void {
   const directory = openSync(path, "r");
   try {
     fsyncSync(directory);

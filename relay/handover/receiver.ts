@@ -7,8 +7,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { listenOn } from "../../kube/dual-stack.ts";
+import type { Change } from "../spool/changes.ts";
 import type { Envelope } from "../spool/records.ts";
-import type { Change, Spool, Stored } from "../spool/spool.ts";
+import type { Spool, Stored } from "../spool/spool.ts";
 import { decodeFrame, type Framed } from "./frame.ts";
 import { serverTls } from "./key.ts";
 

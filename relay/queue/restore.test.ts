@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Change } from "../spool/changes.ts";
 import { type Envelope, freshState, type State } from "../spool/records.ts";
-import type { Change, Stored } from "../spool/spool.ts";
+import type { Stored } from "../spool/spool.ts";
 import { blamed, restore } from "./restore.ts";
 
 const nowMs = 5000;

@@ -3,9 +3,11 @@
  * go by itself (everything of a spool that was put back, and a message at which the process died three times),
  * and has that on disk before the message is the queue's.
  */
+
+import type { Change } from "../spool/changes.ts";
 import type { Left } from "../spool/deliveries.ts";
 import type { Held } from "../spool/records.ts";
-import type { Change, Spool, Stored } from "../spool/spool.ts";
+import type { Spool, Stored } from "../spool/spool.ts";
 import { Compactor } from "./compact.ts";
 import { Slices } from "./slices.ts";
 

@@ -2,7 +2,8 @@
  * Changes of the queue on their way to disk. Loop: what was done cannot be undone and must not be done again,
  * so that a change which the spool does not take is tried until it does.
  */
-import type { Change, Spool } from "../spool/spool.ts";
+import type { Change } from "../spool/changes.ts";
+import type { Spool } from "../spool/spool.ts";
 import { isFull } from "../spool/spool-error.ts";
 import type { Clock } from "./due.ts";
 

@@ -5,8 +5,8 @@
 import type { Route } from "../../routing/route.ts";
 import { isWanted } from "../dsn-request.ts";
 import type { Outcome } from "../outcome.ts";
+import type { Change } from "../spool/changes.ts";
 import type { Pending, StoredRecipient } from "../spool/records.ts";
-import type { Change } from "../spool/spool.ts";
 import type { TableHolder } from "../table/holder.ts";
 import type { Bodies } from "./bodies.ts";
 import { arrivalOf, isConfirmed } from "./confirmation.ts";

@@ -1,21 +1,34 @@
 /**
- * Big bodies, each in a file of its own, named by its message's id. Adapter over the file system: a file is
- * whole and synced, and its name too, before `write` resolves; nobody may name it before that. It knows
- * neither records nor bounds. Files that no message names are left over from a crash, and removed at the start.
+ * Big bodies, each in a file of its own, named by a number. A file whose message is finished stays, to write another
+ * body over it: that needs no sync of names, and nothing of the file system's own journal. Adapter over the file system:
+ * a body is whole and synced, and its file's name too, before `write` resolves; nobody may name it before that. It
+ * knows neither records nor bounds. What a file has behind its body is of an earlier one.
  */
-import { constants, readdirSync } from "node:fs";
-import { type FileHandle, open, readFile, rename, unlink } from "node:fs/promises";
+import { constants, readdirSync, statSync } from "node:fs";
+import { type FileHandle, open, rename, truncate, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, makeDirectorySync, writeWhole } from "../synced.ts";
+import { isMissing, makeDirectorySync, syncDirectorySync, writeWhole } from "../synced.ts";
 import { readPart } from "./read-part.ts";
 
 const folder = "bodies";
 /** Each write is on disk when it returns: one call in place of two. */
-const createFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DSYNC;
+const overwriteFlags = constants.O_WRONLY | constants.O_DSYNC;
+const createFlags = overwriteFlags | constants.O_CREAT | constants.O_EXCL;
+/** A file is written over by a body that is not much shorter: the volume's space is counted by bodies. */
+const spareShareMin = 0.75;
+/** One that is a little longer makes it grow. */
+const growthShareMax = 1.25;
+/** Of all spare files together. */
+const spareBytesMax = 64 * 1024 * 1024;
 
 export class BodyFiles {
   readonly #directory: string;
-  readonly #ids: Set<string>;
+  /** Of those that have a body, the octets in the file. */
+  readonly #used = new Map<string, number>();
+  /** Their octets too; the first has been spare for longest. */
+  readonly #spare = new Map<string, number>();
+  #spareBytes = 0;
+  #newest = 0;
   /** The sync of the directory that has not begun yet: all who wait share it. */
   #nextSync: Promise<void> | undefined;
   #currentSync: Promise<void> = Promise.resolve();
@@ -23,85 +36,116 @@ export class BodyFiles {
   #handle: Promise<FileHandle> | undefined;
   #isClosed = false;
 
-  /** Throws where the directory cannot be made or read. */
-  constructor(spoolDirectory: string) {
+  /**
+   * `named`: bodies by what the journal says, whether they are there or not. Throws where the directory cannot be made,
+   * read or synced.
+   */
+  constructor(spoolDirectory: string, named: ReadonlySet<string>) {
     this.#directory = join(spoolDirectory, folder);
     makeDirectorySync(this.#directory);
-    this.#ids = new Set(readdirSync(this.#directory));
+    const found = readdirSync(this.#directory);
+    for (const name of found) this.#used.set(name, statSync(join(this.#directory, name)).size);
+    for (const name of [...found, ...named])
+      if (isNumber(name)) this.#newest = Math.max(this.#newest, Number(name));
+    syncDirectorySync(this.#directory); // a name that was left by a crash may not be on disk yet
   }
 
+  /** Those that have a body. */
   get size(): number {
-    return this.#ids.size;
+    return this.#used.size;
   }
 
-  has(id: string): boolean {
-    return this.#ids.has(id);
-  }
-
-  /**
-   * Resolves when it is on disk. Rejects where it is not: then nothing of it is left, as far as that can be had; where
-   * there is one already, that stays.
-   */
-  async write(id: string, body: Uint8Array): Promise<void> {
-    if (this.#ids.has(id)) throw new Error(`there is a body of ${id} already`);
-    const file = await open(join(this.#directory, id), createFlags, 0o600);
-    this.#ids.add(id);
+  /** Resolves to its file's name when it is on disk. Rejects where it is not: then that file is gone, if it can be. */
+  async write(body: Uint8Array): Promise<string> {
+    if (this.#isClosed) throw new Error("the spool is closed");
+    const spare = this.#takeSpare(body.length);
+    const name = spare ?? this.#freshName();
+    const flags = spare === undefined ? createFlags : overwriteFlags;
+    const opening = open(join(this.#directory, name), flags, 0o600);
+    const file = await opening.catch(async (error: unknown) => {
+      if (spare !== undefined) await this.remove(name);
+      throw error;
+    });
+    this.#used.set(name, Math.max(body.length, this.#used.get(name) ?? 0));
     try {
-      await allDone([this.#syncNames(), writeWhole(file, body, 0)]);
+      const writing = writeWhole(file, body, 0);
+      await (spare === undefined ? allDone([this.#syncNames(), writing]) : writing);
+      return name;
     } catch (error) {
-      await this.remove(id);
+      await this.remove(name);
       throw error;
     } finally {
       void file.close().catch(() => undefined); // every write of it is on disk
     }
   }
 
-  /** Undefined where there is none. Rejects where it cannot be read. */
-  async read(id: string): Promise<Buffer | undefined> {
-    try {
-      return await readFile(join(this.#directory, id));
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
+  /** A body of so many octets; fewer where the file has fewer. Undefined where there is none; rejects where it cannot be read. */
+  async read(name: string, bytes: number): Promise<Buffer | undefined> {
+    return (await this.#readPart(name, bytes))?.bytes;
   }
 
-  /** Its first octets, `bytesMax` at most, and how many there are in all; undefined where there is none. */
+  /** As `read`, its first octets, and how many the file has. */
   async readHead(
-    id: string,
+    name: string,
     bytesMax: number,
-  ): Promise<{ readonly head: Buffer; readonly bytes: number } | undefined> {
+  ): Promise<{ readonly head: Buffer; readonly fileBytes: number } | undefined> {
+    const part = await this.#readPart(name, bytesMax);
+    return part && { head: part.bytes, fileBytes: part.size };
+  }
+
+  async #readPart(name: string, bytes: number) {
     try {
-      const { bytes: head, size } = await readPart(join(this.#directory, id), 0, bytesMax);
-      return { head, bytes: size };
+      return await readPart(join(this.#directory, name), 0, bytes);
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
     }
   }
 
-  /** Never rejects: what stays is removed at the next start. */
-  async remove(id: string): Promise<void> {
-    this.#ids.delete(id);
-    await unlink(join(this.#directory, id)).catch(() => undefined);
+  /** Nothing on disk says any more that it is a body. Never rejects. */
+  async release(name: string): Promise<void> {
+    const bytes = this.#used.get(name);
+    if (bytes === undefined) return;
+    if (!isNumber(name) || bytes > spareBytesMax / 4) {
+      await this.remove(name);
+      return;
+    }
+    this.#used.delete(name);
+    this.#spare.set(name, bytes);
+    this.#spareBytes += bytes;
+    while (this.#spareBytes > spareBytesMax) await this.#removeOldestSpare();
   }
 
-  /** To a path on the same volume; false where there is none. */
-  async moveTo(path: string, id: string): Promise<boolean> {
-    if (!this.#ids.delete(id)) return false;
+  /** To a path on the same volume, without what is behind its body; false where there is none. */
+  async moveTo(path: string, name: string, bytes: number): Promise<boolean> {
+    const fileBytes = this.#used.get(name);
+    if (fileBytes === undefined) return false;
+    this.#used.delete(name);
     try {
-      await rename(join(this.#directory, id), path);
+      if (fileBytes > bytes) await truncate(join(this.#directory, name), bytes);
+      await rename(join(this.#directory, name), path);
       return true;
     } catch (error) {
       if (isMissing(error)) return false;
-      this.#ids.add(id);
+      this.#used.set(name, fileBytes);
       throw error;
     }
   }
 
-  /** Removes all that are of no message. */
-  async removeOthers(isKnown: (id: string) => boolean): Promise<void> {
-    for (const id of [...this.#ids]) if (!isKnown(id)) await this.remove(id);
+  /** After a start: those that no message names are spare. */
+  async releaseOthers(named: ReadonlySet<string>): Promise<void> {
+    for (const name of [...this.#used.keys()]) if (!named.has(name)) await this.release(name);
+  }
+
+  /** As `release`, where somebody may find that it is a body after all. Never rejects: what stays is found at a start. */
+  async remove(name: string): Promise<void> {
+    this.#used.delete(name);
+    await unlink(join(this.#directory, name)).catch(() => undefined);
+  }
+
+  /** Gives what is kept for later bodies back to the volume. Never rejects. */
+  async dropSpares(): Promise<void> {
+    while (this.#spare.size > 0) await this.#removeOldestSpare();
   }
 
   /** What is being written fails, unless its sync has begun; nothing can be written afterwards. Never rejects. */
@@ -109,6 +153,40 @@ export class BodyFiles {
     this.#isClosed = true;
     await this.#currentSync;
     await this.#letGo();
+  }
+
+  #freshName(): string {
+    this.#newest += 1;
+    return String(this.#newest).padStart(10, "0");
+  }
+
+  /** The shortest with room for so many octets, or else the longest that has not quite. Undefined where there is none. */
+  #takeSpare(bytes: number): string | undefined {
+    let best: string | undefined;
+    let bestBytes = 0;
+    for (const [name, has] of this.#spare) {
+      if (has * spareShareMin > bytes || has * growthShareMax < bytes) continue;
+      const isBetter = has >= bytes ? bestBytes < bytes || has < bestBytes : has > bestBytes;
+      if (best !== undefined && !isBetter) continue;
+      best = name;
+      bestBytes = has;
+    }
+    if (best === undefined) return undefined;
+    this.#forgetSpare(best);
+    this.#used.set(best, bestBytes);
+    return best;
+  }
+
+  async #removeOldestSpare(): Promise<void> {
+    const [name] = this.#spare.keys();
+    if (name === undefined) return;
+    this.#forgetSpare(name);
+    await this.remove(name);
+  }
+
+  #forgetSpare(name: string): void {
+    this.#spareBytes -= this.#spare.get(name) ?? 0;
+    this.#spare.delete(name);
   }
 
   /** A sync of the directory that begins after now. */
@@ -138,6 +216,11 @@ export class BodyFiles {
     this.#handle = undefined;
     await handle?.close().catch(() => undefined);
   }
+}
+
+/** In format 1 they were named by their messages. */
+function isNumber(name: string): boolean {
+  return /^\d{10}$/.test(name);
 }
 
 /** Rejects when all have ended, where one of them has failed. */

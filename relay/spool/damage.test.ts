@@ -13,10 +13,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { writeSynced } from "../synced.ts";
 import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
-import { segmentPath, segmentsIn } from "./journal.ts";
-import { readLabel } from "./label.ts";
+import { type Markers, markersOf, readLabel } from "./label.ts";
 import { message, onDisk, scratchSpool } from "./message.testkit.ts";
 import type { Envelope } from "./records.ts";
+import { segmentPath, segmentsIn } from "./segment-files.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
 
 const fail = (id: string): never => assert.fail(`${id} is said to be corrupt`);
@@ -215,9 +215,8 @@ test("spool: what is written again because of damage is in frames that are read 
     await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
   }
   await again.close();
-  const salt = Buffer.from(readLabel(options.directory)?.salt ?? "", "hex");
   const bytes = readFileSync(segmentPath(options.directory, 2));
-  const heads = [...readFrames(bytes, salt)].map((each) =>
+  const heads = [...readFrames(bytes, markersIn(options)(2))].map((each) =>
     "items" in each ? each.bodiesAt - each.at : assert.fail("damaged"),
   );
   assert.ok(Math.max(...heads) < 80_000, `heads of ${heads}`);
@@ -234,10 +233,10 @@ test("spool: what was refused does not count, however often the disk failed befo
   const spool = await Spool.open(options);
   await spool.commit([{ kind: "accept", ...message("1") }]);
   await spool.close();
-  const salt = Buffer.from(readLabel(options.directory)?.salt ?? "", "hex");
+  const markers = markersIn(options);
   const path = segmentPath(options.directory, 1);
   const synced = readFileSync(path).length;
-  const refused = sealed([{ accept: message("refused").envelope, bytes: 0 }], salt, synced);
+  const refused = sealed([{ accept: message("refused").envelope, bytes: 0 }], markers(1), synced);
   writeFileSync(path, Buffer.concat([readFileSync(path), refused]));
   // Neither of these could be cut off; what was to say so in the first was not written.
   writeFileSync(segmentPath(options.directory, 2), refused.subarray(0, 30));
@@ -245,7 +244,7 @@ test("spool: what was refused does not count, however often the disk failed befo
     { ended: 1, bytes: synced },
     { ended: 2, bytes: 0 },
   ];
-  writeFileSync(segmentPath(options.directory, 3), sealed(ended, salt, 0));
+  writeFileSync(segmentPath(options.directory, 3), sealed(ended, markers(3), 0));
   const again = await Spool.open(options);
   assert.deepEqual(
     [...again.list(fail)].map(({ envelope }) => envelope.id),
@@ -272,9 +271,13 @@ test("spool: an envelope that no version of this relay would write is set aside,
   assert.ok(kept.includes('"later":true') && kept.includes("hello"), kept);
 });
 
-function sealed(items: readonly Item[], salt: Buffer, synced: number): Buffer {
+function markersIn({ directory }: SpoolOptions): Markers {
+  return markersOf(readLabel(directory) ?? assert.fail("no label"));
+}
+
+function sealed(items: readonly Item[], marker: Buffer, synced: number): Buffer {
   const frame = makeFrame(items, []);
-  sealFrame(frame, salt, synced);
+  sealFrame(frame, marker, synced);
   return frame.head;
 }
 

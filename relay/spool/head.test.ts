@@ -12,11 +12,11 @@ async function spooled(context: TestContext, bytes: number) {
   context.after(async () => await spool.close());
   const { envelope, body } = message("M1", `Subject: head\r\n\r\n${"x".repeat(bytes)}`);
   await spool.commit([{ kind: "accept", envelope, body }]);
-  return { spool, envelope, file: join(options.directory, "bodies", envelope.id) };
+  return { spool, envelope, file: join(options.directory, "bodies", "0000000001") };
 }
 
 for (const [where, bytes] of [
-  ["the tree", 100],
+  ["the journal", 100],
   ["a file", 300_000],
 ] as const) {
   test(`spool: the head of a body in ${where} is its first octets`, async (context) => {

@@ -4,10 +4,10 @@
  * segment still counts. What a failed write has left is cut off again; where even that fails, the next segment says
  * that it does not count. See docs/spool.md.
  */
-import { constants, readdirSync } from "node:fs";
+import { constants } from "node:fs";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { makeDirectorySync, syncDirectory, writeWhole } from "../synced.ts";
+import { setImmediate as turn } from "node:timers/promises";
+import { syncDirectory, writeWhole } from "../synced.ts";
 import {
   type Frame,
   headBytesOf,
@@ -19,21 +19,25 @@ import {
   sealFrame,
 } from "./frame.ts";
 import { identityOf } from "./identity.ts";
+import type { Markers } from "./label.ts";
 import { readPart } from "./read-part.ts";
+import { journalDirectory, SpareSegments, segmentPath } from "./segment-files.ts";
 
-const folder = "journal";
 /** Of a segment, usually; the frame that passes it is the last. */
 export const segmentBytes = 8 * 1024 * 1024;
 /** So much is written at a time. */
 const chunkBytes = 1024 * 1024;
 /** Every write is on disk when it returns: one call in place of two. */
-const appendFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DSYNC;
+const appendFlags = constants.O_WRONLY | constants.O_DSYNC;
+const createFlags = appendFlags | constants.O_CREAT | constants.O_EXCL;
+/** A spare file may have so many times a segment's octets. */
+const spareFactorMax = 2;
 
 export type Position = { readonly segment: number; readonly at: number };
 
 export type JournalOptions = {
   readonly directory: string;
-  readonly salt: Buffer;
+  readonly markers: Markers;
   /** The newest segment that there is, 0 where there is none. */
   readonly newest: number;
   /** After so many a segment is full. */
@@ -50,34 +54,21 @@ type Waiting = {
 };
 type Segment = { readonly number: number; readonly file: FileHandle; bytes: number };
 
-/** Numbers of the segments that there are, oldest first. Makes the directory. Throws where that cannot be done. */
-export function segmentsIn(spoolDirectory: string): number[] {
-  const directory = join(spoolDirectory, folder);
-  makeDirectorySync(directory);
-  return readdirSync(directory)
-    .filter((name) => /^\d{10}$/.test(name))
-    .map(Number)
-    .sort((a, b) => a - b);
-}
-
-export function segmentPath(spoolDirectory: string, number: number): string {
-  return join(spoolDirectory, folder, String(number).padStart(10, "0"));
-}
-
 /** A frame of a segment without its bodies; undefined where there is none. Rejects where it cannot be read. */
 export async function readHeadAt(
   path: string,
   at: number,
-  salt: Buffer,
+  marker: Buffer,
 ): Promise<Read | undefined> {
   const prefix = await readPart(path, at, prefixBytes);
   if (prefix.bytes.length < prefixBytes) return undefined;
-  const { bytes } = await readPart(path, at, headBytesOf(prefix.bytes));
-  return readHead(bytes, 0, salt);
+  const { bytes } = await readPart(path, at, headBytesOf(prefix.bytes, marker));
+  return readHead(bytes, 0, marker);
 }
 
 export class Journal {
   readonly #options: JournalOptions;
+  readonly #spares: SpareSegments;
   #newest: number;
   #current: Segment | undefined;
   #waiting: Waiting[] = [];
@@ -88,7 +79,9 @@ export class Journal {
 
   constructor(options: JournalOptions) {
     this.#options = options;
-    this.#newest = options.newest;
+    const { directory, segmentBytes, newest } = options;
+    this.#spares = new SpareSegments(directory, spareFactorMax * segmentBytes);
+    this.#newest = Math.max(newest, this.#spares.newest);
   }
 
   /**
@@ -103,7 +96,7 @@ export class Journal {
   }
 
   async #run(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve)); // whatever else this turn brings
+    await turn(); // whatever else this turn brings
     while (this.#waiting.length > 0) {
       const group = this.#waiting;
       this.#waiting = [];
@@ -118,7 +111,7 @@ export class Journal {
 
   async #write(group: readonly Waiting[]): Promise<void> {
     const segment = this.#current ?? (await this.#begin());
-    const { salt, grown } = this.#options;
+    const { markers, grown, segmentBytes } = this.#options;
     const { number, bytes: synced } = segment;
     const frames = group.map(({ frame }) => frame);
     let at = synced;
@@ -128,30 +121,38 @@ export class Journal {
         frames.unshift(opening);
         at = opening.bytes;
       }
-      for (const frame of frames) sealFrame(frame, salt, synced);
+      if (endOf(frames, synced) >= segmentBytes) frames.push(makeFrame([{ last: true }], []));
+      const marker = markers(number);
+      for (const frame of frames) sealFrame(frame, marker, synced);
       await this.#put(segment, frames);
     } catch (error) {
       await this.#abandon(segment);
       throw error;
     }
-    segment.bytes = frames.reduce((at, { bytes }) => at + bytes, synced);
+    segment.bytes = endOf(frames, synced);
     grown(number, segment.bytes);
     for (const { frame, placed, resolve } of group) {
       placed({ segment: number, at });
       at += frame.bytes;
       resolve();
     }
-    if (segment.bytes >= this.#options.segmentBytes) await this.#close();
+    if (segment.bytes >= segmentBytes) await this.#close();
   }
 
   async #begin(): Promise<Segment> {
     const number = this.#newest + 1;
     this.#newest = number; // also where there is such a file: somebody put it there
     const { directory } = this.#options;
-    const file = await open(segmentPath(directory, number), appendFlags, 0o600);
+    const isSpare = await this.#spares.take(number);
+    const flags = isSpare ? appendFlags : createFlags;
+    const opening = open(segmentPath(directory, number), flags, 0o600);
+    const file = await opening.catch((error: unknown) => {
+      if (isSpare) this.#disown(number, 0);
+      throw error;
+    });
     const segment = { number, file, bytes: 0 };
     try {
-      await syncDirectory(join(directory, folder));
+      await syncDirectory(journalDirectory(directory));
     } catch (error) {
       await this.#abandon(segment);
       throw error;
@@ -195,11 +196,16 @@ export class Journal {
       await cut(file, bytes);
       if (bytes === 0) await rm(segmentPath(this.#options.directory, number));
     } catch {
-      this.#uncut.set(number, bytes);
-      this.#options.grown(number, bytes);
+      this.#disown(number, bytes);
     } finally {
       await file.close().catch(() => undefined);
     }
+  }
+
+  /** What is behind so many octets does not count, and is there: the next segment says so. */
+  #disown(number: number, bytes: number): void {
+    this.#uncut.set(number, bytes);
+    this.#options.grown(number, bytes);
   }
 
   async #close(): Promise<void> {
@@ -219,8 +225,8 @@ export class Journal {
 
   /** A frame without its bodies; undefined where there is none. Rejects where it cannot be read. */
   async readHead({ segment, at }: Position): Promise<Read | undefined> {
-    const { directory, salt } = this.#options;
-    return await readHeadAt(segmentPath(directory, segment), at, salt);
+    const { directory, markers } = this.#options;
+    return await readHeadAt(segmentPath(directory, segment), at, markers(segment));
   }
 
   /** Fewer octets where there are fewer. Rejects where it cannot be read. */
@@ -241,18 +247,27 @@ export class Journal {
       }
       this.#uncut.delete(uncut);
     }
-    await rm(segmentPath(directory, number), { force: true });
-    await syncDirectory(join(directory, folder));
+    await this.#spares.give(number);
+    await syncDirectory(journalDirectory(directory));
+  }
+
+  /** Gives what is kept for later segments back to the volume. Never rejects. */
+  async dropSpares(): Promise<void> {
+    await this.#spares.drop();
   }
 
   /** Waits for what is under way, and says at the end that all of it has been synced. */
   async close(): Promise<void> {
     await this.#running;
     if (this.#current === undefined) return;
-    await this.append(makeFrame([], []), () => undefined).catch(() => undefined);
+    await this.append(makeFrame([{ last: true }], []), () => undefined).catch(() => undefined);
     await this.#running;
     if (this.#current !== undefined) await this.#close();
   }
+}
+
+function endOf(frames: readonly Frame[], start: number): number {
+  return frames.reduce((at, { bytes }) => at + bytes, start);
 }
 
 function* piecesOf(frames: readonly Frame[]): Generator<Uint8Array> {

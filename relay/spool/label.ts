@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { parsedJson } from "../parsed-json.ts";
 import { replaceSynced } from "../synced.ts";
-import { saltBytes } from "./frame.ts";
+import { markerOf, saltBytes } from "./frame.ts";
 import { spoolFormat } from "./records.ts";
 import { SpoolError } from "./spool-error.ts";
 
@@ -17,9 +17,11 @@ const fileName = "spool.json";
 /** What every format, also a newer one, begins with. */
 const formatSchema = z.looseObject({ format: z.int() });
 const labelSchema = z.strictObject({
-  format: z.literal(spoolFormat),
+  format: z.union([z.literal(1), z.literal(spoolFormat)]),
   owner: z.string(),
   salt: z.string().regex(new RegExp(`^[0-9a-f]{${saltBytes * 2}}$`)),
+  /** Up to this one, segments are of format 1. */
+  unnumbered: z.int().optional(),
   /** Segments that were put back from a copy, and which file each is: they are this spool's now. */
   adopted: z.record(z.string(), z.string()).optional(),
   /** Drained: no relay may use it any more. */
@@ -58,8 +60,19 @@ export function freshLabel(owner: string): Label {
   return { format: spoolFormat, owner, salt: randomBytes(saltBytes).toString("hex") };
 }
 
-export function saltOf({ salt }: Label): Buffer {
-  return Buffer.from(salt, "hex");
+/** What every frame of a segment begins with. */
+export type Markers = (segment: number) => Buffer;
+
+export function markersOf({ format, salt, unnumbered = 0 }: Label): Markers {
+  const octets = Buffer.from(salt, "hex");
+  return (segment) => (format === 1 || segment <= unnumbered ? octets : markerOf(octets, segment));
+}
+
+/** A spool of an older format, whose newest segment is given, goes on in this one. */
+export function inThisFormat(label: Label, newest: number): Label {
+  return label.format === spoolFormat
+    ? label
+    : { ...label, format: spoolFormat, unnumbered: newest };
 }
 
 /** On disk when it resolves. */

@@ -5,9 +5,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectorySync } from "../synced.ts";
-import { segmentsIn } from "./journal.ts";
 import { freshLabel, type Label, readLabel, writeLabel } from "./label.ts";
 import { acquireLock, type Lock } from "./lock.ts";
+import { segmentsIn } from "./segment-files.ts";
 import { SpoolError } from "./spool-error.ts";
 
 export type OpeningOptions = {

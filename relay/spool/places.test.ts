@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Places } from "./places.ts";
 
-const at = (segment: number) => ({ segment, at: 0, bodyAt: 10, bytes: 100 });
+const at = (segment: number) => ({ segment, at: 0, bodyAt: 10, bytes: 100, file: undefined });
 
 /** A message that segment 1 has beside another, and that segment 2 says is gone. */
 function goneInTwo(): Places {
@@ -35,4 +35,18 @@ test("places: nothing is said to be gone again that has come again, or is on its
   places.removed("gone", 3);
   places.grown(4, 10);
   assert.deepEqual(places.removalsToCarry(3), [{ oldest: 1, newest: 3, ids: ["gone"] }]);
+});
+
+test("places: a file that two messages name is the later one's, whose body it has now", () => {
+  const places = new Places();
+  places.accepted("earlier", { ...at(1), file: "0000000001" });
+  places.accepted("later", { ...at(2), file: "0000000001" });
+  assert.deepEqual(
+    [places.get("earlier")?.file, places.get("later")?.file],
+    [undefined, "0000000001"],
+  );
+  places.removed("earlier", 3);
+  assert.deepEqual([...places.files], ["0000000001"]);
+  places.removed("later", 3);
+  assert.deepEqual([...places.files], []);
 });

@@ -9,6 +9,8 @@ export type Place = {
   readonly at: number;
   /** Of its body; meaningless where that is a file. */
   readonly bodyAt: number;
+  /** Of its body, the name; undefined where it is in the journal, or has been another's since. */
+  file: string | undefined;
   /** What it takes there: a list of thousands of recipients is more than most bodies. */
   readonly bytes: number;
   /** The oldest segment that may have it, too. */
@@ -41,6 +43,8 @@ export class Places {
   readonly #places = new Map<string, Place>();
   readonly #segments = new Map<number, Segment>();
   readonly #arriving = new Set<string>();
+  /** Whose each file is. */
+  readonly #owners = new Map<string, string>();
   #bytes = 0;
   #liveBytes = 0;
   #hasEmptied = false;
@@ -55,6 +59,11 @@ export class Places {
 
   has(id: string): boolean {
     return this.#places.has(id);
+  }
+
+  /** Names of the files that are bodies. */
+  get files(): ReadonlySet<string> {
+    return new Set(this.#owners.keys());
   }
 
   /** Octets of all segments, and of those that count. */
@@ -96,17 +105,26 @@ export class Places {
   }
 
   /** A message that is new, or has been written again. */
-  accepted(id: string, place: Pick<Place, "segment" | "at" | "bodyAt" | "bytes">): void {
+  accepted(id: string, place: Pick<Place, "segment" | "at" | "bodyAt" | "bytes" | "file">): void {
     const before = this.#places.get(id);
     if (before !== undefined) this.#leave(before);
+    if (place.file !== undefined) this.#own(place.file, id);
     const oldest = before?.oldest ?? place.segment;
     const changes = before?.changes ?? 0;
-    const { segment, at, bodyAt, bytes } = place;
+    const { segment, at, bodyAt, bytes, file } = place;
     this.#places.set(id, {
-      ...{ segment, at, bodyAt, bytes, oldest },
+      ...{ segment, at, bodyAt, bytes, file, oldest },
       ...{ stateSegment: undefined, stateAt: 0, stateBytes: 0, changes },
     });
     this.#count(segment, 1, bytes);
+  }
+
+  /** Who came last has it: where the end of an earlier one cannot be read any more, that one's body is gone. */
+  #own(file: string, id: string): void {
+    const before = this.#owners.get(file);
+    const place = before === undefined || before === id ? undefined : this.#places.get(before);
+    if (place !== undefined) place.file = undefined;
+    this.#owners.set(file, id);
   }
 
   updated(id: string, state: { segment: number; at: number; bytes: number }): void {
@@ -124,6 +142,7 @@ export class Places {
     if (place === undefined) return;
     this.#leave(place);
     this.#places.delete(id);
+    if (place.file !== undefined) this.#owners.delete(place.file);
     if (place.oldest !== segment) this.#addRemovals(segment, place.oldest, place.segment, [id]);
   }
 

@@ -19,11 +19,18 @@ export type Remains = {
   readonly body?: Uint8Array | undefined;
 };
 
+/** A body that is a file: which, and how long it was when it was accepted. */
+export type RemainingFile = {
+  readonly files: BodyFiles;
+  readonly name: string;
+  readonly bytes: number;
+};
+
 /** Resolves when all of it is on disk there. Rejects where it is not: then it is to stay where it was. */
 export async function quarantine(
   spoolDirectory: string,
   remains: Remains,
-  bodyFiles: BodyFiles | undefined,
+  bodyFile?: RemainingFile,
 ): Promise<void> {
   const directory = join(spoolDirectory, folder);
   const made = await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -33,7 +40,7 @@ export async function quarantine(
     const bytes = remains[part];
     if (bytes !== undefined) await writeSynced(pathOf(part), bytes);
   }
-  await bodyFiles?.moveTo(pathOf("body"), remains.id);
+  await bodyFile?.files.moveTo(pathOf("body"), bodyFile.name, bodyFile.bytes);
   await syncDirectory(directory);
 }
 

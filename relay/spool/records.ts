@@ -8,7 +8,7 @@ import { z } from "zod";
 import { notifications } from "../dsn-request.ts";
 import { parsedJson } from "../parsed-json.ts";
 
-export const spoolFormat = 1;
+export const spoolFormat = 2;
 
 /** Where a recipient goes was decided under this key; "outbound" is rule 5, MX without any route. */
 const recipientSchema = z.strictObject({

@@ -4,12 +4,23 @@
  */
 import { readFile, truncate } from "node:fs/promises";
 import { syncFile } from "../synced.ts";
-import { endOfWritten, type Gap, type Item, itemBytesOf, type Read, readFrames } from "./frame.ts";
+import {
+  endOfLast,
+  endOfWritten,
+  type Gap,
+  type Item,
+  itemBytesOf,
+  type Read,
+  readFrames,
+  remnantOf,
+} from "./frame.ts";
 import { identityOf, isOtherFile } from "./identity.ts";
-import { readHeadAt, segmentPath, segmentsIn } from "./journal.ts";
+import { readHeadAt } from "./journal.ts";
+import type { Markers } from "./label.ts";
 import type { Places } from "./places.ts";
 import { quarantine } from "./quarantine.ts";
 import { type Envelope, parseEnvelope, parseState, type State } from "./records.ts";
+import { segmentPath, segmentsIn } from "./segment-files.ts";
 import { SpoolError } from "./spool-error.ts";
 
 export type Found = {
@@ -40,25 +51,33 @@ type Loaded = {
 };
 
 /** Rejects where a segment cannot be read, with words: it may be later. Rejects where its end cannot be mended. */
-export async function replay(directory: string, salt: Buffer, places: Places): Promise<Replayed> {
+export async function replay(
+  directory: string,
+  markers: Markers,
+  places: Places,
+): Promise<Replayed> {
   const numbers = segmentsIn(directory);
   const found = new Map<string, Found>();
   const damaged: Damaged[] = [];
   const damagedSegments: number[] = [];
   const putBack = new Map<number, string>();
-  const ends = await endsSaid(directory, numbers, salt);
+  const ends = await endsSaid(directory, numbers, markers);
   const setAside = (name: string, number: number, octets: Uint8Array): void => {
     damaged.push({ name, bytes: Buffer.from(octets) });
     if (damagedSegments.at(-1) !== number) damagedSegments.push(number);
   };
-  let next = await load(directory, numbers[0], salt);
+  let next = await load(directory, numbers[0], markers);
   for (let index = 0; next !== undefined; index += 1) {
     const segment: Loaded = next;
     const { number, bytes, parts } = segment;
-    next = await load(directory, numbers[index + 1], salt);
+    next = await load(directory, numbers[index + 1], markers);
+    const refusedAt = ends.get(number);
     const end =
-      next === undefined ? endOfWritten(bytes, parts) : (ends.get(number) ?? bytes.length);
-    if (end < bytes.length || next === undefined) await mendEnd(directory, segment, end);
+      next === undefined
+        ? endOfWritten(bytes, parts)
+        : (refusedAt ?? endOfLast(parts) ?? bytes.length);
+    if (next === undefined || refusedAt !== undefined)
+      await mendEnd(directory, segment, end, markers(number));
     places.grown(number, end);
     const now = identityOf(segmentPath(directory, number));
     const mark = markOf(segment);
@@ -77,12 +96,12 @@ export async function replay(directory: string, salt: Buffer, places: Places): P
 async function load(
   directory: string,
   number: number | undefined,
-  salt: Buffer,
+  markers: Markers,
 ): Promise<Loaded | undefined> {
   if (number === undefined) return undefined;
   const path = segmentPath(directory, number);
   const bytes = await readFile(path).catch((error: unknown) => unreadable(path, error));
-  return { number, bytes, parts: [...readFrames(bytes, salt)] };
+  return { number, bytes, parts: [...readFrames(bytes, markers(number))] };
 }
 
 function unreadable(path: string, cause: unknown): never {
@@ -96,12 +115,13 @@ function unreadable(path: string, cause: unknown): never {
 async function endsSaid(
   directory: string,
   numbers: readonly number[],
-  salt: Buffer,
+  markers: Markers,
 ): Promise<Map<number, number>> {
   const ends = new Map<number, number>();
   for (const number of numbers) {
     const path = segmentPath(directory, number);
-    const opening = await readHeadAt(path, 0, salt).catch((error) => unreadable(path, error));
+    const reading = readHeadAt(path, 0, markers(number));
+    const opening = await reading.catch((error) => unreadable(path, error));
     for (const item of opening?.items ?? []) if ("ended" in item) ends.set(item.ended, item.bytes);
   }
   return ends;
@@ -118,11 +138,17 @@ function markOf({ parts: [first] }: Loaded): string | undefined {
  * What is behind the end was never answered for; where the disk has room it is kept to look at. What is before it is
  * on disk when this resolves.
  */
-async function mendEnd(directory: string, { number, bytes }: Loaded, end: number): Promise<void> {
+async function mendEnd(
+  directory: string,
+  { number, bytes }: Loaded,
+  end: number,
+  marker: Buffer,
+): Promise<void> {
   const path = segmentPath(directory, number);
   if (end < bytes.length) {
-    const rest = { id: `${number}-${end}`, journal: bytes.subarray(end) };
-    await quarantine(directory, rest, undefined).catch(() => undefined);
+    const remnant = remnantOf(bytes.subarray(end), marker);
+    const remains = { id: `${number}-${end}`, journal: remnant };
+    if (remnant.length > 0) await quarantine(directory, remains).catch(() => undefined);
     await truncate(path, end);
   }
   await syncFile(path);
@@ -163,7 +189,8 @@ function apply({ item, at, bodyAt, itemBytes }: Each, { number, found, places }:
     const envelope = parseEnvelope(item.accept);
     if (envelope === undefined) return false;
     const { id } = envelope;
-    places.accepted(id, { segment: number, at, bodyAt, bytes: item.bytes + itemBytes });
+    const file = item.file ?? (item.bytes === 0 ? id : undefined);
+    places.accepted(id, { segment: number, at, bodyAt, bytes: item.bytes + itemBytes, file });
     found.set(id, withState({ envelope, state: undefined }, item.state));
   } else if ("update" in item) {
     const before = found.get(item.update);

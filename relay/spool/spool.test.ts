@@ -29,6 +29,9 @@ function bigMessage(id: string): Message {
   return message(id, `Subject: ${id}\r\n\r\n${"x".repeat(78)}\r\n`.repeat(5000));
 }
 
+/** Of the first big body. */
+const firstFile = "0000000001";
+
 const fail = (id: string): never => assert.fail(`${id} is said to be corrupt`);
 
 test("spool: what was committed is there after the process is gone, in order of arrival", async (context) => {
@@ -77,24 +80,36 @@ test("spool: changes of one commit hold together: a DSN is there exactly when it
   await again.close();
 });
 
-test("spool: a big body is a file, whole after a restart, gone with its message; others in bodies/ are removed", async (context) => {
+test("spool: a big body is a file, whole after a restart, and written over when its message is gone, as are files of none", async (context) => {
   const options = scratchSpool(context);
   const bodies = join(options.directory, "bodies");
   const first = await Spool.open(options);
   const big = bigMessage("1");
   await first.commit([{ kind: "accept", ...big }]);
   await first.commit([{ kind: "accept", ...message("2") }]);
-  assert.deepEqual(readdirSync(bodies), ["1"]);
+  assert.deepEqual(readdirSync(bodies), [firstFile]);
   await first.close();
   writeFileSync(join(bodies, "ORPHAN"), "half of a body");
+  writeFileSync(join(bodies, "0000000007"), big.body.subarray(0, 400_000));
   const second = await Spool.open(options);
   const stored = [...second.list(fail)];
   await second.setAside();
-  assert.deepEqual(readdirSync(bodies), ["1"]);
+  assert.deepEqual(readdirSync(bodies), [firstFile, "0000000007"]);
   const body = await second.body(stored[0]?.envelope as Envelope);
   assert.ok(Buffer.isBuffer(body) && body.equals(big.body));
   await second.commit([{ kind: "remove", envelope: big.envelope }]);
-  assert.deepEqual(readdirSync(bodies), []);
+  for (const id of ["3", "4", "5"]) {
+    const next = bigMessage(id);
+    await second.commit([{ kind: "accept", ...next }]);
+    const read = await second.body(next.envelope);
+    assert.ok(Buffer.isBuffer(read) && read.equals(next.body), id);
+  }
+  assert.deepEqual(readdirSync(bodies), [firstFile, "0000000007", "0000000008"]);
+  await second.openReserve();
+  for (const id of ["3", "5"])
+    await second.commit([{ kind: "remove", envelope: bigMessage(id).envelope }]);
+  await second.openReserve();
+  assert.equal(readdirSync(bodies).length, 1);
   await second.close();
 });
 
@@ -115,7 +130,7 @@ test("spool: a big body that is damaged or gone is told apart from one that cann
   const spool = await Spool.open(options);
   const { envelope, body } = bigMessage("1");
   await spool.commit([{ kind: "accept", envelope, body }]);
-  const file = join(options.directory, "bodies", "1");
+  const file = join(options.directory, "bodies", firstFile);
   renameSync(file, `${file}.away`);
   mkdirSync(file);
   assert.equal(await spool.body(envelope), "unreadable");
@@ -205,10 +220,10 @@ test("spool: another owner's spool and a newer format are refused with words", a
     /belongs to "relay.test".*set spool.owner/,
   );
   const label = join(options.directory, "spool.json");
-  writeFileSync(label, readFileSync(label, "utf8").replace('"format":1', '"format":2'));
+  writeFileSync(label, readFileSync(label, "utf8").replace('"format":2', '"format":3'));
   await assert.rejects(
     Spool.open(options),
-    /has format 2, this version reads 1: use the newer version/,
+    /has format 3, this version reads 2: use the newer version/,
   );
 });
 

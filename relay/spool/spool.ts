@@ -4,10 +4,11 @@
  * returns resolves after its changes are on disk, and all changes of one commit are one frame: all of them or none.
  */
 import { BodyFiles } from "./body-files.ts";
-import { type Frame, type Item, makeFrame } from "./frame.ts";
+import { type Accept, type Change, changedIn, type FileNames, frameOf, isFile } from "./changes.ts";
+import type { Frame } from "./frame.ts";
 import { isOtherFile } from "./identity.ts";
 import { Journal, type Position, segmentBytes as usualSegmentBytes } from "./journal.ts";
-import { type Label, saltOf, writeLabel } from "./label.ts";
+import { inThisFormat, type Label, markersOf, writeLabel } from "./label.ts";
 import type { Lock } from "./lock.ts";
 import { labelOf, lockSpool, makeDirectory, type OpeningOptions } from "./opening.ts";
 import { Places } from "./places.ts";
@@ -17,12 +18,6 @@ import { type Replayed, replay } from "./replay.ts";
 import { Room, type SpoolLimits } from "./room.ts";
 import { SpoolError, spoolErrorOf } from "./spool-error.ts";
 import { Tidier } from "./tidier.ts";
-
-type Accept = { readonly kind: "accept"; readonly envelope: Envelope; readonly body: Buffer };
-export type Change =
-  | Accept
-  | { readonly kind: "update"; readonly id: string; readonly state: State }
-  | { readonly kind: "remove"; readonly envelope: Envelope };
 
 export type SpoolOptions = OpeningOptions & {
   readonly limits: SpoolLimits;
@@ -37,8 +32,6 @@ export type Stored = {
   readonly isStateLost?: true;
 };
 
-/** From here on a body is a file of its own: measured, see docs/spool.md. */
-const fileBytesMin = 256 * 1024;
 const spareSegments = 4;
 
 type Parts = {
@@ -68,19 +61,19 @@ export class Spool {
     this.#parts = parts;
     const { label, replayed, places } = read;
     this.#label = label;
-    const salt = saltOf(label);
+    const markers = markersOf(label);
     this.#replayed = replayed;
     this.#putBack = replayed.putBack;
     this.#places = places;
     const { directory, segmentBytes = usualSegmentBytes } = options;
     this.#journal = new Journal({
-      ...{ directory, salt, segmentBytes, newest: replayed.newest },
+      ...{ directory, markers, segmentBytes, newest: replayed.newest },
       grown: (segment, bytes) => places.grown(segment, bytes),
     });
     const damaged = replayed.damagedSegments;
     const spareBytes = spareSegments * segmentBytes;
     this.#tidier = new Tidier({
-      ...{ journal: this.#journal, places, salt, damaged, spareBytes },
+      ...{ journal: this.#journal, places, markers, damaged, spareBytes },
       mayMove: () => parts.room.hasReserve,
     });
   }
@@ -92,11 +85,13 @@ export class Spool {
     const lock = lockSpool(directory);
     let room: Room | undefined;
     try {
-      const label = await labelOf(options);
+      const found = await labelOf(options);
       const places = new Places();
-      const replayed = await replay(directory, saltOf(label), places);
+      const replayed = await replay(directory, markersOf(found), places);
+      const label = inThisFormat(found, replayed.newest);
+      if (label !== found) await writeLabel(directory, label);
       room = new Room(directory, options.limits);
-      const parts = { lock, room, files: new BodyFiles(directory) };
+      const parts = { lock, room, files: new BodyFiles(directory, places.files) };
       const spool = new Spool(options, parts, { label, replayed, places });
       await room.measure();
       return spool;
@@ -180,27 +175,29 @@ export class Spool {
     const { directory } = this.#options;
     try {
       for (const { name, bytes } of replayed.damaged)
-        await quarantine(directory, { id: name, journal: bytes }, undefined);
+        await quarantine(directory, { id: name, journal: bytes });
       for (const { envelope, lostState } of replayed.found.values()) {
         if (lostState === undefined) continue;
         const state = Buffer.from(JSON.stringify(lostState));
-        await quarantine(directory, { id: envelope.id, state }, undefined);
+        await quarantine(directory, { id: envelope.id, state });
       }
     } catch (error) {
       throw spoolErrorOf(error);
     }
-    await this.#parts.files.removeOthers((id) => this.#places.has(id));
+    await this.#parts.files.releaseOthers(this.#places.files);
     this.#tidier.release();
   }
 
   /** Keeps all of a message whose body is damaged in `corrupt/`; false where it could not be written there. */
   async keepDamaged(envelope: Envelope): Promise<boolean> {
-    const { id } = envelope;
+    const { id, bytes } = envelope;
     const { files } = this.#parts;
+    const name = this.#places.get(id)?.file;
     try {
-      const body = files.has(id) ? undefined : await this.#inlineBody(envelope);
+      const body = name === undefined ? await this.#inlineBody(envelope) : undefined;
       const remains = { id, envelope: encodeEnvelope(envelope), body };
-      await quarantine(this.#options.directory, remains, files);
+      const file = name === undefined ? undefined : { files, name, bytes };
+      await quarantine(this.#options.directory, remains, file);
       return true;
     } catch {
       return false;
@@ -209,11 +206,14 @@ export class Spool {
 
   /** The body as it was accepted. "damaged": gone or changed. "unreadable": perhaps not for ever. */
   async body(envelope: Envelope): Promise<Buffer | "damaged" | "unreadable"> {
-    const { id } = envelope;
+    const { id, bytes } = envelope;
     const { files } = this.#parts;
+    const name = this.#places.get(id)?.file;
     try {
-      const bytes = files.has(id) ? await files.read(id) : await this.#inlineBody(envelope);
-      return bytes !== undefined && isIntact(bytes, envelope) ? bytes : "damaged";
+      const body = await (name === undefined
+        ? this.#inlineBody(envelope)
+        : files.read(name, bytes));
+      return body !== undefined && isIntact(body, envelope) ? body : "damaged";
     } catch {
       return "unreadable";
     }
@@ -221,15 +221,16 @@ export class Spool {
 
   /** The body's first octets, `bytesMax` at most: of a big one the rest is neither read nor looked at. */
   async head(envelope: Envelope, bytesMax: number): Promise<Buffer | "damaged" | "unreadable"> {
-    const { id } = envelope;
-    const { files } = this.#parts;
-    if (!files.has(id)) {
+    const { id, bytes } = envelope;
+    const name = this.#places.get(id)?.file;
+    if (name === undefined) {
       const body = await this.body(envelope);
       return typeof body === "string" ? body : body.subarray(0, bytesMax);
     }
     try {
-      const read = await files.readHead(id, bytesMax);
-      return read?.bytes === envelope.bytes ? read.head : "damaged";
+      const read = await this.#parts.files.readHead(name, Math.min(bytes, bytesMax));
+      const isStillIts = this.#places.get(id)?.file === name; // else another's, perhaps
+      return read !== undefined && read.fileBytes >= bytes && isStillIts ? read.head : "damaged";
     } catch {
       return "unreadable";
     }
@@ -239,12 +240,12 @@ export class Spool {
   async #inlineBody({ id, bytes }: Envelope): Promise<Buffer | undefined> {
     for (;;) {
       const place = this.#places.get(id);
-      if (place === undefined || isBig(bytes)) return undefined;
-      try {
-        return await this.#journal.read({ segment: place.segment, at: place.bodyAt }, bytes);
-      } catch (error) {
-        if (this.#places.get(id) === place) throw error; // else it was moved meanwhile
-      }
+      if (place === undefined) return undefined;
+      const reading = this.#journal.read({ segment: place.segment, at: place.bodyAt }, bytes);
+      const body = await reading.catch((error: unknown) => error);
+      if (this.#places.get(id) !== place) continue; // it was moved meanwhile, and this written over
+      if (!Buffer.isBuffer(body)) throw body;
+      return body;
     }
   }
 
@@ -259,39 +260,49 @@ export class Spool {
       room.take(envelope);
       this.#places.arriving(envelope.id);
     }
-    const written: string[] = [];
+    const written = new Map<string, string>();
+    const released: string[] = [];
     let changing: readonly string[] = [];
     try {
       await this.#writeFiles(accepted, written);
-      const frame = frameOf(changes);
+      const frame = frameOf(changes, written);
       changing = changedIn(changes).filter((id) => this.#places.changing(id));
-      await this.#journal.append(frame, (position) => this.#settle(changes, frame, position));
+      await this.#journal.append(frame, (position) => {
+        released.push(...this.#filesOfRemoved(changes));
+        this.#settle(changes, { frame, written }, position);
+      });
     } catch (error) {
       for (const { envelope } of accepted) room.give(envelope);
-      for (const id of written) await files.remove(id);
+      for (const name of written.values()) await files.remove(name);
       throw spoolErrorOf(error);
     } finally {
       for (const id of changing) this.#places.changed(id);
       for (const { envelope } of accepted) this.#places.arrived(envelope.id);
     }
-    for (const change of changes) {
-      if (change.kind !== "remove") continue;
-      room.give(change.envelope);
-      // Without a sync: what is there again after a crash is removed at the start.
-      if (files.has(change.envelope.id)) await files.remove(change.envelope.id);
+    for (const change of changes) if (change.kind === "remove") room.give(change.envelope);
+    for (const name of released) await files.release(name);
+  }
+
+  /** Says in `written` which files the big bodies are. */
+  async #writeFiles(accepted: readonly Accept[], written: Map<string, string>): Promise<void> {
+    for (const each of accepted) {
+      const { id } = each.envelope;
+      if (this.#places.has(id)) throw new Error(`${id} is there already`);
+      if (isFile(each)) written.set(id, await this.#parts.files.write(each.body));
     }
   }
 
-  /** Says in `written` whose body has become a file. */
-  async #writeFiles(accepted: readonly Accept[], written: string[]): Promise<void> {
-    for (const { envelope, body } of accepted) {
-      if (!isBig(body.length)) continue;
-      await this.#parts.files.write(envelope.id, body);
-      written.push(envelope.id);
-    }
+  #filesOfRemoved(changes: readonly Change[]): string[] {
+    return changes.flatMap((each) =>
+      each.kind === "remove" ? (this.#places.get(each.envelope.id)?.file ?? []) : [],
+    );
   }
 
-  #settle(changes: readonly Change[], frame: Frame, { segment, at }: Position): void {
+  #settle(
+    changes: readonly Change[],
+    { frame, written }: { readonly frame: Frame; readonly written: FileNames },
+    { segment, at }: Position,
+  ): void {
     let bodyAt = at + frame.head.length;
     for (const [index, change] of changes.entries()) {
       const itemBytes = frame.itemBytes[index] ?? 0;
@@ -300,8 +311,9 @@ export class Spool {
       else if (change.kind === "remove") this.#places.removed(change.envelope.id, segment);
       else {
         const { id } = change.envelope;
-        const bytes = inlineBytes(change.body);
-        this.#places.accepted(id, { segment, at, bodyAt, bytes: bytes + itemBytes });
+        const file = written.get(id);
+        const bytes = file === undefined ? change.body.length : 0;
+        this.#places.accepted(id, { segment, at, bodyAt, bytes: bytes + itemBytes, file });
         bodyAt += bytes;
       }
     }
@@ -324,6 +336,8 @@ export class Spool {
 
   /** When nothing else fits: space for states and DSNs; false where it has been given. */
   async openReserve(): Promise<boolean> {
+    await this.#journal.dropSpares();
+    await this.#parts.files.dropSpares();
     return await this.#parts.room.openReserve();
   }
 
@@ -351,36 +365,4 @@ export class Spool {
     await this.#parts.files.close();
     this.#parts.lock.release();
   }
-}
-
-function frameOf(changes: readonly Change[]): Frame {
-  const items: Item[] = [];
-  const bodies: Uint8Array[] = [];
-  for (const change of changes) {
-    if (change.kind === "update") items.push({ update: change.id, state: change.state });
-    else if (change.kind === "remove") items.push({ remove: change.envelope.id });
-    else {
-      const bytes = inlineBytes(change.body);
-      items.push({ accept: change.envelope, bytes });
-      if (bytes > 0) bodies.push(change.body);
-    }
-  }
-  return makeFrame(items, bodies);
-}
-
-/** Messages of which something is written that are there already. */
-function changedIn(changes: readonly Change[]): string[] {
-  return changes.flatMap((each) => {
-    if (each.kind === "accept") return [];
-    return each.kind === "update" ? each.id : each.envelope.id;
-  });
-}
-
-function isBig(bytes: number): boolean {
-  return bytes >= fileBytesMin;
-}
-
-/** What of a body is in the journal. */
-function inlineBytes({ length }: Uint8Array): number {
-  return isBig(length) ? 0 : length;
 }

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { seeded } from "../seeded.testkit.ts";
 import { writeSynced } from "../synced.ts";
-import { segmentsIn } from "./journal.ts";
 import { type Message, message, scratchSpool } from "./message.testkit.ts";
 import { freshState, type State } from "./records.ts";
+import { segmentPath, segmentsIn } from "./segment-files.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
 
 const segmentBytes = 8192;
@@ -16,9 +16,12 @@ const scratch = (context: TestContext): SpoolOptions => ({
   segmentBytes,
 });
 
+/** Of the segments; beside them are a few spare files. */
 function journalBytes({ directory }: SpoolOptions): number {
-  const folder = join(directory, "journal");
-  return readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+  const segments = segmentsIn(directory);
+  const spares = readdirSync(join(directory, "journal")).length - segments.length;
+  assert.ok(spares <= 4, `${spares} spare files`);
+  return segments.reduce((sum, each) => sum + statSync(segmentPath(directory, each)).size, 0);
 }
 
 function contents(spool: Spool): Map<string, State> {

@@ -7,6 +7,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { type Accepted, type Frame, type Item, makeFrame, type Read, readFrames } from "./frame.ts";
 import type { Journal, Position } from "./journal.ts";
+import type { Markers } from "./label.ts";
 import type { Place, Places } from "./places.ts";
 import { checksum } from "./records.ts";
 
@@ -20,7 +21,7 @@ const headBytesPerTurn = 256 * 1024;
 export type TidierOptions = {
   readonly journal: Pick<Journal, "append" | "readSegment" | "readHead" | "drop" | "isOpen">;
   readonly places: Places;
-  readonly salt: Buffer;
+  readonly markers: Markers;
   /** The journal is let grow to twice what counts in it and so much more. */
   readonly spareBytes: number;
   /** The volume has room for more than states and reports. */
@@ -125,14 +126,14 @@ export class Tidier {
 
   /** False where nothing could be moved now: what is left is just being changed, or cannot be read. */
   async #move(number: number): Promise<boolean> {
-    const { journal, salt } = this.#options;
+    const { journal, markers } = this.#options;
     const segment = await this.#orStuck(number, journal.readSegment(number));
     let moved = 0;
     let batch: Moving[] = [];
     let bodyBytes = 0;
     let headBytes = 0;
     let sinceTurn = { frames: 0, headBytes: 0 };
-    for (const frame of readFrames(segment, salt)) {
+    for (const frame of readFrames(segment, markers(number))) {
       if (!("items" in frame)) continue;
       sinceTurn.frames += 1;
       sinceTurn.headBytes += frame.bodiesAt - frame.at;
@@ -181,7 +182,7 @@ export class Tidier {
       if ("accept" in item && place.segment === number && place.at === frame.at)
         yield {
           ...common,
-          item: await this.#orStuck(number, this.#withState(id, asFound(item, body), place)),
+          item: await this.#orStuck(number, this.#withState(id, asFound(item, body, place), place)),
           body,
           headBytes: place.bytes - (body?.length ?? 0) + stateBytes,
         };
@@ -221,20 +222,24 @@ export class Tidier {
   #settle(moved: readonly Moving[], frame: Frame, { segment, at }: Position): void {
     const { places } = this.#options;
     let bodyAt = at + frame.head.length;
-    for (const [index, { id, body }] of moved.entries()) {
+    for (const [index, { id, body, place }] of moved.entries()) {
       const itemBytes = frame.itemBytes[index] ?? 0;
       if (body === undefined) places.updated(id, { segment, at, bytes: itemBytes });
       else {
-        places.accepted(id, { segment, at, bodyAt, bytes: body.length + itemBytes });
+        const bytes = body.length + itemBytes;
+        places.accepted(id, { segment, at, bodyAt, bytes, file: place.file });
         bodyAt += body.length;
       }
     }
   }
 }
 
-/** A body that is damaged already does not make its new frame one that was never wholly written. */
-function asFound(item: Accepted, body: Uint8Array | undefined): Accepted {
-  if (body === undefined || body.length === 0) return item;
+/**
+ * A body that is damaged already does not make its new frame one that was never wholly written, and a file that has
+ * become another's stays the other's.
+ */
+function asFound(item: Accepted, body: Uint8Array | undefined, { file }: Place): Accepted {
+  if (body === undefined || body.length === 0) return { ...item, file };
   const crc = checksum(body);
   return crc === (item.accept as { crc: number }).crc ? item : { ...item, crc };
 }

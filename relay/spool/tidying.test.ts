@@ -2,14 +2,19 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Item } from "./frame.ts";
-import { segmentPath } from "./journal.ts";
+import { type Item, prefixBytes } from "./frame.ts";
 import { message, scratchSpool } from "./message.testkit.ts";
 import { Places } from "./places.ts";
+import { segmentPath } from "./segment-files.ts";
 import { Spool } from "./spool.ts";
 import { Tidier, type TidierOptions } from "./tidier.ts";
 
-const settings = { salt: Buffer.alloc(8), spareBytes: 1e6, mayMove: () => true, damaged: [] };
+const settings = {
+  markers: () => Buffer.alloc(12),
+  spareBytes: 1e6,
+  mayMove: () => true,
+  damaged: [],
+};
 
 /** One on whose disk nothing need be read, and whose newest segment is 3. */
 function journal(
@@ -28,13 +33,13 @@ test("tidier: where a segment cannot be deleted, what it says is carried on once
   const places = new Places();
   for (const segment of [1, 2]) places.grown(segment, 1000);
   for (const id of ["stays", "goes"])
-    places.accepted(id, { segment: 1, at: 0, bodyAt: 0, bytes: 400 });
+    places.accepted(id, { segment: 1, at: 0, bodyAt: 0, bytes: 400, file: undefined });
   places.removed("goes", 2);
   const written: Item[] = [];
   let tries = 0;
   const stuck = journal({
     async append({ head }, placed) {
-      written.push(...(JSON.parse(head.toString("utf8", 24)) as Item[]));
+      written.push(...(JSON.parse(head.toString("utf8", prefixBytes)) as Item[]));
       placed({ segment: 3, at: 0 });
     },
     async drop() {
@@ -74,7 +79,7 @@ test("tidier: a segment that cannot be deleted does not hold up the others", asy
 test("tidier: where no segment can be deleted, nothing is written again in vain", async () => {
   const places = new Places();
   for (const segment of [1, 2, 3]) places.grown(segment, 1000);
-  places.accepted("stays", { segment: 2, at: 0, bodyAt: 0, bytes: 10 });
+  places.accepted("stays", { segment: 2, at: 0, bodyAt: 0, bytes: 10, file: undefined });
   const tried: number[] = [];
   const stuck = journal({
     async drop(number) {

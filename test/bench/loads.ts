@@ -3,7 +3,8 @@ import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
 import { once } from "node:events";
 import { join } from "node:path";
 import { eventually } from "../ledger/relay-process.ts";
-import { treeCost, watchMemory, writtenBytes } from "./process-cost.ts";
+import { writtenBytes } from "./disk.ts";
+import { treeCost, watchMemory } from "./process-cost.ts";
 import type { Subject } from "./subject.ts";
 
 export type Load = {
@@ -57,7 +58,7 @@ export function isBig({ bytes }: Load): boolean {
 export async function measure(subject: Subject, load: Load): Promise<Cost> {
   const { messages, bytes } = load;
   const before = treeCost(subject.pid);
-  const writtenBefore = writtenBytes(subject.pid);
+  const writtenBefore = writtenBytes();
   const memory = watchMemory(() => treeCost(subject.pid).rssMb);
   const acceptedMs = await accepted(load, subject);
   await eventually(async () => (await subject.queued()) === 0, {
@@ -66,7 +67,7 @@ export async function measure(subject: Subject, load: Load): Promise<Cost> {
     what: `${subject.name} has delivered everything`,
   });
   const cpuMs = treeCost(subject.pid).cpuMs - before.cpuMs;
-  const written = writtenBytes(subject.pid) - writtenBefore;
+  const written = writtenBytes() - writtenBefore;
   return {
     acceptedPerSecond: Math.round((messages * 1000) / acceptedMs),
     cpuMsPerMessage: Number((cpuMs / messages).toFixed(3)),

@@ -31,16 +31,6 @@ export function ownMemoryMb(pid: number): number {
   return Number(found?.[1] ?? 0) / 1024;
 }
 
-/** Octets that the process, its ended children and its living children have caused to be written to disk. */
-export function writtenBytes(pid: number): number {
-  const children = childrenOf();
-  const visit = (each: number): number => {
-    const own = Number(/^write_bytes: (\d+)/m.exec(readProc(each, "io"))?.[1] ?? 0);
-    return (children.get(each) ?? []).reduce((sum, child) => sum + visit(child), own);
-  };
-  return visit(pid);
-}
-
 /** Empty where the process is gone. */
 function readProc(pid: number, file: string): string {
   try {

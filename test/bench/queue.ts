@@ -9,8 +9,9 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import type { Change } from "../../relay/spool/changes.ts";
 import { checksum, type Envelope } from "../../relay/spool/records.ts";
-import { type Change, Spool } from "../../relay/spool/spool.ts";
+import { Spool } from "../../relay/spool/spool.ts";
 import { startGenerator } from "../ledger/generator.ts";
 import {
   eventually,

@@ -127,7 +127,7 @@ async function eachCall(
   context.diagnostic(`${calls} calls, ${runs} runs, MAILROUTE_SEED=${seed}`);
 }
 
-for (const script of [scriptOf("few"), scriptOf("many")]) {
+for (const script of [scriptOf("few"), scriptOf("big"), scriptOf("many")]) {
   test(`spool: a process that ends at any of its file system calls (${script.name} steps) loses nothing, with and without a loss of power`, {
     skip,
   }, async (context) => {

@@ -3,9 +3,9 @@
  * chance, and what must be there after each. Pure. A step that was answered holds; one under way may hold or not.
  */
 import { seeded } from "../../relay/seeded.testkit.ts";
+import type { Change } from "../../relay/spool/changes.ts";
 import { type Message, message as messageOf } from "../../relay/spool/message.testkit.ts";
 import { type Envelope, freshState, type State } from "../../relay/spool/records.ts";
-import type { Change } from "../../relay/spool/spool.ts";
 
 function message(id: string, bytes: number): Message {
   return messageOf(id, `Subject: ${id}\r\n\r\n`.padEnd(bytes, `${id} `));
@@ -23,7 +23,7 @@ export type Steps = readonly (readonly Change[])[];
 
 /** A script's name, the steps, and how long the journal's segments are. */
 export type Script = {
-  readonly name: "few" | "many" | "deep";
+  readonly name: "few" | "many" | "deep" | "big";
   /** Where the spool is, below the directory that is there already. */
   readonly below?: string;
   readonly steps: Steps;
@@ -40,6 +40,31 @@ const few: Steps = [
   ],
   [{ kind: "accept", ...middling }],
   [{ kind: "remove", envelope: big.envelope }],
+];
+
+const [big1, big2, longer, shorter, last] = [
+  message("B1", 300_000),
+  message("B2", 290_000),
+  message("B3", 310_000),
+  message("B4", 280_000),
+  message("B5", 300_000),
+];
+
+/** Bodies that are files: two of one commit, then others over what is left of them. */
+const bigSteps: Steps = [
+  [
+    { kind: "accept", ...big1 },
+    { kind: "accept", ...big2 },
+  ],
+  [{ kind: "remove", envelope: big1.envelope }],
+  [{ kind: "accept", ...longer }],
+  [{ kind: "remove", envelope: big2.envelope }],
+  [
+    { kind: "remove", envelope: longer.envelope },
+    { kind: "accept", ...shorter },
+  ],
+  [{ kind: "accept", ...last }],
+  [{ kind: "remove", envelope: shorter.envelope }],
 ];
 
 const manyCount = 160;
@@ -68,6 +93,7 @@ function byChance(random: () => number): Steps {
 const scriptSeed = 7;
 
 export function scriptOf(name: string | undefined): Script {
+  if (name === "big") return { name, steps: bigSteps };
   if (name === "deep") return { name, steps: few, below: "a/b/c" };
   return name === "many"
     ? { name, steps: byChance(seeded(scriptSeed)), segmentBytes: 2048 }
