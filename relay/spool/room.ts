@@ -71,6 +71,11 @@ export class Room {
     );
   }
 
+  /** The volume itself has too little space for new mail. */
+  get isShort(): boolean {
+    return this.#freeBytes < this.#limits.freeBytesMin || !this.#reserve.isWhole;
+  }
+
   /** False while there may be room for nothing but states and reports. */
   get hasReserve(): boolean {
     return this.#reserve.isWhole;

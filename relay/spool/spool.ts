@@ -331,14 +331,21 @@ export class Spool {
 
   /** Is there room for a new message of such a size? States and DSNs are written in any case. */
   hasRoom(bytes: number, recipients = 1): boolean {
-    return this.#parts.room.has(bytes, recipients);
+    const { room } = this.#parts;
+    const has = room.has(bytes, recipients);
+    if (!has && room.isShort) void this.#dropSpares(); // then there is perhaps, when it is measured again
+    return has;
   }
 
   /** When nothing else fits: space for states and DSNs; false where it has been given. */
   async openReserve(): Promise<boolean> {
+    await this.#dropSpares();
+    return await this.#parts.room.openReserve();
+  }
+
+  async #dropSpares(): Promise<void> {
     await this.#journal.dropSpares();
     await this.#parts.files.dropSpares();
-    return await this.#parts.room.openReserve();
   }
 
   get directory(): string {

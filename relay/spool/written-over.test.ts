@@ -198,3 +198,19 @@ test("spool: a big body that is moved to another segment keeps its file", async 
   }
   await again.close();
 });
+
+test("spool: spare files are given back before a volume without space costs mail", async (context) => {
+  const options = scratchSpool(context, { freeBytesMin: Number.MAX_SAFE_INTEGER });
+  const spool = await Spool.open(options);
+  const { envelope, body } = big("1");
+  await spool.commit([{ kind: "accept", envelope, body }]);
+  await spool.commit([{ kind: "remove", envelope }]);
+  const bodies = join(options.directory, "bodies");
+  assert.equal(readdirSync(bodies).length, 1);
+  assert.equal(spool.hasRoom(1), false);
+  for (let writes = 0; readdirSync(bodies).length > 0; writes += 1) {
+    assert.ok(writes < 1000, "the spare file stays");
+    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+  }
+  await spool.close();
+});

@@ -11,7 +11,6 @@ import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { hashPassword } from "../../relay/auth/password-hash.ts";
 import { greeted, hand } from "../acceptance/client.ts";
 import {
@@ -21,16 +20,15 @@ import {
   relayProcess,
 } from "../ledger/relay-process.ts";
 import { startSink } from "../ledger/sink.ts";
+import { optionsOf } from "../options.ts";
 import { startDripping, startFlooding, startGuessing, startIdle } from "./hostile-clients.ts";
 import { imageEnvironment } from "./image-environment.ts";
 import { treeCost } from "./process-cost.ts";
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "boolean", default: false },
-    seconds: { type: "string", default: "20" },
-    clients: { type: "string" },
-  },
+const values = optionsOf(import.meta.filename, {
+  json: { type: "boolean", default: false },
+  seconds: { type: "string", default: "20" },
+  clients: { type: "string" },
 });
 
 /** What the good client sends in each phase. */

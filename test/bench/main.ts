@@ -6,10 +6,10 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { startGenerator } from "../ledger/generator.ts";
 import { eventually, hostsRoute, relayProcess } from "../ledger/relay-process.ts";
 import { type Received, startSink } from "../ledger/sink.ts";
+import { optionsOf } from "../options.ts";
 import { ensureDebian } from "../peers/debian.ts";
 import { freePort, greets } from "../peers/ports.ts";
 import { diskRate } from "./disk.ts";
@@ -22,15 +22,13 @@ import type { Subject } from "./subject.ts";
 
 type Latency = { readonly p50Ms: number; readonly p99Ms: number };
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "boolean", default: false },
-    share: { type: "string", default: "1" },
-    warm: { type: "string", default: "2" },
-    rounds: { type: "string", default: "3" },
-    peers: { type: "string", default: "postfix,haraka,haproxy" },
-    load: { type: "string", default: "" },
-  },
+const values = optionsOf(import.meta.filename, {
+  json: { type: "boolean", default: false },
+  share: { type: "string", default: "1" },
+  warm: { type: "string", default: "2" },
+  rounds: { type: "string", default: "3" },
+  peers: { type: "string", default: "postfix,haraka,haproxy" },
+  load: { type: "string", default: "" },
 });
 const stdio = "inherit";
 const latencyMessages = 500;

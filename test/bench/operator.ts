@@ -6,8 +6,8 @@
  * on one machine: with others at work on it only processor time, memory and requests say much.
  */
 import { loadavg } from "node:os";
-import { parseArgs } from "node:util";
 import { eventually } from "../ledger/relay-process.ts";
+import { optionsOf } from "../options.ts";
 import { freePort } from "../peers/ports.ts";
 import { report } from "./operator-report.ts";
 import {
@@ -29,14 +29,12 @@ import {
 } from "./operator-site.ts";
 import { type Phase, startPhase } from "./operator-traffic.ts";
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "boolean", default: false },
-    routes: { type: "string", default: "10000" },
-    changes: { type: "string", default: "10" },
-    "quiet-seconds": { type: "string", default: "60" },
-    profile: { type: "string" },
-  },
+const values = optionsOf(import.meta.filename, {
+  json: { type: "boolean", default: false },
+  routes: { type: "string", default: "10000" },
+  changes: { type: "string", default: "10" },
+  "quiet-seconds": { type: "string", default: "60" },
+  profile: { type: "string" },
 });
 const routes = Number(values.routes);
 const startMsMax = 300_000;

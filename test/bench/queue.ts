@@ -8,7 +8,6 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import type { Change } from "../../relay/spool/changes.ts";
 import { checksum, type Envelope } from "../../relay/spool/records.ts";
 import { Spool } from "../../relay/spool/spool.ts";
@@ -20,17 +19,16 @@ import {
   relayProcess,
 } from "../ledger/relay-process.ts";
 import { startSink } from "../ledger/sink.ts";
+import { optionsOf } from "../options.ts";
 import { imageEnvironment } from "./image-environment.ts";
 import { ownMemoryMb, treeCost, watchMemory } from "./process-cost.ts";
 
-const { values } = parseArgs({
-  options: {
-    messages: { type: "string", default: "200000" },
-    seconds: { type: "string", default: "15" },
-    rounds: { type: "string", default: "3" },
-    rest: { type: "string", default: "0" },
-    json: { type: "boolean", default: false },
-  },
+const values = optionsOf(import.meta.filename, {
+  messages: { type: "string", default: "200000" },
+  seconds: { type: "string", default: "15" },
+  rounds: { type: "string", default: "3" },
+  rest: { type: "string", default: "0" },
+  json: { type: "boolean", default: false },
 });
 const messages = Number(values.messages);
 if (!(messages >= 2000 && messages <= 1_000_000))

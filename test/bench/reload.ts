@@ -3,16 +3,15 @@
  * load. Prints the longest block of the relay's event loop over each reload beside that of the same load
  * without reloads, how long an edit takes to count, and connections dropped.
  */
-import { parseArgs } from "node:util";
+
 import { openLedger } from "../ledger/ledger.ts";
 import { eventually, hostsRoute } from "../ledger/relay-process.ts";
+import { optionsOf } from "../options.ts";
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "boolean", default: false },
-    reloads: { type: "string", default: "10" },
-    rate: { type: "string", default: "200" },
-  },
+const values = optionsOf(import.meta.filename, {
+  json: { type: "boolean", default: false },
+  reloads: { type: "string", default: "10" },
+  rate: { type: "string", default: "200" },
 });
 const files = 100;
 const routesPerFile = 100;

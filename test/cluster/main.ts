@@ -4,7 +4,7 @@
  * or twice without a reason. Needs root and Go, as the pod tests do.
  */
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { optionsOf } from "../options.ts";
 import { Cycles, manners, shownCycle, shownTotal } from "./cycles.ts";
 import { type ClusterNode, startNode } from "./node.ts";
 import { Pods } from "./pods.ts";
@@ -14,7 +14,7 @@ import { hopsNamespace } from "./workloads.ts";
 const volumesBeside = 8;
 const crds = join(import.meta.dirname, "../../charts/mailroute-crds");
 
-const { values } = parseArgs({ options: { cycles: { type: "string", default: "50" } } });
+const values = optionsOf(import.meta.filename, { cycles: { type: "string", default: "50" } });
 const count = Number(values.cycles);
 if (!(Number.isInteger(count) && count >= 1 && count <= 500))
   throw new RangeError("--cycles must be 1 to 500");

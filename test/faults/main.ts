@@ -3,18 +3,16 @@
  * broken and its power taken, over and over; then the books. Exit 1 where anything answered is missing, at a wrong
  * host or not whole, or came twice without a reason.
  */
-import { parseArgs } from "node:util";
+import { optionsOf } from "../options.ts";
 import { crashed } from "./crash.ts";
 import { buildShim } from "./shim.ts";
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: "string", default: "200" },
-    answered: { type: "string", default: "100000" },
-    faults: { type: "string", default: "5" },
-    "up-ms": { type: "string", default: "2000" },
-    seed: { type: "string", default: String(Date.now() % 1e9) },
-  },
+const values = optionsOf(import.meta.filename, {
+  kills: { type: "string", default: "200" },
+  answered: { type: "string", default: "100000" },
+  faults: { type: "string", default: "5" },
+  "up-ms": { type: "string", default: "2000" },
+  seed: { type: "string", default: String(Date.now() % 1e9) },
 });
 const built = await buildShim();
 if ("missing" in built) throw new Error(built.missing);

@@ -2,18 +2,16 @@
  * `npm run fuzz -- --minutes N [--seed S] [--target NAME]`: random inputs against slow oracles, until a finding
  * (exit 1, its input in hex) or the end. `--input HEX --target NAME` tries one input again.
  */
-import { parseArgs } from "node:util";
+import { optionsOf } from "../options.ts";
 import { fuzz } from "./fuzz.ts";
 import { failureOf } from "./shrink.ts";
 import { targets } from "./targets.ts";
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "1" },
-    seed: { type: "string", default: String(Date.now() % 2 ** 32) },
-    target: { type: "string" },
-    input: { type: "string" },
-  },
+const values = optionsOf(import.meta.filename, {
+  minutes: { type: "string", default: "1" },
+  seed: { type: "string", default: String(Date.now() % 2 ** 32) },
+  target: { type: "string" },
+  input: { type: "string" },
 });
 const chosen = targets.filter(({ name }) => values.target === undefined || name === values.target);
 const minutes = Number(values.minutes);

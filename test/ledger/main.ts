@@ -2,17 +2,15 @@
  * `npm run ledger -- --seconds N [--json]`: full load while routes are changed every 200 ms and one next hop
  * flaps, then the reckoning. Exit 1 where anything is missing or at a wrong host.
  */
-import { parseArgs } from "node:util";
+import { optionsOf } from "../options.ts";
 import { openLedger } from "./ledger.ts";
 import { fullLoad } from "./scenarios.ts";
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: "string", default: "60" },
-    connections: { type: "string", default: "50" },
-    rate: { type: "string", default: "0" },
-    json: { type: "boolean", default: false },
-  },
+const values = optionsOf(import.meta.filename, {
+  seconds: { type: "string", default: "60" },
+  connections: { type: "string", default: "50" },
+  rate: { type: "string", default: "0" },
+  json: { type: "boolean", default: false },
 });
 const seconds = Number(values.seconds);
 if (!(seconds > 0 && seconds <= 3600)) throw new RangeError("--seconds must be 1 to 3600");
