@@ -63,13 +63,17 @@ export class BodyFiles {
     const flags = spare === undefined ? createFlags : overwriteFlags;
     const opening = open(join(this.#directory, name), flags, 0o600);
     const file = await opening.catch(async (error: unknown) => {
-      if (spare !== undefined) await this.remove(name);
-      throw error;
+      if (spare === undefined) throw error;
+      await this.remove(name);
+      if (!isMissing(error)) throw error;
+      return undefined;
     });
+    if (file === undefined) return await this.write(body); // somebody has deleted it: over another, then
     this.#used.set(name, Math.max(body.length, this.#used.get(name) ?? 0));
     try {
       const writing = writeWhole(file, body, 0);
       await (spare === undefined ? allDone([this.#syncNames(), writing]) : writing);
+      if (this.#isClosed) throw new Error("the spool is closed");
       return name;
     } catch (error) {
       await this.remove(name);
@@ -81,21 +85,8 @@ export class BodyFiles {
 
   /** A body of so many octets; fewer where the file has fewer. Undefined where there is none; rejects where it cannot be read. */
   async read(name: string, bytes: number): Promise<Buffer | undefined> {
-    return (await this.#readPart(name, bytes))?.bytes;
-  }
-
-  /** As `read`, its first octets, and how many the file has. */
-  async readHead(
-    name: string,
-    bytesMax: number,
-  ): Promise<{ readonly head: Buffer; readonly fileBytes: number } | undefined> {
-    const part = await this.#readPart(name, bytesMax);
-    return part && { head: part.bytes, fileBytes: part.size };
-  }
-
-  async #readPart(name: string, bytes: number) {
     try {
-      return await readPart(join(this.#directory, name), 0, bytes);
+      return (await readPart(join(this.#directory, name), 0, bytes)).bytes;
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -143,12 +134,14 @@ export class BodyFiles {
     await unlink(join(this.#directory, name)).catch(() => undefined);
   }
 
-  /** Gives what is kept for later bodies back to the volume. Never rejects. */
-  async dropSpares(): Promise<void> {
+  /** Gives what is kept for later bodies back to the volume; false where there is nothing. Never rejects. */
+  async dropSpares(): Promise<boolean> {
+    const has = this.#spare.size > 0;
     while (this.#spare.size > 0) await this.#removeOldestSpare();
+    return has;
   }
 
-  /** What is being written fails, unless its sync has begun; nothing can be written afterwards. Never rejects. */
+  /** What is being written fails, and nothing can be written afterwards. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#currentSync;

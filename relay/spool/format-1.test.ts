@@ -1,9 +1,10 @@
 /** A spool that the version before wrote: fixtures/format-1, whose one big body is made here. */
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { message, scratchSpool } from "./message.testkit.ts";
+import { segmentPath, segmentsIn } from "./segment-files.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
 
 const bigBody = Buffer.from("Subject: big\r\n\r\n".padEnd(300_000, "big "));
@@ -67,5 +68,39 @@ test("spool: what format 1 has is moved and removed as if it were of format 2", 
   await spool.close();
   const again = await Spool.open(options);
   assert.deepEqual(await found(again), { big: [undefined, 2], two: [undefined, 2] });
+  await again.close();
+});
+
+test("spool: when nothing of format 1 is left, nor of what came after it, new segments are not taken for its", async (context) => {
+  const options = oldSpool(context);
+  const first = await Spool.open(options);
+  for (const { envelope } of [...first.list(assert.fail)])
+    await first.commit([{ kind: "remove", envelope }]);
+  await first.setAside();
+  await first.close();
+  for (const number of segmentsIn(options.directory))
+    rmSync(segmentPath(options.directory, number)); // as a spool that is empty drops them
+  await (await Spool.open(options)).close();
+  const last = await Spool.open(options);
+  await last.commit([{ kind: "accept", ...message("precious") }]);
+  await last.close();
+  const again = await Spool.open(options);
+  assert.deepEqual(await found(again), { precious: [0, 0] });
+  await again.close();
+});
+
+test("spool: a label of format 1 beside segments of format 2 is refused with words, and costs nothing", async (context) => {
+  const options = oldSpool(context);
+  const label = join(options.directory, "spool.json");
+  const old = readFileSync(label);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...message("four") }]);
+  await spool.close();
+  const newer = readFileSync(label);
+  writeFileSync(label, old);
+  await assert.rejects(Spool.open(options), /is of a newer format than spool.json says: put back/);
+  writeFileSync(label, newer);
+  const again = await Spool.open(options);
+  assert.deepEqual(await found(again), { ...whole, four: [0, 0] });
   await again.close();
 });

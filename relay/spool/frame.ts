@@ -92,8 +92,9 @@ export function makeFrame(items: readonly Item[], bodies: readonly Uint8Array[])
   return { head, bodies, bytes: head.length + bodyBytes, itemBytes };
 }
 
-/** May be done again. */
+/** May be done again. Throws where the marker is of format 1: what is written now could not be read with it. */
 export function sealFrame({ head }: Frame, marker: Uint8Array, synced: number): void {
+  if (marker.length !== markerBytes) throw new Error("a frame of format 1 cannot be written");
   head.set(marker, 0);
   head.writeUInt32LE(synced, markerBytes + syncedAt);
   head.writeUInt32LE(checksumOf(head, markerBytes), markerBytes + crcAt);
@@ -185,6 +186,14 @@ export function endOfWritten(segment: Buffer, parts: readonly (Read | Gap)[]): n
     if (!("items" in part) || !hasWholeBodies(segment, part)) return part.at;
   }
   return segment.length;
+}
+
+/** Whether it is an earlier segment's file of which nothing has been written over. */
+export function isLeftWhole(segment: Buffer, marker: Buffer): boolean {
+  const first = segment.subarray(0, markerBytes);
+  const salt = marker.subarray(0, saltBytes);
+  if (marker.length < markerBytes || !first.subarray(0, saltBytes).equals(salt)) return false;
+  return !first.equals(marker) && [first, salt].some((each) => readHead(segment, 0, each));
 }
 
 /** Where a segment ends by its own last frame; undefined where it has none that says so. */

@@ -1,4 +1,4 @@
-/** The head of a body, wherever the body is: of a big one no more than that is read. */
+/** The head of a body, wherever the body is. */
 import assert from "node:assert/strict";
 import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";

@@ -4,7 +4,6 @@
  * segment still counts. What a failed write has left is cut off again; where even that fails, the next segment says
  * that it does not count. See docs/spool.md.
  */
-import { constants } from "node:fs";
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { setImmediate as turn } from "node:timers/promises";
 import { syncDirectory, writeWhole } from "../synced.ts";
@@ -27,9 +26,6 @@ import { journalDirectory, SpareSegments, segmentPath } from "./segment-files.ts
 export const segmentBytes = 8 * 1024 * 1024;
 /** So much is written at a time. */
 const chunkBytes = 1024 * 1024;
-/** Every write is on disk when it returns: one call in place of two. */
-const appendFlags = constants.O_WRONLY | constants.O_DSYNC;
-const createFlags = appendFlags | constants.O_CREAT | constants.O_EXCL;
 /** A spare file may have so many times a segment's octets. */
 const spareFactorMax = 2;
 
@@ -73,6 +69,7 @@ export class Journal {
   #current: Segment | undefined;
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
+  #isClosed = false;
   #chunk: Buffer | undefined;
   /** Segments that are longer than what counts of them. */
   readonly #uncut = new Map<number, number>();
@@ -89,6 +86,7 @@ export class Journal {
    * else can see that the segment has grown.
    */
   append(frame: Frame, placed: (position: Position) => void): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new Error("the spool is closed"));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ frame, placed, resolve, reject });
       this.#running ??= this.#run();
@@ -143,14 +141,7 @@ export class Journal {
     const number = this.#newest + 1;
     this.#newest = number; // also where there is such a file: somebody put it there
     const { directory } = this.#options;
-    const isSpare = await this.#spares.take(number);
-    const flags = isSpare ? appendFlags : createFlags;
-    const opening = open(segmentPath(directory, number), flags, 0o600);
-    const file = await opening.catch((error: unknown) => {
-      if (isSpare) this.#disown(number, 0);
-      throw error;
-    });
-    const segment = { number, file, bytes: 0 };
+    const segment = { number, file: await this.#spares.begin(number), bytes: 0 };
     try {
       await syncDirectory(journalDirectory(directory));
     } catch (error) {
@@ -196,16 +187,11 @@ export class Journal {
       await cut(file, bytes);
       if (bytes === 0) await rm(segmentPath(this.#options.directory, number));
     } catch {
-      this.#disown(number, bytes);
+      this.#uncut.set(number, bytes);
+      this.#options.grown(number, bytes);
     } finally {
       await file.close().catch(() => undefined);
     }
-  }
-
-  /** What is behind so many octets does not count, and is there: the next segment says so. */
-  #disown(number: number, bytes: number): void {
-    this.#uncut.set(number, bytes);
-    this.#options.grown(number, bytes);
   }
 
   async #close(): Promise<void> {
@@ -251,16 +237,17 @@ export class Journal {
     await syncDirectory(journalDirectory(directory));
   }
 
-  /** Gives what is kept for later segments back to the volume. Never rejects. */
-  async dropSpares(): Promise<void> {
-    await this.#spares.drop();
+  /** Gives what is kept for later segments back to the volume; false where there is nothing. Never rejects. */
+  async dropSpares(): Promise<boolean> {
+    return await this.#spares.drop();
   }
 
-  /** Waits for what is under way, and says at the end that all of it has been synced. */
+  /** Waits for what is under way, and says at the end that all of it has been synced. Nothing is written after it. */
   async close(): Promise<void> {
     await this.#running;
-    if (this.#current === undefined) return;
-    await this.append(makeFrame([{ last: true }], []), () => undefined).catch(() => undefined);
+    const last = this.#current && this.append(makeFrame([{ last: true }], []), () => undefined);
+    this.#isClosed = true;
+    await last?.catch(() => undefined);
     await this.#running;
     if (this.#current !== undefined) await this.#close();
   }

@@ -41,12 +41,18 @@ test("places: a file that two messages name is the later one's, whose body it ha
   const places = new Places();
   places.accepted("earlier", { ...at(1), file: "0000000001" });
   places.accepted("later", { ...at(2), file: "0000000001" });
-  assert.deepEqual(
-    [places.get("earlier")?.file, places.get("later")?.file],
-    [undefined, "0000000001"],
-  );
+  assert.deepEqual([places.get("earlier")?.file, places.get("later")?.file], [null, "0000000001"]);
   places.removed("earlier", 3);
   assert.deepEqual([...places.files], ["0000000001"]);
   places.removed("later", 3);
   assert.deepEqual([...places.files], []);
+});
+
+test("places: a message that has come again, in another file, keeps that when its first one is another's", () => {
+  const places = new Places();
+  places.accepted("again", { ...at(1), file: "0000000001" });
+  places.accepted("again", { ...at(2), file: "0000000002" });
+  places.accepted("other", { ...at(2), file: "0000000001" });
+  assert.equal(places.get("again")?.file, "0000000002");
+  assert.deepEqual([...places.files].sort(), ["0000000001", "0000000002"]);
 });

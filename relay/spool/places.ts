@@ -9,8 +9,8 @@ export type Place = {
   readonly at: number;
   /** Of its body; meaningless where that is a file. */
   readonly bodyAt: number;
-  /** Of its body, the name; undefined where it is in the journal, or has been another's since. */
-  file: string | undefined;
+  /** Of its body, the name; undefined where it is in the journal, null where it has been another's since. */
+  file: string | null | undefined;
   /** What it takes there: a list of thousands of recipients is more than most bodies. */
   readonly bytes: number;
   /** The oldest segment that may have it, too. */
@@ -108,7 +108,8 @@ export class Places {
   accepted(id: string, place: Pick<Place, "segment" | "at" | "bodyAt" | "bytes" | "file">): void {
     const before = this.#places.get(id);
     if (before !== undefined) this.#leave(before);
-    if (place.file !== undefined) this.#own(place.file, id);
+    if (before?.file != null && before.file !== place.file) this.#disown(before.file, id);
+    if (place.file != null) this.#own(place.file, id);
     const oldest = before?.oldest ?? place.segment;
     const changes = before?.changes ?? 0;
     const { segment, at, bodyAt, bytes, file } = place;
@@ -123,8 +124,12 @@ export class Places {
   #own(file: string, id: string): void {
     const before = this.#owners.get(file);
     const place = before === undefined || before === id ? undefined : this.#places.get(before);
-    if (place !== undefined) place.file = undefined;
+    if (place?.file === file) place.file = null;
     this.#owners.set(file, id);
+  }
+
+  #disown(file: string, id: string): void {
+    if (this.#owners.get(file) === id) this.#owners.delete(file);
   }
 
   updated(id: string, state: { segment: number; at: number; bytes: number }): void {
@@ -142,7 +147,7 @@ export class Places {
     if (place === undefined) return;
     this.#leave(place);
     this.#places.delete(id);
-    if (place.file !== undefined) this.#owners.delete(place.file);
+    if (place.file != null) this.#disown(place.file, id);
     if (place.oldest !== segment) this.#addRemovals(segment, place.oldest, place.segment, [id]);
   }
 

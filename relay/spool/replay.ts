@@ -9,7 +9,9 @@ import {
   endOfWritten,
   type Gap,
   type Item,
+  isLeftWhole,
   itemBytesOf,
+  markerOf,
   type Read,
   readFrames,
   remnantOf,
@@ -50,6 +52,21 @@ type Loaded = {
   readonly parts: readonly (Read | Gap)[];
 };
 
+/**
+ * Of a spool whose label says format 1: a label that was put back from a copy may be older than what is beside it, and
+ * all of that would be taken for damage. Throws SpoolError, with words.
+ */
+export async function refuseNewer(directory: string, markers: Markers): Promise<void> {
+  for (const number of segmentsIn(directory)) {
+    const path = segmentPath(directory, number);
+    const reading = readHeadAt(path, 0, markerOf(markers(number), number));
+    if ((await reading.catch((error) => unreadable(path, error))) === undefined) continue;
+    throw new SpoolError(
+      `${path} is of a newer format than spool.json says: put back the newest copy of spool.json`,
+    );
+  }
+}
+
 /** Rejects where a segment cannot be read, with words: it may be later. Rejects where its end cannot be mended. */
 export async function replay(
   directory: string,
@@ -73,9 +90,7 @@ export async function replay(
     next = await load(directory, numbers[index + 1], markers);
     const refusedAt = ends.get(number);
     const end =
-      next === undefined
-        ? endOfWritten(bytes, parts)
-        : (refusedAt ?? endOfLast(parts) ?? bytes.length);
+      next === undefined ? endOfWritten(bytes, parts) : (refusedAt ?? endOf(segment, markers));
     if (next === undefined || refusedAt !== undefined)
       await mendEnd(directory, segment, end, markers(number));
     places.grown(number, end);
@@ -125,6 +140,12 @@ async function endsSaid(
     for (const item of opening?.items ?? []) if ("ended" in item) ends.set(item.ended, item.bytes);
   }
   return ends;
+}
+
+/** Of one that is not the newest: where nobody says it, all of it counts, but for one that was never begun. */
+function endOf({ number, bytes, parts }: Loaded, markers: Markers): number {
+  const isBegun = parts.some((each) => "items" in each) || !isLeftWhole(bytes, markers(number));
+  return endOfLast(parts) ?? (isBegun ? bytes.length : 0);
 }
 
 /** Which file a segment says that it is. */
@@ -189,7 +210,8 @@ function apply({ item, at, bodyAt, itemBytes }: Each, { number, found, places }:
     const envelope = parseEnvelope(item.accept);
     if (envelope === undefined) return false;
     const { id } = envelope;
-    const file = item.file ?? (item.bytes === 0 ? id : undefined);
+    const isUnnamed = item.bytes === 0 && envelope.bytes > 0;
+    const file = item.file ?? (isUnnamed ? id : undefined);
     places.accepted(id, { segment: number, at, bodyAt, bytes: item.bytes + itemBytes, file });
     found.set(id, withState({ envelope, state: undefined }, item.state));
   } else if ("update" in item) {

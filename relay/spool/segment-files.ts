@@ -4,8 +4,8 @@
  * system's own journal as well (a fifth of the time at 4 KiB, half at 1 MiB). Adapter over names: who calls syncs the
  * directory. It knows nothing of what is in them; that old frames do not pass for new ones is their markers' matter.
  */
-import { existsSync, readdirSync } from "node:fs";
-import { rename, rm, stat } from "node:fs/promises";
+import { constants, existsSync, readdirSync } from "node:fs";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isMissing, makeDirectorySync } from "../synced.ts";
 
@@ -13,6 +13,9 @@ const folder = "journal";
 /** Spare ones are named by the segment that they were. */
 const sparePrefix = "spare-";
 const sparesMax = 4;
+/** Every write is on disk when it returns: one call in place of two. */
+const overwriteFlags = constants.O_WRONLY | constants.O_DSYNC;
+const createFlags = overwriteFlags | constants.O_CREAT | constants.O_EXCL;
 
 export function journalDirectory(spoolDirectory: string): string {
   return join(spoolDirectory, folder);
@@ -42,23 +45,39 @@ export class SpareSegments {
     this.#numbers = numbersIn(journalDirectory(spoolDirectory), /^spare-(\d{10})$/);
   }
 
-  /** Of all that there are; 0 where there is none. */
+  /** The newest that one of them has been; 0 where there is none. A file must never have the same number twice. */
   get newest(): number {
     return Math.max(0, ...this.#numbers);
   }
 
   /**
-   * Makes one the segment of this number; false where there is none. Only one that was an older segment: a journal that
-   * was put back from a copy, without its spare ones, comes to numbers that these have had. Rejects where the disk does.
+   * The segment of this number, which is above `newest`, to write from its beginning on: a spare one, or else a new one.
+   * Rejects where the disk does, and where there is such a file.
    */
-  async take(number: number): Promise<boolean> {
-    const spare = this.#numbers.find((each) => each < number);
-    if (spare === undefined) return false;
-    this.#forget(spare);
+  async begin(number: number): Promise<FileHandle> {
     const path = segmentPath(this.#spoolDirectory, number);
-    if (existsSync(path)) throw new Error(`there is a file ${path} already`);
-    await rename(this.#pathOf(spare), path);
-    return true;
+    for (;;) {
+      const [spare] = this.#numbers;
+      if (spare === undefined) return await open(path, createFlags, 0o600);
+      this.#forget(spare);
+      if (existsSync(path)) throw new Error(`EEXIST: there is a file ${path} already`);
+      const file = await this.#rename(spare, path);
+      if (file !== undefined) return file;
+    }
+  }
+
+  /** Opened first: what cannot be opened is no segment yet. Undefined where somebody has deleted it. */
+  async #rename(spare: number, path: string): Promise<FileHandle | undefined> {
+    let file: FileHandle | undefined;
+    try {
+      file = await open(this.#pathOf(spare), overwriteFlags);
+      await rename(this.#pathOf(spare), path);
+      return file;
+    } catch (error) {
+      await file?.close().catch(() => undefined);
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
   }
 
   /** The segment is not needed any more: it is spare, or where that is not worth it, gone. Rejects where the disk does. */
@@ -74,12 +93,13 @@ export class SpareSegments {
     this.#numbers.push(number);
   }
 
-  /** Gives their space back to the volume, as far as that can be done. */
-  async drop(): Promise<void> {
+  /** Gives their space back to the volume, as far as that can be done; false where there were none. */
+  async drop(): Promise<boolean> {
     const numbers = this.#numbers;
     this.#numbers = [];
     for (const each of numbers)
       await rm(this.#pathOf(each), { force: true }).catch(() => undefined);
+    return numbers.length > 0;
   }
 
   #forget(number: number): void {

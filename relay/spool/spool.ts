@@ -13,10 +13,17 @@ import type { Lock } from "./lock.ts";
 import { labelOf, lockSpool, makeDirectory, type OpeningOptions } from "./opening.ts";
 import { Places } from "./places.ts";
 import { quarantine } from "./quarantine.ts";
-import { type Envelope, encodeEnvelope, freshState, isIntact, type State } from "./records.ts";
-import { type Replayed, replay } from "./replay.ts";
+import {
+  type Envelope,
+  encodeEnvelope,
+  freshState,
+  isIntact,
+  type State,
+  spoolFormat,
+} from "./records.ts";
+import { type Replayed, refuseNewer, replay } from "./replay.ts";
 import { Room, type SpoolLimits } from "./room.ts";
-import { SpoolError, spoolErrorOf } from "./spool-error.ts";
+import { isFull, SpoolError, spoolErrorOf } from "./spool-error.ts";
 import { Tidier } from "./tidier.ts";
 
 export type SpoolOptions = OpeningOptions & {
@@ -86,13 +93,16 @@ export class Spool {
     let room: Room | undefined;
     try {
       const found = await labelOf(options);
+      if (found.format < spoolFormat) await refuseNewer(directory, markersOf(found));
       const places = new Places();
       const replayed = await replay(directory, markersOf(found), places);
       const label = inThisFormat(found, replayed.newest);
+      const newest = Math.max(replayed.newest, label.unnumbered ?? 0);
       if (label !== found) await writeLabel(directory, label);
       room = new Room(directory, options.limits);
       const parts = { lock, room, files: new BodyFiles(directory, places.files) };
-      const spool = new Spool(options, parts, { label, replayed, places });
+      const read = { label, replayed: { ...replayed, newest }, places };
+      const spool = new Spool(options, parts, read);
       await room.measure();
       return spool;
     } catch (error) {
@@ -193,10 +203,11 @@ export class Spool {
     const { id, bytes } = envelope;
     const { files } = this.#parts;
     const name = this.#places.get(id)?.file;
+    const isStillIts = (): boolean => this.#places.get(id)?.file === name;
     try {
-      const body = name === undefined ? await this.#inlineBody(envelope) : undefined;
+      const body = await this.#inlineBody(envelope);
       const remains = { id, envelope: encodeEnvelope(envelope), body };
-      const file = name === undefined ? undefined : { files, name, bytes };
+      const file = name == null ? undefined : { files, name, bytes, isStillIts };
       await quarantine(this.#options.directory, remains, file);
       return true;
     } catch {
@@ -206,41 +217,28 @@ export class Spool {
 
   /** The body as it was accepted. "damaged": gone or changed. "unreadable": perhaps not for ever. */
   async body(envelope: Envelope): Promise<Buffer | "damaged" | "unreadable"> {
-    const { id, bytes } = envelope;
-    const { files } = this.#parts;
-    const name = this.#places.get(id)?.file;
+    const name = this.#places.get(envelope.id)?.file;
     try {
-      const body = await (name === undefined
+      const body = await (name == null
         ? this.#inlineBody(envelope)
-        : files.read(name, bytes));
+        : this.#parts.files.read(name, envelope.bytes));
       return body !== undefined && isIntact(body, envelope) ? body : "damaged";
     } catch {
       return "unreadable";
     }
   }
 
-  /** The body's first octets, `bytesMax` at most: of a big one the rest is neither read nor looked at. */
+  /** The body's first octets, `bytesMax` at most. All of it is read: only by all of it can be told whose it is. */
   async head(envelope: Envelope, bytesMax: number): Promise<Buffer | "damaged" | "unreadable"> {
-    const { id, bytes } = envelope;
-    const name = this.#places.get(id)?.file;
-    if (name === undefined) {
-      const body = await this.body(envelope);
-      return typeof body === "string" ? body : body.subarray(0, bytesMax);
-    }
-    try {
-      const read = await this.#parts.files.readHead(name, Math.min(bytes, bytesMax));
-      const isStillIts = this.#places.get(id)?.file === name; // else another's, perhaps
-      return read !== undefined && read.fileBytes >= bytes && isStillIts ? read.head : "damaged";
-    } catch {
-      return "unreadable";
-    }
+    const body = await this.body(envelope);
+    return typeof body === "string" ? body : body.subarray(0, bytesMax);
   }
 
-  /** Undefined where there is none. */
+  /** Undefined where there is none in the journal. */
   async #inlineBody({ id, bytes }: Envelope): Promise<Buffer | undefined> {
     for (;;) {
       const place = this.#places.get(id);
-      if (place === undefined) return undefined;
+      if (place === undefined || place.file !== undefined) return undefined;
       const reading = this.#journal.read({ segment: place.segment, at: place.bodyAt }, bytes);
       const body = await reading.catch((error: unknown) => error);
       if (this.#places.get(id) !== place) continue; // it was moved meanwhile, and this written over
@@ -274,7 +272,9 @@ export class Spool {
     } catch (error) {
       for (const { envelope } of accepted) room.give(envelope);
       for (const name of written.values()) await files.remove(name);
-      throw spoolErrorOf(error);
+      const refusal = spoolErrorOf(error);
+      if (isFull(refusal)) await this.#dropSpares();
+      throw refusal;
     } finally {
       for (const id of changing) this.#places.changed(id);
       for (const { envelope } of accepted) this.#places.arrived(envelope.id);
@@ -339,13 +339,14 @@ export class Spool {
 
   /** When nothing else fits: space for states and DSNs; false where it has been given. */
   async openReserve(): Promise<boolean> {
-    await this.#dropSpares();
-    return await this.#parts.room.openReserve();
+    const hasGiven = await this.#dropSpares();
+    return (await this.#parts.room.openReserve()) || hasGiven;
   }
 
-  async #dropSpares(): Promise<void> {
-    await this.#journal.dropSpares();
-    await this.#parts.files.dropSpares();
+  /** False where there were none. */
+  async #dropSpares(): Promise<boolean> {
+    const ofJournal = await this.#journal.dropSpares();
+    return (await this.#parts.files.dropSpares()) || ofJournal;
   }
 
   get directory(): string {

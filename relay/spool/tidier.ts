@@ -239,7 +239,7 @@ export class Tidier {
  * become another's stays the other's.
  */
 function asFound(item: Accepted, body: Uint8Array | undefined, { file }: Place): Accepted {
-  if (body === undefined || body.length === 0) return { ...item, file };
+  if (body === undefined || body.length === 0) return { ...item, file: file ?? undefined };
   const crc = checksum(body);
   return crc === (item.accept as { crc: number }).crc ? item : { ...item, crc };
 }

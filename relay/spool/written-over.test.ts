@@ -1,8 +1,17 @@
 /** Files that are written over: what they had before never passes for what they have now. */
 import assert from "node:assert/strict";
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { writeSynced } from "../synced.ts";
 import { type Message, message, scratchSpool } from "./message.testkit.ts";
 import { segmentPath, segmentsIn } from "./segment-files.ts";
@@ -152,6 +161,12 @@ test("spool: a message whose end cannot be read takes no other's body, which has
   assert.equal(await again.body(earlier.envelope), "damaged");
   assert.equal(await again.head(earlier.envelope, 100), "damaged");
   assert.equal(await again.keepDamaged(earlier.envelope), true);
+  for (let writes = 0; segmentsIn(options.directory).includes(1); writes += 1) {
+    assert.ok(writes < 1000, "the damaged segment is not written again");
+    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+  }
+  const moved = readFileSync(segmentPath(options.directory, 2), "latin1");
+  assert.equal(moved.match(/"file":"0000000001"/g)?.length, 1, "only one of them names it");
   await again.commit([{ kind: "remove", envelope: earlier.envelope }]);
   await again.commit([{ kind: "accept", ...big("third") }]);
   const body = await again.body(later.envelope);
@@ -213,4 +228,91 @@ test("spool: spare files are given back before a volume without space costs mail
     await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
   }
   await spool.close();
+});
+
+test("spool: a damaged message that is removed while it is set aside takes no other's body along", async (context) => {
+  const options = scratchSpool(context);
+  const spool = await Spool.open(options);
+  const [first, second] = [big("first"), big("second")];
+  await spool.commit([{ kind: "accept", ...first }]);
+  const keeping = spool.keepDamaged(first.envelope);
+  await spool.commit([{ kind: "remove", envelope: first.envelope }]);
+  await spool.commit([{ kind: "accept", ...second }]);
+  await keeping;
+  const body = await spool.body(second.envelope);
+  assert.ok(Buffer.isBuffer(body) && body.equals(second.body));
+  await spool.close();
+});
+
+test("spool: where the journal is older than the bodies' files, nobody reads the head of another's body", async (context) => {
+  const options = scratchSpool(context);
+  const spool = await Spool.open(options);
+  const [earlier, later] = [big("earlier"), big("later", 310_000)];
+  await spool.commit([{ kind: "accept", ...earlier }]);
+  const journal = join(options.directory, "journal");
+  cpSync(journal, `${options.directory}.journal`, { recursive: true });
+  await spool.commit([{ kind: "remove", envelope: earlier.envelope }]);
+  await spool.commit([{ kind: "accept", ...later }]);
+  await spool.close();
+  rmSync(journal, { recursive: true });
+  renameSync(`${options.directory}.journal`, journal);
+  const again = await Spool.open(options);
+  assert.deepEqual(
+    [...again.list(fail)].map(({ envelope }) => envelope.id),
+    ["earlier"],
+  );
+  assert.equal(await again.head(earlier.envelope, 100), "damaged");
+  await again.close();
+});
+
+test("spool: what is being written while it closes is refused, or there", async (context) => {
+  const options = scratchSpool(context);
+  const spool = await Spool.open(options);
+  await spool.commit([{ kind: "accept", ...big("1") }]);
+  await spool.commit([{ kind: "remove", envelope: big("1").envelope }]);
+  const late = big("late", 310_000);
+  const committing = spool.commit([{ kind: "accept", ...late }]).then(
+    () => true,
+    () => false,
+  );
+  await turn();
+  await spool.close();
+  const isThere = await committing;
+  const again = await Spool.open(options);
+  assert.equal([...again.list(fail)].length, isThere ? 1 : 0);
+  await assert.rejects(spool.commit([{ kind: "accept", ...message("later") }]), /is closed/);
+  await again.close();
+});
+
+test("spool: spare files that somebody has deleted cost no message", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  const messages = ["1", "2", "3"].map((id) => big(id));
+  for (const each of messages) await spool.commit([{ kind: "accept", ...each }]);
+  for (const { envelope } of messages) await spool.commit([{ kind: "remove", envelope }]);
+  await spares(options, spool);
+  for (const folder of ["bodies", "journal"])
+    for (const name of readdirSync(join(options.directory, folder)))
+      if (folder === "bodies" || name.includes("spare"))
+        rmSync(join(options.directory, folder, name));
+  for (const each of messages) await spool.commit([{ kind: "accept", ...each }]);
+  await comeAndGo(spool, 0, 20);
+  const body = await spool.body(big("2").envelope);
+  assert.ok(Buffer.isBuffer(body) && body.equals(big("2").body));
+  await spool.close();
+});
+
+test("spool: a former segment that was only named anew when the process died is no damage, also two segments later", async (context) => {
+  const options = scratch(context);
+  const spool = await Spool.open(options);
+  await comeAndGo(spool, 0, 100);
+  const [spare = ""] = await spares(options, spool);
+  await spool.close();
+  const newest = segmentsIn(options.directory).at(-1) ?? 0;
+  renameSync(join(options.directory, "journal", spare), segmentPath(options.directory, newest + 1));
+  const empty = segmentPath(options.directory, newest + 2);
+  writeFileSync(empty, ""); // the next one came no further either
+  const again = await Spool.open(options);
+  assert.deepEqual([...again.list(fail)], []);
+  await again.close();
 });
