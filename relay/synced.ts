@@ -1,7 +1,11 @@
 /** Names and small files that last: adapter over the file system's syncs. It knows nothing of what it writes. */
-import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, constants, fsyncSync, mkdirSync, openSync } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+
+/** To write over a file, or into a new one: each write is on disk when it returns, one call in place of two. */
+export const overwriteFlags = constants.O_WRONLY | constants.O_DSYNC;
+export const createFlags = overwriteFlags | constants.O_CREAT | constants.O_EXCL;
 
 /** The names in it are on disk when it resolves. */
 export async function syncDirectory(path: string): Promise<void> {

@@ -62,8 +62,7 @@ export class Bodies {
   async head({ body, envelope }: Entry, bytes: number): Promise<Uint8Array | undefined> {
     if (body !== undefined) return body;
     const { spool } = this.#options;
-    const read =
-      bytes < envelope.bytes ? await spool.head(envelope, bytes) : await spool.body(envelope);
+    const read = await spool.head(envelope, bytes);
     return typeof read === "string" ? undefined : read;
   }
 }

@@ -3,7 +3,6 @@
  * go by itself (everything of a spool that was put back, and a message at which the process died three times),
  * and has that on disk before the message is the queue's.
  */
-
 import type { Change } from "../spool/changes.ts";
 import type { Left } from "../spool/deliveries.ts";
 import type { Held } from "../spool/records.ts";

@@ -4,28 +4,34 @@
  * a body is whole and synced, and its file's name too, before `write` resolves; nobody may name it before that. It
  * knows neither records nor bounds. What a file has behind its body is of an earlier one.
  */
-import { constants, readdirSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { type FileHandle, open, rename, truncate, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, makeDirectorySync, syncDirectorySync, writeWhole } from "../synced.ts";
+import {
+  createFlags,
+  isMissing,
+  makeDirectorySync,
+  overwriteFlags,
+  syncDirectorySync,
+  writeWhole,
+} from "../synced.ts";
 import { readPart } from "./read-part.ts";
 
 const folder = "bodies";
-/** Each write is on disk when it returns: one call in place of two. */
-const overwriteFlags = constants.O_WRONLY | constants.O_DSYNC;
-const createFlags = overwriteFlags | constants.O_CREAT | constants.O_EXCL;
 /** A file is written over by a body that is not much shorter: the volume's space is counted by bodies. */
-const spareShareMin = 0.75;
+const bodyShareMin = 0.75;
 /** One that is a little longer makes it grow. */
-const growthShareMax = 1.25;
+const bodyShareMax = 1.25;
 /** Of all spare files together. */
 const spareBytesMax = 64 * 1024 * 1024;
+/** Of one; a longer one is deleted. */
+const spareFileBytesMax = spareBytesMax / 4;
 
 export class BodyFiles {
   readonly #directory: string;
   /** Of those that have a body, the octets in the file. */
   readonly #used = new Map<string, number>();
-  /** Their octets too; the first has been spare for longest. */
+  /** Of those that have none, the octets in the file; the first has been spare for longest. */
   readonly #spare = new Map<string, number>();
   #spareBytes = 0;
   #newest = 0;
@@ -48,11 +54,6 @@ export class BodyFiles {
     for (const name of [...found, ...named])
       if (isNumber(name)) this.#newest = Math.max(this.#newest, Number(name));
     syncDirectorySync(this.#directory); // a name that was left by a crash may not be on disk yet
-  }
-
-  /** Those that have a body. */
-  get size(): number {
-    return this.#used.size;
   }
 
   /** Resolves to its file's name when it is on disk. Rejects where it is not: then that file is gone, if it can be. */
@@ -83,21 +84,21 @@ export class BodyFiles {
     }
   }
 
-  /** A body of so many octets; fewer where the file has fewer. Undefined where there is none; rejects where it cannot be read. */
+  /** So many octets; fewer where the file has fewer. Undefined where there is none. Rejects where it cannot be read. */
   async read(name: string, bytes: number): Promise<Buffer | undefined> {
     try {
-      return (await readPart(join(this.#directory, name), 0, bytes)).bytes;
+      return await readPart(join(this.#directory, name), 0, bytes);
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
     }
   }
 
-  /** Nothing on disk says any more that it is a body. Never rejects. */
+  /** Its file is spare from now on, or gone: only when nothing on disk says any more that it is a body. Never rejects. */
   async release(name: string): Promise<void> {
     const bytes = this.#used.get(name);
     if (bytes === undefined) return;
-    if (!isNumber(name) || bytes > spareBytesMax / 4) {
+    if (!isNumber(name) || bytes > spareFileBytesMax) {
       await this.remove(name);
       return;
     }
@@ -128,7 +129,10 @@ export class BodyFiles {
     for (const name of [...this.#used.keys()]) if (!named.has(name)) await this.release(name);
   }
 
-  /** As `release`, where somebody may find that it is a body after all. Never rejects: what stays is found at a start. */
+  /**
+   * Deletes it: in place of `release` where the journal may say after all that it is a body. Never rejects: what stays
+   * is found at a start.
+   */
   async remove(name: string): Promise<void> {
     this.#used.delete(name);
     await unlink(join(this.#directory, name)).catch(() => undefined);
@@ -158,7 +162,7 @@ export class BodyFiles {
     let best: string | undefined;
     let bestBytes = 0;
     for (const [name, has] of this.#spare) {
-      if (has * spareShareMin > bytes || has * growthShareMax < bytes) continue;
+      if (has * bodyShareMin > bytes || has * bodyShareMax < bytes) continue;
       const isBetter = has >= bytes ? bestBytes < bytes || has < bestBytes : has > bestBytes;
       if (best !== undefined && !isBetter) continue;
       best = name;

@@ -15,13 +15,15 @@ export type Change =
 /** Of bodies, by their messages' ids. */
 export type FileNames = ReadonlyMap<string, string>;
 
-/** From here on a body is a file of its own: measured, see docs/spool.md. */
+/** From here on a body is a file of its own: docs/decisions.md says why not all are in the journal. */
 const fileBytesMin = 256 * 1024;
 
-export function isFile({ body }: Accept): boolean {
+/** Whether its body is to be a file of its own. */
+export function isBig({ body }: Accept): boolean {
   return body.length >= fileBytesMin;
 }
 
+/** One frame of them all; bodies that are in `files` are named in it and no part of it. */
 export function frameOf(changes: readonly Change[], files: FileNames): Frame {
   const items: Item[] = [];
   const bodies: Uint8Array[] = [];
@@ -38,7 +40,7 @@ export function frameOf(changes: readonly Change[], files: FileNames): Frame {
   return makeFrame(items, bodies);
 }
 
-/** Messages of which something is written that are there already. */
+/** Ids of messages that are there already and are changed. */
 export function changedIn(changes: readonly Change[]): string[] {
   return changes.flatMap((each) => {
     if (each.kind === "accept") return [];

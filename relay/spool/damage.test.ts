@@ -11,10 +11,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { writeSynced } from "../synced.ts";
 import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
 import { type Markers, markersOf, readLabel } from "./label.ts";
-import { message, onDisk, scratchSpool } from "./message.testkit.ts";
+import { message, onDisk, scratchSpool, timePasses } from "./message.testkit.ts";
 import type { Envelope } from "./records.ts";
 import { segmentPath, segmentsIn } from "./segment-files.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
@@ -212,7 +211,7 @@ test("spool: what is written again because of damage is in frames that are read 
   await again.setAside();
   for (let writes = 0; segmentsIn(options.directory).includes(1); writes += 1) {
     assert.ok(writes < 1000, "the damaged segment stays");
-    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+    await timePasses(options);
   }
   await again.close();
   const bytes = readFileSync(segmentPath(options.directory, 2));
@@ -294,7 +293,7 @@ test("spool: a damaged body that is written again costs no other message, should
   await again.setAside();
   for (let writes = 0; segmentsIn(options.directory).includes(1); writes += 1) {
     assert.ok(writes < 1000, "the damaged segment stays");
-    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+    await timePasses(options);
   }
   const ids = (await onDisk(again)).map(({ envelope }) => envelope.id);
   assert.deepEqual(ids, ["1", "3"]);

@@ -1,4 +1,4 @@
-/** A spool that the version before wrote: fixtures/format-1, whose one big body is made here. */
+/** A spool of format 1 (fixtures/format-1), whose one big body is made here. */
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -46,9 +46,7 @@ test("spool: one of format 1 is read, and goes on in format 2", async (context) 
   const label = JSON.parse(readFileSync(join(options.directory, "spool.json"), "utf8")) as object;
   assert.deepEqual(
     { ...label, salt: "" },
-    {
-      ...{ format: 2, owner: "relay.test", salt: "", unnumbered: 2 },
-    },
+    { format: 2, owner: "relay.test", salt: "", unnumbered: 2 },
   );
 });
 

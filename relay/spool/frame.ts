@@ -15,7 +15,7 @@ import { isIntact } from "./records.ts";
 export const saltBytes = 8;
 const markerBytes = saltBytes + 4;
 /** Behind the marker. */
-const bodiesAt = 4;
+const bodyBytesAt = 4;
 const syncedAt = 8;
 const crcAt = 12;
 const lengthsBytes = 16;
@@ -23,9 +23,9 @@ const lengthsBytes = 16;
 export const prefixBytes = markerBytes + lengthsBytes;
 
 /**
- * A message; with its state, where it has been moved. `bytes` is the length of its body in the frame: 0 where that is
- * a file, which in format 1 had the message's id for its name. `crc` is of the body as it is here, where that is not
- * the one of its envelope: a body that was damaged before it was moved, in a frame that is whole.
+ * A message; with its state, where it has been moved. `bytes` is the length of its body in the frame, 0 where that is a
+ * file; `file` is that file's name (format 1 has none: there it is the message's id). `crc` is of the body as it is here,
+ * where that is not the one of its envelope: a body that was damaged before it was moved, in a frame that is whole.
  */
 export type Accepted = {
   readonly accept: unknown;
@@ -81,14 +81,14 @@ export function markerOf(salt: Uint8Array, segment: number): Buffer {
 export function makeFrame(items: readonly Item[], bodies: readonly Uint8Array[]): Frame {
   const texts = items.map((each) => JSON.stringify(each));
   const text = `[${texts.join(",")}]`;
-  const headBytes = Buffer.byteLength(text);
-  const head = Buffer.allocUnsafe(prefixBytes + headBytes);
+  const textBytes = Buffer.byteLength(text);
+  const head = Buffer.allocUnsafe(prefixBytes + textBytes);
   head.write(text, prefixBytes);
   let bodyBytes = 0;
   for (const body of bodies) bodyBytes += body.length;
-  head.writeUInt32LE(headBytes, markerBytes);
-  head.writeUInt32LE(bodyBytes, markerBytes + bodiesAt);
-  const itemBytes = texts.length === 1 ? [headBytes] : texts.map((each) => Buffer.byteLength(each));
+  head.writeUInt32LE(textBytes, markerBytes);
+  head.writeUInt32LE(bodyBytes, markerBytes + bodyBytesAt);
+  const itemBytes = texts.length === 1 ? [textBytes] : texts.map((each) => Buffer.byteLength(each));
   return { head, bodies, bytes: head.length + bodyBytes, itemBytes };
 }
 
@@ -105,14 +105,14 @@ function checksumOf(head: Buffer, lengthsAt: number): number {
   return crc32(head.subarray(lengthsAt + lengthsBytes), crc32(head.subarray(0, lengthsAt + crcAt)));
 }
 
-/** Of a prefix and what its head says, by the prefix; meaningless where that is damaged. */
-export function headBytesOf(prefix: Buffer, { length }: Uint8Array): number {
-  return length + lengthsBytes + prefix.readUInt32LE(length);
+/** Octets of a prefix and its head, as the prefix says; meaningless where that is damaged. */
+export function headBytesOf(prefix: Buffer, marker: Uint8Array): number {
+  return marker.length + lengthsBytes + prefix.readUInt32LE(marker.length);
 }
 
 /** As `headBytesOf`, with the bodies. */
 function frameBytes(prefix: Buffer, marker: Uint8Array): number {
-  return headBytesOf(prefix, marker) + prefix.readUInt32LE(marker.length + bodiesAt);
+  return headBytesOf(prefix, marker) + prefix.readUInt32LE(marker.length + bodyBytesAt);
 }
 
 /** All that is in a segment, in its order; behind its end, what an earlier segment has left in the file is a gap. */
@@ -188,8 +188,11 @@ export function endOfWritten(segment: Buffer, parts: readonly (Read | Gap)[]): n
   return segment.length;
 }
 
-/** Whether it is an earlier segment's file of which nothing has been written over. */
-export function isLeftWhole(segment: Buffer, marker: Buffer): boolean {
+/**
+ * Whether the file is an earlier segment's still: it was named anew, and nothing written over it. One of format 1 begins
+ * with the salt alone.
+ */
+export function isFormer(segment: Buffer, marker: Buffer): boolean {
   const first = segment.subarray(0, markerBytes);
   const salt = marker.subarray(0, saltBytes);
   if (marker.length < markerBytes || !first.subarray(0, saltBytes).equals(salt)) return false;

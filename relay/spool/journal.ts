@@ -57,9 +57,8 @@ export async function readHeadAt(
   marker: Buffer,
 ): Promise<Read | undefined> {
   const prefix = await readPart(path, at, prefixBytes);
-  if (prefix.bytes.length < prefixBytes) return undefined;
-  const { bytes } = await readPart(path, at, headBytesOf(prefix.bytes, marker));
-  return readHead(bytes, 0, marker);
+  if (prefix.length < prefixBytes) return undefined;
+  return readHead(await readPart(path, at, headBytesOf(prefix, marker)), 0, marker);
 }
 
 export class Journal {
@@ -217,11 +216,13 @@ export class Journal {
 
   /** Fewer octets where there are fewer. Rejects where it cannot be read. */
   async read({ segment, at }: Position, bytesMax: number): Promise<Buffer> {
-    const { bytes } = await readPart(segmentPath(this.#options.directory, segment), at, bytesMax);
-    return bytes;
+    return await readPart(segmentPath(this.#options.directory, segment), at, bytesMax);
   }
 
-  /** Gone, and for good, when it resolves. Rejects where it is not, or where it is what says how long another is. */
+  /**
+   * No segment of the journal any more, and for good, when it resolves: its file is spare, or gone. Rejects where it
+   * still is one, or where it is what says how long another is.
+   */
   async drop(number: number): Promise<void> {
     const { directory } = this.#options;
     for (const [uncut, bytes] of this.#uncut) {
@@ -233,13 +234,13 @@ export class Journal {
       }
       this.#uncut.delete(uncut);
     }
-    await this.#spares.give(number);
+    await this.#spares.release(number);
     await syncDirectory(journalDirectory(directory));
   }
 
   /** Gives what is kept for later segments back to the volume; false where there is nothing. Never rejects. */
   async dropSpares(): Promise<boolean> {
-    return await this.#spares.drop();
+    return await this.#spares.dropAll();
   }
 
   /** Waits for what is under way, and says at the end that all of it has been synced. Nothing is written after it. */

@@ -14,10 +14,13 @@ import { SpoolError } from "./spool-error.ts";
 
 const fileName = "spool.json";
 
+/** Read still, never written. */
+const oldFormat = 1;
+
 /** What every format, also a newer one, begins with. */
 const formatSchema = z.looseObject({ format: z.int() });
 const labelSchema = z.strictObject({
-  format: z.union([z.literal(1), z.literal(spoolFormat)]),
+  format: z.union([z.literal(oldFormat), z.literal(spoolFormat)]),
   owner: z.string(),
   salt: z.string().regex(new RegExp(`^[0-9a-f]{${saltBytes * 2}}$`)),
   /** Up to this one, segments are of format 1. */
@@ -38,7 +41,7 @@ export function readLabel(directory: string): Label | undefined {
   const format = formatSchema.safeParse(value).data?.format;
   if (format !== undefined && format > spoolFormat) {
     throw new SpoolError(
-      `the spool ${directory} has format ${format}, this version reads ${spoolFormat}: use the newer version that wrote it`,
+      `the spool ${directory} has format ${format}, this version reads none above ${spoolFormat}: use the newer version that wrote it`,
     );
   }
   const label = labelSchema.safeParse(value);
@@ -65,7 +68,8 @@ export type Markers = (segment: number) => Buffer;
 
 export function markersOf({ format, salt, unnumbered = 0 }: Label): Markers {
   const octets = Buffer.from(salt, "hex");
-  return (segment) => (format === 1 || segment <= unnumbered ? octets : markerOf(octets, segment));
+  return (segment) =>
+    format === oldFormat || segment <= unnumbered ? octets : markerOf(octets, segment);
 }
 
 /** A spool of an older format, whose newest segment is given, goes on in this one. */

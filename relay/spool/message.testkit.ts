@@ -4,6 +4,7 @@ import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { writeSynced } from "../synced.ts";
 import { readLabel } from "./label.ts";
 import { checksum, type Envelope } from "./records.ts";
 import type { SpoolLimits } from "./room.ts";
@@ -43,6 +44,11 @@ export function scratchSpool(
   const directory = mkdtempSync(join(tmpdir(), "mailroute-spool-"));
   context.after(() => rmSync(directory, { recursive: true, force: true }));
   return { directory, owner: "relay.test", limits: { ...wideLimits, ...limits } };
+}
+
+/** As long as a synced write takes: the tidier goes on meanwhile. */
+export async function timePasses({ directory }: { readonly directory: string }): Promise<void> {
+  await writeSynced(join(directory, "time"), Buffer.from("passes"));
 }
 
 const wideLimits: SpoolLimits = { bytesMax: 1e9, messagesMax: 100_000, freeBytesMin: 0 };

@@ -9,7 +9,7 @@ export type Place = {
   readonly at: number;
   /** Of its body; meaningless where that is a file. */
   readonly bodyAt: number;
-  /** Of its body, the name; undefined where it is in the journal, null where it has been another's since. */
+  /** The file that its body is; undefined where it is in the journal, null where the file is another's by now. */
   file: string | null | undefined;
   /** What it takes there: a list of thousands of recipients is more than most bodies. */
   readonly bytes: number;

@@ -19,12 +19,12 @@ export type Remains = {
   readonly body?: Uint8Array | undefined;
 };
 
-/** A body that is a file: which, how long it was when it was accepted, and whether it is not another's meanwhile. */
+/** A body that is a file: which, how long it was when it was accepted, and whether it is still this message's. */
 export type RemainingFile = {
   readonly files: BodyFiles;
   readonly name: string;
   readonly bytes: number;
-  readonly isStillIts: () => boolean;
+  readonly isStillOurs: () => boolean;
 };
 
 /** Resolves when all of it is on disk there. Rejects where it is not: then it is to stay where it was. */
@@ -41,7 +41,7 @@ export async function quarantine(
     const bytes = remains[part];
     if (bytes !== undefined) await writeSynced(pathOf(part), bytes);
   }
-  if (bodyFile?.isStillIts() === true)
+  if (bodyFile?.isStillOurs() === true)
     await bodyFile.files.moveTo(pathOf("body"), bodyFile.name, bodyFile.bytes);
   await syncDirectory(directory);
 }

@@ -1,12 +1,8 @@
 /** A part of a file, read whole: adapter. It knows nothing of what it reads. */
 import { open } from "node:fs/promises";
 
-/** Fewer octets than `bytesMax` where the file ends before; `size` is all that it has. Rejects where it cannot be read. */
-export async function readPart(
-  path: string,
-  at: number,
-  bytesMax: number,
-): Promise<{ readonly bytes: Buffer; readonly size: number }> {
+/** Fewer octets than `bytesMax` where the file ends before. Rejects where it cannot be read. */
+export async function readPart(path: string, at: number, bytesMax: number): Promise<Buffer> {
   const file = await open(path, "r");
   try {
     const { size } = await file.stat();
@@ -17,7 +13,7 @@ export async function readPart(
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
-    return { bytes: bytes.subarray(0, filled), size };
+    return bytes.subarray(0, filled);
   } finally {
     await file.close();
   }

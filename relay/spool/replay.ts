@@ -9,7 +9,7 @@ import {
   endOfWritten,
   type Gap,
   type Item,
-  isLeftWhole,
+  isFormer,
   itemBytesOf,
   markerOf,
   type Read,
@@ -58,11 +58,10 @@ type Loaded = {
  */
 export async function refuseNewer(directory: string, markers: Markers): Promise<void> {
   for (const number of segmentsIn(directory)) {
-    const path = segmentPath(directory, number);
-    const reading = readHeadAt(path, 0, markerOf(markers(number), number));
-    if ((await reading.catch((error) => unreadable(path, error))) === undefined) continue;
+    const marker = markerOf(markers(number), number);
+    if ((await openingOf(directory, number, marker)) === undefined) continue;
     throw new SpoolError(
-      `${path} is of a newer format than spool.json says: put back the newest copy of spool.json`,
+      `${segmentPath(directory, number)} is of a newer format than spool.json says: put back the newest copy of spool.json`,
     );
   }
 }
@@ -126,6 +125,16 @@ function unreadable(path: string, cause: unknown): never {
   );
 }
 
+/** A segment's first frame; undefined where there is none. Rejects, with words, where it cannot be read. */
+async function openingOf(
+  directory: string,
+  number: number,
+  marker: Buffer,
+): Promise<Read | undefined> {
+  const path = segmentPath(directory, number);
+  return await readHeadAt(path, 0, marker).catch((error: unknown) => unreadable(path, error));
+}
+
 /** Where segments end, as later ones say at their beginning: not always the next, which may have failed as well. */
 async function endsSaid(
   directory: string,
@@ -134,9 +143,7 @@ async function endsSaid(
 ): Promise<Map<number, number>> {
   const ends = new Map<number, number>();
   for (const number of numbers) {
-    const path = segmentPath(directory, number);
-    const reading = readHeadAt(path, 0, markers(number));
-    const opening = await reading.catch((error) => unreadable(path, error));
+    const opening = await openingOf(directory, number, markers(number));
     for (const item of opening?.items ?? []) if ("ended" in item) ends.set(item.ended, item.bytes);
   }
   return ends;
@@ -144,7 +151,7 @@ async function endsSaid(
 
 /** Of one that is not the newest: where nobody says it, all of it counts, but for one that was never begun. */
 function endOf({ number, bytes, parts }: Loaded, markers: Markers): number {
-  const isBegun = parts.some((each) => "items" in each) || !isLeftWhole(bytes, markers(number));
+  const isBegun = parts.some((each) => "items" in each) || !isFormer(bytes, markers(number));
   return endOfLast(parts) ?? (isBegun ? bytes.length : 0);
 }
 
@@ -210,6 +217,7 @@ function apply({ item, at, bodyAt, itemBytes }: Each, { number, found, places }:
     const envelope = parseEnvelope(item.accept);
     if (envelope === undefined) return false;
     const { id } = envelope;
+    // Of format 1; or it was moved when its file had become another's, and no file has this name.
     const isUnnamed = item.bytes === 0 && envelope.bytes > 0;
     const file = item.file ?? (isUnnamed ? id : undefined);
     places.accepted(id, { segment: number, at, bodyAt, bytes: item.bytes + itemBytes, file });

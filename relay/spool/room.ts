@@ -11,7 +11,10 @@ export type SpoolLimits = {
   readonly freeBytesMin: number;
 };
 
-/** What a message takes on disk beside its body: its frames, and the last block of a file. */
+/**
+ * What a message takes on disk beside its body: its frames, and the last block of a file. What a file that was written
+ * over has behind its body is not counted.
+ */
 const messageOverheadBytes = 1024;
 /** Its place in envelope and state, with the last reply. */
 const recipientOverheadBytes = 512;
@@ -62,18 +65,17 @@ export class Room {
 
   /** For new mail. States and reports are written in any case. */
   has(bytes: number, recipients: number): boolean {
-    const { bytesMax, messagesMax, freeBytesMin } = this.#limits;
+    const { bytesMax, messagesMax } = this.#limits;
     return (
       this.#bytes + costBytes(bytes, recipients) <= bytesMax &&
       this.#messages < messagesMax &&
-      this.#freeBytes - bytes >= freeBytesMin &&
-      this.#reserve.isWhole
+      !this.isShort(bytes)
     );
   }
 
-  /** The volume itself has too little space for new mail. */
-  get isShort(): boolean {
-    return this.#freeBytes < this.#limits.freeBytesMin || !this.#reserve.isWhole;
+  /** The volume itself has too little space for new mail of so many octets. */
+  isShort(bytes: number): boolean {
+    return this.#freeBytes - bytes < this.#limits.freeBytesMin || !this.#reserve.isWhole;
   }
 
   /** False while there may be room for nothing but states and reports. */

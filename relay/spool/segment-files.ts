@@ -1,21 +1,18 @@
 /**
- * The journal's files by their names: segments, and spare ones. A segment that is not needed any more stays as a file to
- * write the next one over: what is written over is on disk with one write, where a file that grows needs the file
- * system's own journal as well (a fifth of the time at 4 KiB, half at 1 MiB). Adapter over names: who calls syncs the
+ * The journal's files by their names: segments, and spare ones. A segment that is not needed any more stays as a file
+ * to write the next one over: what is written over is on disk with one write, in a fifth of the time at 4 KiB and half
+ * at 1 MiB; a file that grows needs the file system's own journal as well. Adapter over names: who calls syncs the
  * directory. It knows nothing of what is in them; that old frames do not pass for new ones is their markers' matter.
  */
-import { constants, existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isMissing, makeDirectorySync } from "../synced.ts";
+import { createFlags, isMissing, makeDirectorySync, overwriteFlags } from "../synced.ts";
 
 const folder = "journal";
 /** Spare ones are named by the segment that they were. */
 const sparePrefix = "spare-";
 const sparesMax = 4;
-/** Every write is on disk when it returns: one call in place of two. */
-const overwriteFlags = constants.O_WRONLY | constants.O_DSYNC;
-const createFlags = overwriteFlags | constants.O_CREAT | constants.O_EXCL;
 
 export function journalDirectory(spoolDirectory: string): string {
   return join(spoolDirectory, folder);
@@ -29,7 +26,7 @@ export function segmentPath(spoolDirectory: string, number: number): string {
 export function segmentsIn(spoolDirectory: string): number[] {
   const directory = journalDirectory(spoolDirectory);
   makeDirectorySync(directory);
-  return numbersIn(directory, /^(\d{10})$/);
+  return numbersIn(directory, "");
 }
 
 export class SpareSegments {
@@ -42,7 +39,7 @@ export class SpareSegments {
   constructor(spoolDirectory: string, bytesMax: number) {
     this.#spoolDirectory = spoolDirectory;
     this.#bytesMax = bytesMax;
-    this.#numbers = numbersIn(journalDirectory(spoolDirectory), /^spare-(\d{10})$/);
+    this.#numbers = numbersIn(journalDirectory(spoolDirectory), sparePrefix);
   }
 
   /** The newest that one of them has been; 0 where there is none. A file must never have the same number twice. */
@@ -60,7 +57,7 @@ export class SpareSegments {
       const [spare] = this.#numbers;
       if (spare === undefined) return await open(path, createFlags, 0o600);
       this.#forget(spare);
-      if (existsSync(path)) throw new Error(`EEXIST: there is a file ${path} already`);
+      if (existsSync(path)) throw new Error(`there is a file ${path} already`);
       const file = await this.#rename(spare, path);
       if (file !== undefined) return file;
     }
@@ -80,8 +77,8 @@ export class SpareSegments {
     }
   }
 
-  /** The segment is not needed any more: it is spare, or where that is not worth it, gone. Rejects where the disk does. */
-  async give(number: number): Promise<void> {
+  /** The segment is not needed any more: its file is spare, or where that is not worth it, gone. Rejects with the disk. */
+  async release(number: number): Promise<void> {
     const path = segmentPath(this.#spoolDirectory, number);
     const isWorthIt = this.#numbers.length < sparesMax && (await bytesOf(path)) <= this.#bytesMax;
     if (!isWorthIt) {
@@ -94,7 +91,7 @@ export class SpareSegments {
   }
 
   /** Gives their space back to the volume, as far as that can be done; false where there were none. */
-  async drop(): Promise<boolean> {
+  async dropAll(): Promise<boolean> {
     const numbers = this.#numbers;
     this.#numbers = [];
     for (const each of numbers)
@@ -125,7 +122,8 @@ function digitsOf(number: number): string {
   return String(number).padStart(10, "0");
 }
 
-function numbersIn(directory: string, name: RegExp): number[] {
+function numbersIn(directory: string, prefix: string): number[] {
+  const name = new RegExp(`^${prefix}(\\d{10})$`);
   return readdirSync(directory)
     .flatMap((each) => name.exec(each)?.[1] ?? [])
     .map(Number)

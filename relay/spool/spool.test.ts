@@ -223,7 +223,7 @@ test("spool: another owner's spool and a newer format are refused with words", a
   writeFileSync(label, readFileSync(label, "utf8").replace('"format":2', '"format":3'));
   await assert.rejects(
     Spool.open(options),
-    /has format 3, this version reads 2: use the newer version/,
+    /has format 3, this version reads none above 2: use the newer version/,
   );
 });
 

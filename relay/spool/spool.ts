@@ -4,7 +4,7 @@
  * returns resolves after its changes are on disk, and all changes of one commit are one frame: all of them or none.
  */
 import { BodyFiles } from "./body-files.ts";
-import { type Accept, type Change, changedIn, type FileNames, frameOf, isFile } from "./changes.ts";
+import { type Accept, type Change, changedIn, type FileNames, frameOf, isBig } from "./changes.ts";
 import type { Frame } from "./frame.ts";
 import { isOtherFile } from "./identity.ts";
 import { Journal, type Position, segmentBytes as usualSegmentBytes } from "./journal.ts";
@@ -39,7 +39,7 @@ export type Stored = {
   readonly isStateLost?: true;
 };
 
-const spareSegments = 4;
+const slackSegments = 4;
 
 type Parts = {
   readonly lock: Lock;
@@ -78,9 +78,9 @@ export class Spool {
       grown: (segment, bytes) => places.grown(segment, bytes),
     });
     const damaged = replayed.damagedSegments;
-    const spareBytes = spareSegments * segmentBytes;
+    const slackBytes = slackSegments * segmentBytes;
     this.#tidier = new Tidier({
-      ...{ journal: this.#journal, places, markers, damaged, spareBytes },
+      ...{ journal: this.#journal, places, markers, damaged, slackBytes },
       mayMove: () => parts.room.hasReserve,
     });
   }
@@ -97,6 +97,7 @@ export class Spool {
       const places = new Places();
       const replayed = await replay(directory, markersOf(found), places);
       const label = inThisFormat(found, replayed.newest);
+      // A segment must not have a number of format 1, also where all of those are gone.
       const newest = Math.max(replayed.newest, label.unnumbered ?? 0);
       if (label !== found) await writeLabel(directory, label);
       room = new Room(directory, options.limits);
@@ -175,7 +176,7 @@ export class Spool {
   }
 
   /**
-   * After `list`: what it could not read goes to `corrupt/`, and files of no message are removed. Rejects with
+   * After `list`: what it could not read goes to `corrupt/`, and files of no message are spare from now on. Rejects with
    * SpoolError where something had to stay where it was.
    */
   async setAside(): Promise<void> {
@@ -203,11 +204,11 @@ export class Spool {
     const { id, bytes } = envelope;
     const { files } = this.#parts;
     const name = this.#places.get(id)?.file;
-    const isStillIts = (): boolean => this.#places.get(id)?.file === name;
+    const isStillOurs = (): boolean => this.#places.get(id)?.file === name;
     try {
       const body = await this.#inlineBody(envelope);
       const remains = { id, envelope: encodeEnvelope(envelope), body };
-      const file = name == null ? undefined : { files, name, bytes, isStillIts };
+      const file = name == null ? undefined : { files, name, bytes, isStillOurs };
       await quarantine(this.#options.directory, remains, file);
       return true;
     } catch {
@@ -288,7 +289,7 @@ export class Spool {
     for (const each of accepted) {
       const { id } = each.envelope;
       if (this.#places.has(id)) throw new Error(`${id} is there already`);
-      if (isFile(each)) written.set(id, await this.#parts.files.write(each.body));
+      if (isBig(each)) written.set(id, await this.#parts.files.write(each.body));
     }
   }
 
@@ -333,11 +334,11 @@ export class Spool {
   hasRoom(bytes: number, recipients = 1): boolean {
     const { room } = this.#parts;
     const has = room.has(bytes, recipients);
-    if (!has && room.isShort) void this.#dropSpares(); // then there is perhaps, when it is measured again
+    if (!has && room.isShort(bytes)) void this.#dropSpares(); // the next measure sees what they gave
     return has;
   }
 
-  /** When nothing else fits: space for states and DSNs; false where it has been given. */
+  /** When nothing else fits: space for states and DSNs, of spare files and the reserve; false where neither had any. */
   async openReserve(): Promise<boolean> {
     const hasGiven = await this.#dropSpares();
     return (await this.#parts.room.openReserve()) || hasGiven;

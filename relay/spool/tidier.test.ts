@@ -3,8 +3,7 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { seeded } from "../seeded.testkit.ts";
-import { writeSynced } from "../synced.ts";
-import { type Message, message, scratchSpool } from "./message.testkit.ts";
+import { type Message, message, scratchSpool, timePasses } from "./message.testkit.ts";
 import { freshState, type State } from "./records.ts";
 import { segmentPath, segmentsIn } from "./segment-files.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
@@ -190,7 +189,7 @@ test("tidier: messages with many recipients are not written again and again", as
   let quiet = 0;
   for (let writes = 0, before = newest(); quiet < 50; writes += 1) {
     assert.ok(writes < 500, `segment ${newest()} of 40 commits`);
-    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+    await timePasses(options);
     quiet = newest() === before ? quiet + 1 : 0;
     before = newest();
   }
@@ -209,7 +208,7 @@ test("tidier: a message that has come again from another relay is not removed by
   const gone = async (segment: number): Promise<void> => {
     for (let writes = 0; segmentsIn(options.directory).includes(segment); writes += 1) {
       assert.ok(writes < 1000, `segment ${segment} stays`);
-      await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+      await timePasses(options);
     }
   };
   await accept(mail);

@@ -23,7 +23,7 @@ export type TidierOptions = {
   readonly places: Places;
   readonly markers: Markers;
   /** The journal is let grow to twice what counts in it and so much more. */
-  readonly spareBytes: number;
+  readonly slackBytes: number;
   /** The volume has room for more than states and reports. */
   readonly mayMove: () => boolean;
 };
@@ -96,10 +96,10 @@ export class Tidier {
   }
 
   #nextToMove(): number | undefined {
-    const { places, spareBytes, mayMove } = this.#options;
+    const { places, slackBytes, mayMove } = this.#options;
     if (!mayMove()) return undefined;
     for (const each of this.#damaged) if (this.#mayGo(each)) return each;
-    if (places.bytes <= 2 * places.liveBytes + spareBytes) return undefined;
+    if (places.bytes <= 2 * places.liveBytes + slackBytes) return undefined;
     return places.sparsest((each) => this.#mayGo(each));
   }
 

@@ -11,7 +11,7 @@ import { Tidier, type TidierOptions } from "./tidier.ts";
 
 const settings = {
   markers: () => Buffer.alloc(12),
-  spareBytes: 1e6,
+  slackBytes: 1e6,
   mayMove: () => true,
   damaged: [],
 };
@@ -87,7 +87,7 @@ test("tidier: where no segment can be deleted, nothing is written again in vain"
       throw new Error("EIO");
     },
   });
-  const tidier = new Tidier({ ...settings, spareBytes: 0, journal: stuck, places });
+  const tidier = new Tidier({ ...settings, slackBytes: 0, journal: stuck, places });
   tidier.wake();
   await sleep(20);
   await tidier.stop();

@@ -12,8 +12,7 @@ import {
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { writeSynced } from "../synced.ts";
-import { type Message, message, scratchSpool } from "./message.testkit.ts";
+import { type Message, message, scratchSpool, timePasses } from "./message.testkit.ts";
 import { segmentPath, segmentsIn } from "./segment-files.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
 
@@ -44,7 +43,7 @@ async function spares({ directory }: SpoolOptions, spool: Spool): Promise<string
     const names = readdirSync(join(directory, "journal")).filter((each) => each.includes("spare"));
     if (names.length > 0) return names;
     await comeAndGo(spool, 1_000_000 + number, 1);
-    await writeSynced(join(directory, "time"), Buffer.from("passes"));
+    await timePasses({ directory });
   }
   return assert.fail("no segment became spare");
 }
@@ -163,7 +162,7 @@ test("spool: a message whose end cannot be read takes no other's body, which has
   assert.equal(await again.keepDamaged(earlier.envelope), true);
   for (let writes = 0; segmentsIn(options.directory).includes(1); writes += 1) {
     assert.ok(writes < 1000, "the damaged segment is not written again");
-    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+    await timePasses(options);
   }
   const moved = readFileSync(segmentPath(options.directory, 2), "latin1");
   assert.equal(moved.match(/"file":"0000000001"/g)?.length, 1, "only one of them names it");
@@ -225,7 +224,7 @@ test("spool: spare files are given back before a volume without space costs mail
   assert.equal(spool.hasRoom(1), false);
   for (let writes = 0; readdirSync(bodies).length > 0; writes += 1) {
     assert.ok(writes < 1000, "the spare file stays");
-    await writeSynced(join(options.directory, "time"), Buffer.from("passes"));
+    await timePasses(options);
   }
   await spool.close();
 });

@@ -9,6 +9,8 @@ const msMax = 2000;
 /** Of each file; then it is written over, which is what a disk takes fastest. */
 const blocksMax = 8;
 const sectorBytes = 512;
+/** In a disk's stat, from 0: sectors written. */
+const sectorsField = 6;
 const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_DSYNC;
 
 /** Synced writes of so many octets a second, to a few files at once, where relays under measurement write. */
@@ -36,13 +38,13 @@ export async function diskRate(bytes: number): Promise<number> {
  * own journal, which no process is charged for. NaN where that is not a disk.
  */
 export function writtenBytes(): number {
-  const { dev } = statSync(tmpdir());
+  const { dev } = statSync(tmpdir()); // as Linux packs device numbers:
   const [major, minor] = [(dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xfff00)];
   try {
     const fields = readFileSync(`/sys/dev/block/${major}:${minor}/stat`, "utf8")
       .trim()
       .split(/\s+/);
-    return Number(fields[6]) * sectorBytes;
+    return Number(fields[sectorsField]) * sectorBytes;
   } catch {
     return Number.NaN;
   }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:operator [-- --json] [--routes N] [--profile DIR]`: 10,000 MailRoutes with 100,000 domains on a
+ * `npm run bench:operator [-- --json] [--routes N] [--changes N] [--quiet-seconds N] [--profile DIR]`: 10,000 MailRoutes with 100,000 domains on a
  * real API server, the operator and two relays as processes. Prints how long the first table and one changed
  * MailRoute take to the relays, how long statuses take, what the operator needs, and what it asks of the API
  * server. Goals: 20 s to the first table, 1 s for a change, 400 MB, no write while nothing changes. Everything runs

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:queue [-- --messages 200000 --rounds 3 --rest 0 --json]`: a relay starts on a spool of so many
+ * `npm run bench:queue [-- --json] [--messages N] [--seconds N] [--rounds N] [--rest N]`: a relay starts on a spool of so many
  * messages for 2,000 destinations, of which 1,900 are dead (half refuse connections, half never greet), beside the same
  * without the dead: start-up, memory, event-loop delay, and how fast the living ones' mail flows. New mail comes
  * `--rest` seconds after their old mail. They take turns: how quick a process is at first is V8's chance.

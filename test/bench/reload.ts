@@ -1,9 +1,8 @@
 /**
- * `npm run bench:reload [-- --json]`: 10,000 MailRoutes with 100,000 domains, edited and reloaded under
+ * `npm run bench:reload [-- --json] [--reloads N] [--rate N]`: 10,000 MailRoutes with 100,000 domains, edited and reloaded under
  * load. Prints the longest block of the relay's event loop over each reload beside that of the same load
  * without reloads, how long an edit takes to count, and connections dropped.
  */
-
 import { openLedger } from "../ledger/ledger.ts";
 import { eventually, hostsRoute } from "../ledger/relay-process.ts";
 import { optionsOf } from "../options.ts";
