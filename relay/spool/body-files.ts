@@ -40,7 +40,6 @@ export class BodyFiles {
   #currentSync: Promise<void> = Promise.resolve();
   /** The directory, open since it was first synced. */
   #handle: Promise<FileHandle> | undefined;
-  #isClosed = false;
 
   /**
    * `named`: bodies by what the journal says, whether they are there or not. Throws where the directory cannot be made,
@@ -58,7 +57,6 @@ export class BodyFiles {
 
   /** Resolves to its file's name when it is on disk. Rejects where it is not: then that file is gone, if it can be. */
   async write(body: Uint8Array): Promise<string> {
-    if (this.#isClosed) throw new Error("the spool is closed");
     const spare = this.#takeSpare(body.length);
     const name = spare ?? this.#freshName();
     const flags = spare === undefined ? createFlags : overwriteFlags;
@@ -74,7 +72,6 @@ export class BodyFiles {
     try {
       const writing = writeWhole(file, body, 0);
       await (spare === undefined ? allDone([this.#syncNames(), writing]) : writing);
-      if (this.#isClosed) throw new Error("the spool is closed");
       return name;
     } catch (error) {
       await this.remove(name);
@@ -98,7 +95,7 @@ export class BodyFiles {
   async release(name: string): Promise<void> {
     const bytes = this.#used.get(name);
     if (bytes === undefined) return;
-    if (!isNumber(name) || bytes > spareFileBytesMax) {
+    if (!isNumber(name) || bytes === 0 || bytes > spareFileBytesMax) {
       await this.remove(name);
       return;
     }
@@ -145,10 +142,8 @@ export class BodyFiles {
     return has;
   }
 
-  /** What is being written fails, and nothing can be written afterwards. Never rejects. */
+  /** When nothing of it is under way. Never rejects. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#currentSync;
     await this.#letGo();
   }
 
@@ -198,7 +193,6 @@ export class BodyFiles {
   }
 
   async #sync(): Promise<void> {
-    if (this.#isClosed) throw new Error("the spool is closed");
     this.#handle ??= open(this.#directory, "r");
     try {
       await (await this.#handle).sync();

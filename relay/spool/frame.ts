@@ -188,17 +188,6 @@ export function endOfWritten(segment: Buffer, parts: readonly (Read | Gap)[]): n
   return segment.length;
 }
 
-/**
- * Whether the file is an earlier segment's still: it was named anew, and nothing written over it. One of format 1 begins
- * with the salt alone.
- */
-export function isFormer(segment: Buffer, marker: Buffer): boolean {
-  const first = segment.subarray(0, markerBytes);
-  const salt = marker.subarray(0, saltBytes);
-  if (marker.length < markerBytes || !first.subarray(0, saltBytes).equals(salt)) return false;
-  return !first.equals(marker) && [first, salt].some((each) => readHead(segment, 0, each));
-}
-
 /** Where a segment ends by its own last frame; undefined where it has none that says so. */
 export function endOfLast(parts: readonly (Read | Gap)[]): number | undefined {
   const last = parts.findLast((each) => "items" in each);

@@ -6,7 +6,7 @@
  */
 import { type FileHandle, open, readFile, rm } from "node:fs/promises";
 import { setImmediate as turn } from "node:timers/promises";
-import { syncDirectory, writeWhole } from "../synced.ts";
+import { isMissing, syncDirectory, writeWhole } from "../synced.ts";
 import {
   type Frame,
   headBytesOf,
@@ -26,8 +26,6 @@ import { journalDirectory, SpareSegments, segmentPath } from "./segment-files.ts
 export const segmentBytes = 8 * 1024 * 1024;
 /** So much is written at a time. */
 const chunkBytes = 1024 * 1024;
-/** A spare file may have so many times a segment's octets. */
-const spareFactorMax = 2;
 
 export type Position = { readonly segment: number; readonly at: number };
 
@@ -76,7 +74,7 @@ export class Journal {
   constructor(options: JournalOptions) {
     this.#options = options;
     const { directory, segmentBytes, newest } = options;
-    this.#spares = new SpareSegments(directory, spareFactorMax * segmentBytes);
+    this.#spares = new SpareSegments(directory, segmentBytes);
     this.#newest = Math.max(newest, this.#spares.newest);
   }
 
@@ -180,7 +178,6 @@ export class Journal {
 
   /** After a failed write nobody knows what is on disk: the segment ends where it was synced, and another begins. */
   async #abandon(segment: Segment): Promise<void> {
-    this.#current = undefined;
     const { number, file, bytes } = segment;
     try {
       await cut(file, bytes);
@@ -189,6 +186,7 @@ export class Journal {
       this.#uncut.set(number, bytes);
       this.#options.grown(number, bytes);
     } finally {
+      this.#current = undefined;
       await file.close().catch(() => undefined);
     }
   }
@@ -226,12 +224,7 @@ export class Journal {
   async drop(number: number): Promise<void> {
     const { directory } = this.#options;
     for (const [uncut, bytes] of this.#uncut) {
-      const file = await open(segmentPath(directory, uncut), "r+");
-      try {
-        await cut(file, bytes);
-      } finally {
-        await file.close();
-      }
+      await cutAt(segmentPath(directory, uncut), bytes);
       this.#uncut.delete(uncut);
     }
     await this.#spares.release(number);
@@ -262,6 +255,18 @@ function* piecesOf(frames: readonly Frame[]): Generator<Uint8Array> {
   for (const { head, bodies } of frames) {
     yield head;
     yield* bodies;
+  }
+}
+
+/** Also where there is no such file: it is short enough. */
+async function cutAt(path: string, bytes: number): Promise<void> {
+  const file = await open(path, "r+").catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+  });
+  try {
+    if (file !== undefined) await cut(file, bytes);
+  } finally {
+    await file?.close();
   }
 }
 

@@ -9,7 +9,6 @@ import {
   endOfWritten,
   type Gap,
   type Item,
-  isFormer,
   itemBytesOf,
   markerOf,
   type Read,
@@ -82,15 +81,18 @@ export async function replay(
     damaged.push({ name, bytes: Buffer.from(octets) });
     if (damagedSegments.at(-1) !== number) damagedSegments.push(number);
   };
+  const newest = await newestBegun(directory, numbers, markers);
   let next = await load(directory, numbers[0], markers);
   for (let index = 0; next !== undefined; index += 1) {
     const segment: Loaded = next;
     const { number, bytes, parts } = segment;
     next = await load(directory, numbers[index + 1], markers);
     const refusedAt = ends.get(number);
-    const end =
-      next === undefined ? endOfWritten(bytes, parts) : (refusedAt ?? endOf(segment, markers));
-    if (next === undefined || refusedAt !== undefined)
+    const isNewest = index >= newest;
+    const end = isNewest
+      ? endOfWritten(bytes, parts)
+      : (refusedAt ?? endOfLast(parts) ?? bytes.length);
+    if (isNewest || refusedAt !== undefined)
       await mendEnd(directory, segment, end, markers(number));
     places.grown(number, end);
     const now = identityOf(segmentPath(directory, number));
@@ -149,10 +151,20 @@ async function endsSaid(
   return ends;
 }
 
-/** Of one that is not the newest: where nobody says it, all of it counts, but for one that was never begun. */
-function endOf({ number, bytes, parts }: Loaded, markers: Markers): number {
-  const isBegun = parts.some((each) => "items" in each) || !isFormer(bytes, markers(number));
-  return endOfLast(parts) ?? (isBegun ? bytes.length : 0);
+/**
+ * Of `numbers`, the place of the newest segment in which something was written: a process that ends behind a failed
+ * write leaves others that were only named.
+ */
+async function newestBegun(
+  directory: string,
+  numbers: readonly number[],
+  markers: Markers,
+): Promise<number> {
+  for (let index = numbers.length - 1; index > 0; index -= 1) {
+    const segment = await load(directory, numbers[index], markers);
+    if (segment !== undefined && endOfWritten(segment.bytes, segment.parts) > 0) return index;
+  }
+  return 0;
 }
 
 /** Which file a segment says that it is. */

@@ -34,6 +34,7 @@ export class Room {
   #bytes = 0;
   #messages = 0;
   #freeBytes = Number.POSITIVE_INFINITY;
+  #measuring: Promise<void> = Promise.resolve();
 
   constructor(directory: string, limits: SpoolLimits) {
     this.#directory = directory;
@@ -89,6 +90,11 @@ export class Room {
   }
 
   async measure(): Promise<void> {
+    this.#measuring = this.#measure();
+    await this.#measuring;
+  }
+
+  async #measure(): Promise<void> {
     try {
       const { bavail, bsize } = await statfs(this.#directory);
       this.#freeBytes = bavail * bsize;
@@ -98,7 +104,9 @@ export class Room {
     await this.#reserve.fill(this.#freeBytes);
   }
 
-  close(): void {
+  /** Nothing of it is under way when it resolves. */
+  async close(): Promise<void> {
     clearInterval(this.#timer);
+    await this.#measuring;
   }
 }

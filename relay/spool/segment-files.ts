@@ -31,14 +31,14 @@ export function segmentsIn(spoolDirectory: string): number[] {
 
 export class SpareSegments {
   readonly #spoolDirectory: string;
-  /** Longer files are not kept. */
-  readonly #bytesMax: number;
+  /** Of a segment: files of less than half or more than twice of it are not kept. */
+  readonly #usualBytes: number;
   #numbers: number[];
 
   /** Throws where the journal's directory cannot be read. */
-  constructor(spoolDirectory: string, bytesMax: number) {
+  constructor(spoolDirectory: string, usualBytes: number) {
     this.#spoolDirectory = spoolDirectory;
-    this.#bytesMax = bytesMax;
+    this.#usualBytes = usualBytes;
     this.#numbers = numbersIn(journalDirectory(spoolDirectory), sparePrefix);
   }
 
@@ -53,11 +53,11 @@ export class SpareSegments {
    */
   async begin(number: number): Promise<FileHandle> {
     const path = segmentPath(this.#spoolDirectory, number);
+    if (existsSync(path)) throw new Error(`there is a file ${path} already (EEXIST)`);
     for (;;) {
       const [spare] = this.#numbers;
       if (spare === undefined) return await open(path, createFlags, 0o600);
       this.#forget(spare);
-      if (existsSync(path)) throw new Error(`there is a file ${path} already`);
       const file = await this.#rename(spare, path);
       if (file !== undefined) return file;
     }
@@ -73,6 +73,7 @@ export class SpareSegments {
     } catch (error) {
       await file?.close().catch(() => undefined);
       if (isMissing(error)) return undefined;
+      await rm(this.#pathOf(spare), { force: true }).catch(() => undefined);
       throw error;
     }
   }
@@ -80,8 +81,9 @@ export class SpareSegments {
   /** The segment is not needed any more: its file is spare, or where that is not worth it, gone. Rejects with the disk. */
   async release(number: number): Promise<void> {
     const path = segmentPath(this.#spoolDirectory, number);
-    const isWorthIt = this.#numbers.length < sparesMax && (await bytesOf(path)) <= this.#bytesMax;
-    if (!isWorthIt) {
+    const bytes = await bytesOf(path);
+    const isFit = bytes >= this.#usualBytes / 2 && bytes <= this.#usualBytes * 2;
+    if (!isFit || this.#numbers.length >= sparesMax) {
       await rm(path, { force: true });
       return;
     }
@@ -95,7 +97,7 @@ export class SpareSegments {
     const numbers = this.#numbers;
     this.#numbers = [];
     for (const each of numbers)
-      await rm(this.#pathOf(each), { force: true }).catch(() => undefined);
+      await rm(this.#pathOf(each), { force: true }).catch(() => this.#numbers.push(each));
     return numbers.length > 0;
   }
 

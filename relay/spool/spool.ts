@@ -25,6 +25,7 @@ import { type Replayed, refuseNewer, replay } from "./replay.ts";
 import { Room, type SpoolLimits } from "./room.ts";
 import { isFull, SpoolError, spoolErrorOf } from "./spool-error.ts";
 import { Tidier } from "./tidier.ts";
+import { UnderWay } from "./under-way.ts";
 
 export type SpoolOptions = OpeningOptions & {
   readonly limits: SpoolLimits;
@@ -58,6 +59,9 @@ export class Spool {
   #replayed: Replayed | undefined;
   readonly #putBack: ReadonlyMap<number, string>;
   #newestSegment = 0;
+  /** What changes files, and is not the journal's or the tidier's: `close` waits for it. */
+  readonly #underWay = new UnderWay();
+  #dropping: Promise<boolean> | undefined;
 
   private constructor(
     options: SpoolOptions,
@@ -107,7 +111,7 @@ export class Spool {
       await room.measure();
       return spool;
     } catch (error) {
-      room?.close();
+      await room?.close();
       lock.release();
       if (error instanceof SpoolError) throw error;
       throw new SpoolError(
@@ -201,19 +205,19 @@ export class Spool {
 
   /** Keeps all of a message whose body is damaged in `corrupt/`; false where it could not be written there. */
   async keepDamaged(envelope: Envelope): Promise<boolean> {
+    return await this.#underWay.run(() => this.#keepDamaged(envelope)).catch(() => false);
+  }
+
+  async #keepDamaged(envelope: Envelope): Promise<boolean> {
     const { id, bytes } = envelope;
     const { files } = this.#parts;
     const name = this.#places.get(id)?.file;
     const isStillOurs = (): boolean => this.#places.get(id)?.file === name;
-    try {
-      const body = await this.#inlineBody(envelope);
-      const remains = { id, envelope: encodeEnvelope(envelope), body };
-      const file = name == null ? undefined : { files, name, bytes, isStillOurs };
-      await quarantine(this.#options.directory, remains, file);
-      return true;
-    } catch {
-      return false;
-    }
+    const body = await this.#inlineBody(envelope);
+    const remains = { id, envelope: encodeEnvelope(envelope), body };
+    const file = name == null ? undefined : { files, name, bytes, isStillOurs };
+    await quarantine(this.#options.directory, remains, file);
+    return true;
   }
 
   /** The body as it was accepted. "damaged": gone or changed. "unreadable": perhaps not for ever. */
@@ -253,6 +257,10 @@ export class Spool {
    * Rejects with SpoolError when they are not: then none of them holds.
    */
   async commit(changes: readonly Change[]): Promise<void> {
+    await this.#underWay.run(() => this.#commit(changes));
+  }
+
+  async #commit(changes: readonly Change[]): Promise<void> {
     const { room, files } = this.#parts;
     const accepted = changes.filter((each) => each.kind === "accept");
     for (const { envelope } of accepted) {
@@ -274,7 +282,8 @@ export class Spool {
       for (const { envelope } of accepted) room.give(envelope);
       for (const name of written.values()) await files.remove(name);
       const refusal = spoolErrorOf(error);
-      if (isFull(refusal)) await this.#dropSpares();
+      // Who has more than new mail to write opens the reserve, and tries again.
+      if (isFull(refusal) && accepted.length === changes.length) await this.#dropSpares();
       throw refusal;
     } finally {
       for (const id of changing) this.#places.changed(id);
@@ -341,13 +350,21 @@ export class Spool {
   /** When nothing else fits: space for states and DSNs, of spare files and the reserve; false where neither had any. */
   async openReserve(): Promise<boolean> {
     const hasGiven = await this.#dropSpares();
-    return (await this.#parts.room.openReserve()) || hasGiven;
+    return hasGiven || (await this.#parts.room.openReserve());
   }
 
-  /** False where there were none. */
+  /** False where there were none. Who asks meanwhile waits for the same. Never rejects. */
   async #dropSpares(): Promise<boolean> {
-    const ofJournal = await this.#journal.dropSpares();
-    return (await this.#parts.files.dropSpares()) || ofJournal;
+    this.#dropping ??= this.#underWay
+      .run(async () => {
+        const ofJournal = await this.#journal.dropSpares();
+        return (await this.#parts.files.dropSpares()) || ofJournal;
+      })
+      .catch(() => false)
+      .finally(() => {
+        this.#dropping = undefined;
+      });
+    return await this.#dropping;
   }
 
   get directory(): string {
@@ -367,8 +384,10 @@ export class Spool {
     return this.#places.size === 0;
   }
 
+  /** What is under way ends first: with the lock go the files. */
   async close(): Promise<void> {
-    this.#parts.room.close();
+    await this.#underWay.close();
+    await this.#parts.room.close();
     await this.#tidier.stop();
     await this.#journal.close();
     await this.#parts.files.close();

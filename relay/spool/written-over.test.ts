@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { type Message, message, scratchSpool, timePasses } from "./message.testkit.ts";
 import { segmentPath, segmentsIn } from "./segment-files.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
@@ -301,17 +301,67 @@ test("spool: spare files that somebody has deleted cost no message", async (cont
   await spool.close();
 });
 
-test("spool: a former segment that was only named anew when the process died is no damage, also two segments later", async (context) => {
+test("spool: where the process died when former segments were only named anew, the one before them ends where it was written to", async (context) => {
   const options = scratch(context);
   const spool = await Spool.open(options);
   await comeAndGo(spool, 0, 100);
-  const [spare = ""] = await spares(options, spool);
+  await spares(options, spool);
+  await spool.commit([{ kind: "accept", ...message("stays") }]);
+  const copy = `${options.directory}.copy`;
+  cpSync(options.directory, copy, { recursive: true }); // as a killed process leaves it
   await spool.close();
-  const newest = segmentsIn(options.directory).at(-1) ?? 0;
-  renameSync(join(options.directory, "journal", spare), segmentPath(options.directory, newest + 1));
-  const empty = segmentPath(options.directory, newest + 2);
-  writeFileSync(empty, ""); // the next one came no further either
-  const again = await Spool.open(options);
-  assert.deepEqual([...again.list(fail)], []);
-  await again.close();
+  const newest = segmentsIn(copy).at(-1) ?? 0;
+  cpSync(segmentPath(copy, newest), segmentPath(copy, newest + 1));
+  writeFileSync(segmentPath(copy, newest + 2), "");
+  for (let start = 0; start < 2; start += 1) {
+    const again = await Spool.open({ ...options, directory: copy });
+    assert.deepEqual(
+      [...again.list(fail)].map(({ envelope }) => envelope.id),
+      ["stays"],
+    );
+    await again.setAside();
+    await again.close();
+  }
+  rmSync(copy, { recursive: true });
+});
+
+test("spool: who opens it next shares no file with what was under way at the close", async (context) => {
+  const options = scratchSpool(context);
+  for (let round = 0; round < 6; round += 1) {
+    const old = await Spool.open(options);
+    await old.setAside();
+    void old
+      .commit([{ kind: "accept", ...big(`old-${round}`, 12_000_000) }])
+      .catch(() => undefined);
+    await sleep(round);
+    await old.close();
+    const next = await Spool.open(options);
+    const left = [...next.list(fail)];
+    await next.setAside();
+    const fresh = big(`new-${round}`, 12_000_000);
+    await next.commit([{ kind: "accept", ...fresh }]);
+    await sleep(20);
+    const body = await next.body(fresh.envelope);
+    assert.ok(Buffer.isBuffer(body) && body.equals(fresh.body), String(body));
+    for (const { envelope } of [...left, fresh]) await next.commit([{ kind: "remove", envelope }]);
+    await next.close();
+  }
+});
+
+test("spool: spare files that are being deleted at the close are gone before the next opens", async (context) => {
+  const options = scratchSpool(context, { freeBytesMin: Number.MAX_SAFE_INTEGER });
+  const old = await Spool.open(options);
+  const messages = Array.from({ length: 60 }, (_, number) => big(`m${number}`));
+  for (const each of messages) await old.commit([{ kind: "accept", ...each }]);
+  for (const { envelope } of messages) await old.commit([{ kind: "remove", envelope }]);
+  assert.equal(old.hasRoom(1), false);
+  await old.close();
+  const next = await Spool.open(options);
+  await next.setAside();
+  for (const each of messages) await next.commit([{ kind: "accept", ...each }]);
+  for (const { envelope, body } of messages) {
+    const read = await next.body(envelope);
+    assert.ok(Buffer.isBuffer(read) && read.equals(body), `${envelope.id}: ${String(read)}`);
+  }
+  await next.close();
 });
