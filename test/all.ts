@@ -2,10 +2,12 @@
  * `npm test`: the check and the tests, and beside them those that need a whole Kubernetes node, which mostly wait.
  * Arguments are passed on to Node's test runner.
  */
+import { join } from "node:path";
 import { conclude, runAside, runSteps } from "./run.ts";
 
 const args = ["--test-timeout=600000", ...process.argv.slice(2)];
 const node = process.execPath;
+const leftovers = join(import.meta.dirname, "leftovers.ts");
 const files = [
   "routing/**/*.test.ts",
   "relay/**/*.test.ts",
@@ -22,11 +24,10 @@ const pods = ["--test", "--test-isolation=none", ...args, "test/cluster/pods-*.t
 const podsEnded = runAside({ name: "tests with pods", command: node, args: pods });
 const failed = await runSteps([
   { name: "check", command: node, args: ["test/check.ts"] },
-  // A test that has failed may leave something open: its file is to end all the same.
   {
     name: "tests",
     command: node,
-    args: ["--test", "--test-concurrency=1", "--test-force-exit", ...args, ...files],
+    args: ["--import", leftovers, "--test", "--test-concurrency=1", ...args, ...files],
   },
 ]);
 conclude([...failed, ...(await podsEnded())]);
