@@ -91,7 +91,9 @@ export class BodyFiles {
     }
   }
 
-  /** Its file is spare from now on, or gone: only when nothing on disk says any more that it is a body. Never rejects. */
+  /**
+   * Its file is spare from now on, or gone: only when nothing on disk says any more that it is a body. Never rejects.
+   */
   async release(name: string): Promise<void> {
     const bytes = this.#used.get(name);
     if (bytes === undefined) return;

@@ -1,4 +1,4 @@
-/** What is under way, and must end before that which it works on may go: pure, but for the promises that it waits for. */
+/** What is under way, and must end before that which it works on may go. Pure: it knows promises only. */
 import { SpoolError } from "./spool-error.ts";
 
 export class UnderWay {

@@ -1,9 +1,9 @@
 /**
- * `npm run bench:operator [-- --json] [--routes N] [--changes N] [--quiet-seconds N] [--profile DIR]`: 10,000 MailRoutes with 100,000 domains on a
- * real API server, the operator and two relays as processes. Prints how long the first table and one changed
- * MailRoute take to the relays, how long statuses take, what the operator needs, and what it asks of the API
- * server. Goals: 20 s to the first table, 1 s for a change, 400 MB, no write while nothing changes. Everything runs
- * on one machine: with others at work on it only processor time, memory and requests say much.
+ * `npm run bench:operator [-- --json] [--routes N] [--changes N] [--quiet-seconds N] [--profile DIR]`: 10,000
+ * MailRoutes with 100,000 domains on a real API server, the operator and two relays as processes. Prints how long the
+ * first table and one changed MailRoute take to the relays, how long statuses take, what the operator needs, and what
+ * it asks of the API server. Goals: 20 s to the first table, 1 s for a change, 400 MB, no write while nothing changes.
+ * Everything runs on one machine: with others at work on it only processor time, memory and requests say much.
  */
 import { loadavg } from "node:os";
 import { eventually } from "../ledger/relay-process.ts";

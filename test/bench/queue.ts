@@ -1,8 +1,8 @@
 /**
- * `npm run bench:queue [-- --json] [--messages N] [--seconds N] [--rounds N] [--rest N]`: a relay starts on a spool of so many
- * messages for 2,000 destinations, of which 1,900 are dead (half refuse connections, half never greet), beside the same
- * without the dead: start-up, memory, event-loop delay, and how fast the living ones' mail flows. New mail comes
- * `--rest` seconds after their old mail. They take turns: how quick a process is at first is V8's chance.
+ * `npm run bench:queue [-- --json] [--messages N] [--seconds N] [--rounds N] [--rest N]`: a relay starts on a spool of
+ * so many messages for 2,000 destinations, of which 1,900 are dead (half refuse connections, half never greet), beside
+ * the same without the dead: start-up, memory, event-loop delay, and how fast the living ones' mail flows. New mail
+ * comes `--rest` seconds after their old mail. They take turns: how quick a process is at first is V8's chance.
  */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:reload [-- --json] [--reloads N] [--rate N]`: 10,000 MailRoutes with 100,000 domains, edited and reloaded under
- * load. Prints the longest block of the relay's event loop over each reload beside that of the same load
+ * `npm run bench:reload [-- --json] [--reloads N] [--rate N]`: 10,000 MailRoutes with 100,000 domains, edited and
+ * reloaded under load. Prints the longest block of the relay's event loop over each reload beside that of the same load
  * without reloads, how long an edit takes to count, and connections dropped.
  */
 import { openLedger } from "../ledger/ledger.ts";

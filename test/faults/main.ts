@@ -1,7 +1,7 @@
 /**
- * `npm run crash -- --kills 200 --answered 100000 [--faults 5] [--up-ms 2000] [--seed N]`: a
- * relay under load is killed, its disk broken and its power taken, over and over; then the books. Exit 1 where anything answered is missing, at a wrong
- * host or not whole, or came twice without a reason.
+ * `npm run crash -- --kills 200 --answered 100000 [--faults 5] [--up-ms 2000] [--seed N]`: a relay under load is
+ * killed, its disk broken and its power taken, over and over; then the books. Exit 1 where anything answered is
+ * missing, at a wrong host or not whole, or came twice without a reason.
  */
 import { optionsOf } from "../options.ts";
 import { crashed } from "./crash.ts";

@@ -1,6 +1,7 @@
 /**
- * What is done to a spool while its calls are broken one after the other: a few commits of every kind, some of big bodies only, or many by
- * chance, and what must be there after each. Pure. A step that was answered holds; one under way may hold or not.
+ * What is done to a spool while its calls are broken one after the other: a few commits of every kind, some of big
+ * bodies only, or many by chance, and what must be there after each. Pure. A step that was answered holds; one under
+ * way may hold or not.
  */
 import { seeded } from "../../relay/seeded.testkit.ts";
 import type { Change } from "../../relay/spool/changes.ts";

@@ -1,6 +1,6 @@
 /**
- * `npm run ledger -- --seconds N [--connections N] [--rate N] [--json]`: full load while routes are changed every 200 ms and one next hop
- * flaps, then the reckoning. Exit 1 where anything is missing or at a wrong host.
+ * `npm run ledger -- --seconds N [--connections N] [--rate N] [--json]`: full load while routes are changed every 200
+ * ms and one next hop flaps, then the reckoning. Exit 1 where anything is missing or at a wrong host.
  */
 import { optionsOf } from "../options.ts";
 import { openLedger } from "./ledger.ts";
