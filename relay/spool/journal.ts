@@ -66,7 +66,6 @@ export class Journal {
   #current: Segment | undefined;
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
-  #isClosed = false;
   #chunk: Buffer | undefined;
   /** Segments that are longer than what counts of them. */
   readonly #uncut = new Map<number, number>();
@@ -83,7 +82,6 @@ export class Journal {
    * else can see that the segment has grown.
    */
   append(frame: Frame, placed: (position: Position) => void): Promise<void> {
-    if (this.#isClosed) return Promise.reject(new Error("the spool is closed"));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ frame, placed, resolve, reject });
       this.#running ??= this.#run();
@@ -236,12 +234,11 @@ export class Journal {
     return await this.#spares.dropAll();
   }
 
-  /** Waits for what is under way, and says at the end that all of it has been synced. Nothing is written after it. */
+  /** Says at the end that all of it has been synced. Nobody may append any more. */
   async close(): Promise<void> {
     await this.#running;
-    const last = this.#current && this.append(makeFrame([{ last: true }], []), () => undefined);
-    this.#isClosed = true;
-    await last?.catch(() => undefined);
+    if (this.#current === undefined) return;
+    await this.append(makeFrame([{ last: true }], []), () => undefined).catch(() => undefined);
     await this.#running;
     if (this.#current !== undefined) await this.#close();
   }
