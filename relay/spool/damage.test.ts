@@ -65,6 +65,23 @@ test("spool: a damaged body is not given out, a damaged frame costs no other mes
   await clean.close();
 });
 
+test("spool: what was set aside is not found again, however soon the spool is closed", async (context) => {
+  const options = scratchSpool(context);
+  const spool = await Spool.open(options);
+  for (const id of ["1", "2"]) await spool.commit([{ kind: "accept", ...message(id) }]);
+  await spool.close();
+  damage(options, '"id":"1"', '"id":"9"');
+  const again = await Spool.open(options);
+  const corrupt: string[] = [];
+  assert.equal([...again.list((id) => corrupt.push(id))].length, 1);
+  assert.equal(corrupt.length, 1);
+  await again.setAside();
+  await again.close();
+  const clean = await Spool.open(options);
+  assert.equal([...clean.list(fail)].length, 1);
+  await clean.close();
+});
+
 test("spool: a state that does not fit its envelope is damage: it is set aside, and its message is not lost", async (context) => {
   const options = scratchSpool(context);
   const spool = await Spool.open(options);

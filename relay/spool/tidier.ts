@@ -79,12 +79,13 @@ export class Tidier {
     const { places } = this.#options;
     /** What cannot be dropped now does not hold up what can. */
     const refused = new Set<number>();
-    while (!this.#isStopped) {
+    for (;;) {
       const empty = places.droppable().find((each) => this.#mayGo(each) && !refused.has(each));
       if (empty !== undefined) {
         if (!(await this.#drop(empty))) refused.add(empty);
         continue;
       }
+      if (this.#isStopped) return; // only now: where a moved segment stays, its damage is found again
       if (refused.size > 0) return; // what is moved leaves a segment behind that could not be dropped either
       const next = this.#nextToMove();
       if (next === undefined || !(await this.#move(next))) return;

@@ -9,6 +9,9 @@ import { createSite, type Site } from "./site.ts";
 const found = await startControlPlane();
 const skip = "missing" in found && process.env["CI"] !== "true" ? found.missing : false;
 
+/** Longer than anything that the operator does again and again. */
+const quietMs = 16_000;
+
 let plane: ControlPlane;
 let site: Site;
 let cluster: Cluster;
@@ -154,22 +157,22 @@ test("cluster: with nothing changed the operator writes nothing but its lease", 
   skip,
 }, async () => {
   await cluster.until("secret", "Programmed", "True");
-  await new Promise((resolve) => setTimeout(resolve, 3000));
   const lines = plane.audit;
   if (lines === undefined) return;
   const writes = () =>
-    lines().filter(
-      ({ verb, requestURI }) =>
-        /create|update|patch|delete/.test(verb) && !requestURI.includes("/leases"),
-    );
-  const count = writes().length;
-  await new Promise((resolve) => setTimeout(resolve, 8000));
-  assert.deepEqual(
-    writes()
-      .slice(count)
-      .map(({ verb, requestURI }) => `${verb} ${requestURI}`),
-    [],
-  );
+    lines()
+      .filter(({ verb }) => /create|update|patch|delete/.test(verb))
+      .filter(({ requestURI }) => !requestURI.includes("/leases"))
+      .map(({ verb, requestURI }) => `${verb} ${requestURI}`);
+  let latest: string[] = [];
+  // Where mail of an earlier test has just been found to wait, or the host has stood still, a status says so once.
+  for (let tries = 0; tries < 5; tries += 1) {
+    const count = writes().length;
+    await new Promise((resolve) => setTimeout(resolve, quietMs));
+    latest = writes().slice(count);
+    if (latest.length === 0) return;
+  }
+  assert.fail(`it writes again and again: ${latest.join(", ")}`);
 });
 
 test("cluster: a leader who was paused cannot put the old table back", {
