@@ -1,6 +1,6 @@
 /**
- * A MailRoute's status: pure. From compile's verdict and what the relays serve to the conditions of section 2
- * of the design, and whether they differ from those that stand: a status is written on transitions only.
+ * A MailRoute's status: pure. From compile's verdict and what the relays serve to its conditions, and whether they
+ * differ from those that stand: a status is written on transitions only.
  */
 import type { KubeObject } from "../kube/api.ts";
 import type { Verdict, Condition as Verdicted } from "../routing/verdict.ts";

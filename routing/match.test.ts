@@ -12,7 +12,7 @@ const golden = compiled([
   }),
 ]).table;
 
-test("match: the golden table of the design", () => {
+test("match: the golden table", () => {
   const cases = [
     ["User@ms.example", "mail/inbound by domain:ms.example"],
     ["a@sales.ms.example", "mail/host1 by suffix:ms.example"],

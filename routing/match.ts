@@ -1,5 +1,5 @@
 /**
- * Which rule decides a recipient (design, section 2): the most specific recipient key that has an entry
+ * Which rule decides a recipient (docs/routing.md): the most specific recipient key that has an entry
  * for this sender, whatever the order of lists and resources. Reads a table, changes nothing; no
  * allocation beyond the answer, because it runs for every RCPT and every delivery attempt.
  */

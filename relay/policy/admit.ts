@@ -1,6 +1,6 @@
 /**
  * Whether a recipient is taken, from whom, and under which key: pure, and the one place where relaying is
- * allowed or refused. Every doubt is refusal or deferral. See section 4 of the design.
+ * allowed or refused. Every doubt is refusal or deferral. See docs/routing.md.
  */
 import {
   type Address,

@@ -1,6 +1,6 @@
 /**
  * Whether a client is trusted to send anywhere: pure, and the one place that says so. Every doubt about where a
- * client is counts against it. See section 4 of the design.
+ * client is counts against it. See docs/security.md.
  */
 import { hostlessNetworks, type NetworkSet, networkSet } from "../../routing/network.ts";
 

@@ -1,7 +1,7 @@
 /**
- * Where a queued recipient goes now: pure. Each attempt uses the current table, under the rules of section
- * 3 of the design: a recipient whose admitting key is gone may go to another explicit rule, never to rule 5
- * (MX without a route), and to "." only if "." admitted it. A stranger's mail stays with `Anyone` routes.
+ * Where a queued recipient goes now: pure. Each attempt uses the current table: a recipient whose admitting key is gone
+ * may go to another explicit rule, never to rule 5 (MX without a route), and to "." only if "." or rule 5 admitted it.
+ * A stranger's mail stays with `Anyone` routes. See docs/routing.md.
  */
 import { parseAddress } from "../../routing/address.ts";
 import { match } from "../../routing/match.ts";

@@ -21,7 +21,7 @@ export type Attempt = {
   readonly nowMs: number;
   /** In [0, 1). */
   readonly jitter: number;
-  /** Delay warnings go to trusted senders only (design, section 5). */
+  /** Delay warnings go to trusted senders only. */
   readonly mayWarn: boolean;
   /** Nobody tried it: another found nobody at its destination, by whose life it is woken. */
   readonly isSpared?: boolean;

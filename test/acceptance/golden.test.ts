@@ -1,4 +1,4 @@
-/** The golden table of the design, section 2, and the sender rules: by real mail to real sockets. */
+/** The golden table of docs/routing.md, and the sender rules: by real mail to real sockets. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { type CountingDns, countingDns } from "../ledger/dns.ts";
