@@ -36,6 +36,7 @@ import {
   encode,
 } from "../../routing/wire.ts";
 import { Interner } from "../../routing/wire-shard.ts";
+import { optionsOf } from "../options.ts";
 
 const suffixCount = 1_000_000;
 const routeTotal = 10_000;
@@ -265,14 +266,15 @@ function main(args: readonly string[]): void {
     closeSync(file);
     return;
   }
+  const { json } = optionsOf(import.meta.filename, { json: { type: "boolean", default: false } });
   const scratch = mkdtempSync(join(tmpdir(), "mailroute-bench-"));
   try {
     inChild("write", scratch);
     const looked = inChild<LookUps>("read", scratch);
     const times = inChild<CompileTimes>("compile", scratch);
     const all = { ...looked, ...times };
-    if (!args.includes("--json")) report(all);
-    else console.log(JSON.stringify({ suffixes: suffixCount, routes: routeTotal, ...all }));
+    if (json) console.log(JSON.stringify({ suffixes: suffixCount, routes: routeTotal, ...all }));
+    else report(all);
   } finally {
     rmSync(scratch, { recursive: true });
   }
