@@ -7,6 +7,13 @@ import { misbehaving } from "./misbehaving.testkit.ts";
 const kinds = (outcomes: readonly Outcome[]): readonly string[] => outcomes.map(({ kind }) => kind);
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; !holds(); tries += 1) {
+    assert.ok(tries < 2000);
+    await pause(5);
+  }
+}
+
 test("pool: a connection is kept and used again, up to its messages", async () => {
   const next = await misbehaving();
   const closed: number[] = [];
@@ -98,12 +105,13 @@ test("pool: a kept connection that answers MAIL with 421 is replaced once, a new
 
 test("pool: an unasked 421, or any other word, ends an idle connection", async () => {
   const next = await misbehaving();
-  const delivery = deliveryFor();
+  let closed = 0;
+  const delivery = deliveryFor({ events: { connectionClosed: () => (closed += 1) } });
   const route = routeTo([{ port: next.port }]);
-  for (const word of ["421 4.4.2 bye\r\n", "250 what?\r\n", "nonsense\r\n"]) {
+  for (const [before, word] of ["421 4.4.2 bye\r\n", "250 what?\r\n", "nonsense\r\n"].entries()) {
     await delivery.deliver(jobTo(route, ["a@to.test"]), never);
     next.sayAll(word);
-    await pause(20);
+    await until(() => closed > before);
   }
   assert.deepEqual(kinds(await delivery.deliver(jobTo(route, ["a@to.test"]), never)), [
     "delivered",
@@ -133,8 +141,7 @@ test("pool: idle connections end with QUIT after their time", async () => {
   const next = await misbehaving();
   const delivery = deliveryFor({ limits: { idleMsMax: 50, sweepMs: 10 } });
   await delivery.deliver(jobTo(routeTo([{ port: next.port }]), ["a@to.test"]), never);
-  await pause(150);
-  assert.equal(next.commands.at(-1), "1 QUIT");
+  await until(() => next.commands.at(-1) === "1 QUIT");
   await delivery.close({ graceMs: 0 });
   await next.close();
 });
@@ -174,14 +181,18 @@ test("pool: a host that does not answer rests twice as long each time, and is tr
 
 test("pool: a host that takes only some of our connections goes on with those", async () => {
   const next = await misbehaving();
-  let refused = 0;
+  let [opened, refused] = [0, 0];
   const delivery = deliveryFor({
-    events: { connectionFailed: () => (refused += 1), hostRested: () => assert.fail("rested") },
+    events: {
+      connectionOpened: () => (opened += 1),
+      connectionFailed: () => (refused += 1),
+      hostRested: () => assert.fail("rested"),
+    },
     limits: { connectionsPerHopMax: 10 },
   });
   const route = routeTo([{ port: next.port }]);
   const first = delivery.deliver(jobTo(route, ["slow@to.test"]), never);
-  await pause(30);
+  await until(() => opened > 0);
   next.limitSessions(1);
   const more = Array.from({ length: 8 }, () =>
     delivery.deliver(jobTo(route, ["a@to.test"]), never),
