@@ -21,6 +21,7 @@ import { identityOf } from "./identity.ts";
 import type { Markers } from "./label.ts";
 import { readPart } from "./read-part.ts";
 import { journalDirectory, SpareSegments, segmentPath } from "./segment-files.ts";
+import { SegmentReader } from "./segment-reader.ts";
 
 /** Of a segment, usually; the frame that passes it is the last. */
 export const segmentBytes = 8 * 1024 * 1024;
@@ -62,6 +63,7 @@ export async function readHeadAt(
 export class Journal {
   readonly #options: JournalOptions;
   readonly #spares: SpareSegments;
+  readonly #reader: SegmentReader;
   #newest: number;
   #current: Segment | undefined;
   #waiting: Waiting[] = [];
@@ -74,6 +76,7 @@ export class Journal {
     this.#options = options;
     const { directory, segmentBytes, newest } = options;
     this.#spares = new SpareSegments(directory, segmentBytes);
+    this.#reader = new SegmentReader((number) => segmentPath(directory, number));
     this.#newest = Math.max(newest, this.#spares.newest);
   }
 
@@ -210,9 +213,9 @@ export class Journal {
     return await readHeadAt(segmentPath(directory, segment), at, markers(segment));
   }
 
-  /** Fewer octets where there are fewer. Rejects where it cannot be read. */
+  /** Fewer octets where there are fewer; `bytesMax` is known to be sound. Rejects where it cannot be read. */
   async read({ segment, at }: Position, bytesMax: number): Promise<Buffer> {
-    return await readPart(segmentPath(this.#options.directory, segment), at, bytesMax);
+    return await this.#reader.read(segment, at, bytesMax);
   }
 
   /**
@@ -225,6 +228,7 @@ export class Journal {
       await cutAt(segmentPath(directory, uncut), bytes);
       this.#uncut.delete(uncut);
     }
+    this.#reader.forget(number);
     await this.#spares.release(number);
     await syncDirectory(journalDirectory(directory));
   }
@@ -237,6 +241,7 @@ export class Journal {
   /** Says at the end that all of it has been synced. Nobody may append any more. */
   async close(): Promise<void> {
     await this.#running;
+    this.#reader.close();
     if (this.#current === undefined) return;
     await this.append(makeFrame([{ last: true }], []), () => undefined).catch(() => undefined);
     await this.#running;
