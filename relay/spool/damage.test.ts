@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
 import { type Markers, markersOf, readLabel } from "./label.ts";
 import { message, onDisk, scratchSpool, timePasses } from "./message.testkit.ts";
@@ -79,6 +80,31 @@ test("spool: what was set aside is not found again, however soon the spool is cl
   await again.close();
   const clean = await Spool.open(options);
   assert.equal([...clean.list(fail)].length, 1);
+  await clean.close();
+});
+
+test("spool: what was set aside is not found again, where its segment is being changed meanwhile", async (context) => {
+  const options = scratchSpool(context);
+  const spool = await Spool.open(options);
+  const staying = message("2");
+  await spool.commit([{ kind: "accept", ...message("1") }]);
+  await spool.commit([{ kind: "accept", ...staying }]);
+  await spool.close();
+  damage(options, '"id":"1"', '"id":"9"');
+  const again = await Spool.open(options);
+  assert.equal([...again.list(() => undefined)].length, 1);
+  const state = {
+    recipients: [null, { attempts: 1, dueAtMs: 9, warned: false, last: "451" }],
+  };
+  await again.setAside();
+  await again.commit([{ kind: "update", id: "2", state }]); // while it is being moved
+  for (let tries = 0; segmentsIn(options.directory)[0] === 1; tries += 1) {
+    assert.ok(tries < 2000);
+    await sleep(1);
+  }
+  await again.close();
+  const clean = await Spool.open(options);
+  assert.deepEqual([...clean.list(fail)][0]?.state, state);
   await clean.close();
 });
 

@@ -330,13 +330,16 @@ export class Spool {
     this.#tidy(segment);
   }
 
-  /** When another segment has been begun there may be too many; and one in which nothing counts may go. */
+  /**
+   * When another segment has been begun there may be too many; one in which nothing counts may go; and one with damage may
+   * when what was just being changed in it has been.
+   */
   #tidy(segment: number): void {
     const isAnother = segment !== this.#newestSegment;
     this.#newestSegment = segment;
     const hasEmptied = this.#places.takeEmptied();
-    if (isAnother || (hasEmptied && this.#places.droppable().some((each) => each !== segment)))
-      this.#tidier.wake();
+    const mayDrop = hasEmptied && this.#places.droppable().some((each) => each !== segment);
+    if (isAnother || mayDrop || this.#tidier.isUnfinished) this.#tidier.wake();
   }
 
   /** Is there room for a new message of such a size? States and DSNs are written in any case. */

@@ -43,6 +43,8 @@ type Moving = {
 export class Tidier {
   readonly #options: TidierOptions;
   #running: Promise<void> | undefined;
+  /** While it ran, which may have been too soon: see `isUnfinished`. */
+  #isWokenAgain = false;
   #isStopped = false;
   /** They stay: what cannot be read in them has not been set aside, or what counts in them could not be read. */
   readonly #stuck: Set<number>;
@@ -63,13 +65,21 @@ export class Tidier {
 
   wake(): void {
     if (this.#isStopped) return;
+    this.#isWokenAgain = this.#running !== undefined;
     this.#running ??= this.#run()
       .catch(() => undefined) // the disk's fault: what is there stays
       .finally(() => {
         this.#running = undefined;
+        if (this.#isWokenAgain && this.isUnfinished) this.wake();
       });
   }
 
+  /** Damage that was set aside is still in its segment, as something else in it was just being changed. */
+  get isUnfinished(): boolean {
+    return this.#damaged.size > 0;
+  }
+
+  /** Moves nothing more; what has just been moved is dropped where it was, or its damage would be found again. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#running;
@@ -79,16 +89,21 @@ export class Tidier {
     const { places } = this.#options;
     /** What cannot be dropped now does not hold up what can. */
     const refused = new Set<number>();
+    const moved = new Set<number>();
     for (;;) {
-      const empty = places.droppable().find((each) => this.#mayGo(each) && !refused.has(each));
+      const empty = places
+        .droppable()
+        .filter((each) => this.#mayGo(each) && !refused.has(each))
+        .find((each) => !this.#isStopped || moved.has(each));
       if (empty !== undefined) {
         if (!(await this.#drop(empty))) refused.add(empty);
         continue;
       }
-      if (this.#isStopped) return; // only now: where a moved segment stays, its damage is found again
+      if (this.#isStopped) return;
       if (refused.size > 0) return; // what is moved leaves a segment behind that could not be dropped either
       const next = this.#nextToMove();
       if (next === undefined || !(await this.#move(next))) return;
+      moved.add(next);
     }
   }
 
@@ -130,6 +145,7 @@ export class Tidier {
     const { journal, markers } = this.#options;
     const segment = await this.#orStuck(number, journal.readSegment(number));
     let moved = 0;
+    let found = 0;
     let batch: Moving[] = [];
     let bodyBytes = 0;
     let headBytes = 0;
@@ -144,6 +160,7 @@ export class Tidier {
       }
       for await (const each of this.#countingIn(number, segment, frame)) {
         batch.push(each);
+        found += 1;
         bodyBytes += each.body?.length ?? 0;
         headBytes += each.headBytes;
         if (bodyBytes < bodyBytesMax && headBytes < headBytesMax) continue;
@@ -154,7 +171,7 @@ export class Tidier {
       }
     }
     moved += await this.#write(batch);
-    this.#damaged.delete(number);
+    if (moved === found) this.#damaged.delete(number);
     return moved > 0;
   }
 
