@@ -1,18 +1,19 @@
 /**
  * `npm test`: the check and the tests, and beside them those that need a whole Kubernetes node, which mostly wait.
- * Arguments are passed on to Node's test runner. Under CI, what failed is run once more: two lanes of real servers
- * share the machine, and what fails once may be its doing; what fails twice is ours.
+ * Arguments are passed on to Node's test runner. Under CI, files with a test that failed are run once more: two lanes
+ * of real servers share the machine, and what fails once may be its doing; what fails twice is ours.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { endLine } from "./failed-files.ts";
 import { conclude, runAside, runSteps, type Step } from "./run.ts";
 
 const args = ["--test-timeout=600000", ...process.argv.slice(2)];
 const node = process.execPath;
 const leftovers = join(import.meta.dirname, "leftovers.ts");
 const reporter = join(import.meta.dirname, "failed-files.ts");
-const isAgain = process.env["CI"] === "true";
+const runsFailedAgain = process.env["CI"] === "true";
 const files = [
   "routing/**/*.test.ts",
   "relay/**/*.test.ts",
@@ -37,18 +38,24 @@ async function runTests(): Promise<readonly string[]> {
     ...["--test-reporter=spec", "--test-reporter-destination=stdout"],
     ...[`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`],
   ];
-  const common = ["--import", leftovers, "--test", "--test-concurrency=1", ...args, ...reporters];
-  const step = { name: "tests", command: node, args: [...common, ...files] };
+  const told = runsFailedAgain ? reporters : [];
+  const common = ["--import", leftovers, "--test", "--test-concurrency=1", ...args, ...told];
+  const step: Step = { name: "tests", command: node, args: [...common, ...files] };
   try {
     const failed = await runSteps([step]);
-    const failedFiles = readFileSync(destination, "utf8").split("\n").filter(Boolean);
-    if (failed.length === 0 || !isAgain || failedFiles.length === 0) return failed;
-    return await runSteps([
-      { ...step, name: "tests, once more", args: [...common, ...failedFiles] },
-    ]);
+    const again = runsFailedAgain && failed.length > 0 ? failedFilesIn(destination) : undefined;
+    if (again === undefined) return failed;
+    return await runSteps([{ ...step, name: "tests, once more", args: [...common, ...again] }]);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Undefined where not all were told, as the runner itself has ended early, or where one cannot be run by itself. */
+function failedFilesIn(path: string): readonly string[] | undefined {
+  const lines = existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n") : [];
+  if (lines.pop() !== endLine) return undefined;
+  return lines.length > 0 && lines.every((each) => each.endsWith(".test.ts")) ? lines : undefined;
 }
 
 const podsEnded = runAside(pods);
@@ -58,7 +65,7 @@ const failed = [
 ];
 const podsFailed = await podsEnded();
 const podsFailedAgain =
-  podsFailed.length > 0 && isAgain
+  podsFailed.length > 0 && runsFailedAgain
     ? await runSteps([{ ...pods, name: `${pods.name}, once more` }])
     : podsFailed;
 conclude([...failed, ...podsFailedAgain]);
