@@ -48,7 +48,7 @@ test("compile: what patterns cannot say is said by the verdict", () => {
   }
 });
 
-test("compile: what a route does not say", () => {
+test("compile: what a route does not say has its default", () => {
   const { table } = compiled([
     mailRoute("mail/smtp", { domains: ["a.example"], target: hosts("MX.example.") }),
     mailRoute("mail/lmtp", { domains: ["b.example"], protocol: "LMTP" }),

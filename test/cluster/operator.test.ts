@@ -10,7 +10,7 @@ const found = await startControlPlane();
 const skip = "missing" in found && process.env["CI"] !== "true" ? found.missing : false;
 
 /** Longer than anything that the operator does again and again. */
-const quietMs = 16_000;
+const quietMs = 20_000;
 
 let plane: ControlPlane;
 let site: Site;
