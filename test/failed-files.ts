@@ -12,7 +12,9 @@ export default async function* failedFiles(
 ): AsyncGenerator<string> {
   const seen = new Set<string>();
   for await (const { type, data } of events) {
-    if (type !== "test:fail" || data.file === undefined || seen.has(data.file)) continue;
+    if (type !== "test:fail") continue;
+    if (data.file === undefined) return; // it cannot be run again: this is not all
+    if (seen.has(data.file)) continue;
     seen.add(data.file);
     yield `${data.file}\n`;
   }

@@ -211,6 +211,11 @@ export class Places {
     return found.sort((a, b) => a - b);
   }
 
+  /** Whether something in it counts. */
+  counts(number: number): boolean {
+    return (this.#segments.get(number)?.live ?? 0) > 0;
+  }
+
   /** Of segments in which something counts, that with the smallest part that does. */
   sparsest(isEligible: (number: number) => boolean): number | undefined {
     let best: number | undefined;

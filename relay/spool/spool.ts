@@ -184,6 +184,10 @@ export class Spool {
    * SpoolError where something had to stay where it was.
    */
   async setAside(): Promise<void> {
+    await this.#underWay.run(() => this.#setAside());
+  }
+
+  async #setAside(): Promise<void> {
     const replayed = this.#replayed;
     this.#replayed = undefined;
     if (replayed === undefined) return;

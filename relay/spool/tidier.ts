@@ -74,12 +74,12 @@ export class Tidier {
       });
   }
 
-  /** Damage that was set aside is still in its segment, as something else in it was just being changed. */
+  /** Damage that was set aside is still in a segment, as mail in it was just being changed. */
   get isUnfinished(): boolean {
-    return this.#damaged.size > 0;
+    return this.#damaged.size > 0 && this.#options.mayMove() && this.#damagedWithMail().length > 0;
   }
 
-  /** Moves nothing more; what has just been moved is dropped where it was, or its damage would be found again. */
+  /** Goes on only with damaged segments: where they stay, the next start finds their damage again. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#running;
@@ -93,29 +93,39 @@ export class Tidier {
     for (;;) {
       const empty = places
         .droppable()
-        .filter((each) => this.#mayGo(each) && !refused.has(each))
-        .find((each) => !this.#isStopped || moved.has(each));
+        .filter((each) => !this.#isStopped || this.#damaged.has(each))
+        .find((each) => this.#mayGo(each) && !refused.has(each));
       if (empty !== undefined) {
         if (!(await this.#drop(empty))) refused.add(empty);
         continue;
       }
+      // What is just being changed in it stays for now: each is moved once.
+      const damaged = this.#options.mayMove() ? this.#damagedWithMail() : [];
+      const next = damaged.find((each) => !moved.has(each));
+      if (next !== undefined) {
+        moved.add(next);
+        await this.#move(next);
+        continue;
+      }
       if (this.#isStopped) return;
       if (refused.size > 0) return; // what is moved leaves a segment behind that could not be dropped either
-      const next = this.#nextToMove();
-      if (next === undefined || !(await this.#move(next))) return;
-      moved.add(next);
+      const sparse = this.#sparse();
+      if (sparse === undefined || !(await this.#move(sparse))) return;
     }
+  }
+
+  #damagedWithMail(): number[] {
+    const { places } = this.#options;
+    return [...this.#damaged].filter((each) => this.#mayGo(each) && places.counts(each));
   }
 
   #mayGo(number: number): boolean {
     return !this.#options.journal.isOpen(number) && !this.#stuck.has(number);
   }
 
-  #nextToMove(): number | undefined {
+  #sparse(): number | undefined {
     const { places, slackBytes, mayMove } = this.#options;
-    if (!mayMove()) return undefined;
-    for (const each of this.#damaged) if (this.#mayGo(each)) return each;
-    if (places.bytes <= 2 * places.liveBytes + slackBytes) return undefined;
+    if (!mayMove() || places.bytes <= 2 * places.liveBytes + slackBytes) return undefined;
     return places.sparsest((each) => this.#mayGo(each));
   }
 
@@ -136,8 +146,10 @@ export class Tidier {
       () => true,
       () => false,
     );
-    if (isGone) places.dropped(number);
-    return isGone;
+    if (!isGone) return false;
+    places.dropped(number);
+    this.#damaged.delete(number);
+    return true;
   }
 
   /** False where nothing could be moved now: what is left is just being changed, or cannot be read. */
@@ -145,7 +157,6 @@ export class Tidier {
     const { journal, markers } = this.#options;
     const segment = await this.#orStuck(number, journal.readSegment(number));
     let moved = 0;
-    let found = 0;
     let batch: Moving[] = [];
     let bodyBytes = 0;
     let headBytes = 0;
@@ -160,7 +171,6 @@ export class Tidier {
       }
       for await (const each of this.#countingIn(number, segment, frame)) {
         batch.push(each);
-        found += 1;
         bodyBytes += each.body?.length ?? 0;
         headBytes += each.headBytes;
         if (bodyBytes < bodyBytesMax && headBytes < headBytesMax) continue;
@@ -171,7 +181,6 @@ export class Tidier {
       }
     }
     moved += await this.#write(batch);
-    if (moved === found) this.#damaged.delete(number);
     return moved > 0;
   }
 
