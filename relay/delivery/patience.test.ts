@@ -4,6 +4,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
 import type { Outcome } from "../outcome.ts";
+import { until } from "../until.testkit.ts";
 import { deliveryFor, jobTo, never, routeTo } from "./delivery.testkit.ts";
 import { misbehaving } from "./misbehaving.testkit.ts";
 import type { MisbehavingOptions } from "./misbehaving-options.testkit.ts";
@@ -38,13 +39,6 @@ async function site(context: TestContext, first: MisbehavingOptions, second?: Mi
     for (const hop of [silent, ...others]) await hop.close();
   });
   return { silent, delivery, route, patience, rested };
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  for (const endMs = Date.now() + 10_000; !holds(); ) {
-    assert.ok(Date.now() < endMs, "not in time");
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const rows: readonly (readonly [string, MisbehavingOptions, string, string, RegExp | undefined])[] =

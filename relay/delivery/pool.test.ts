@@ -1,18 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Outcome } from "../outcome.ts";
+import { until } from "../until.testkit.ts";
 import { deadPort, deliveryFor, jobTo, never, routeTo } from "./delivery.testkit.ts";
 import { misbehaving } from "./misbehaving.testkit.ts";
 
 const kinds = (outcomes: readonly Outcome[]): readonly string[] => outcomes.map(({ kind }) => kind);
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; !holds(); tries += 1) {
-    assert.ok(tries < 2000);
-    await pause(5);
-  }
-}
 
 test("pool: a connection is kept and used again, up to its messages", async () => {
   const next = await misbehaving();

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../until.testkit.ts";
 import { type Item, makeFrame, readFrames, sealFrame } from "./frame.ts";
 import { type Markers, markersOf, readLabel } from "./label.ts";
 import { message, onDisk, scratchSpool, timePasses } from "./message.testkit.ts";
@@ -126,10 +126,7 @@ test("spool: what was set aside is not found again, where its segment is being c
   };
   await again.setAside();
   await again.commit([{ kind: "update", id: "2", state }]); // while it is being moved
-  for (let tries = 0; segmentsIn(options.directory)[0] === 1; tries += 1) {
-    assert.ok(tries < 2000);
-    await sleep(1);
-  }
+  await until(() => segmentsIn(options.directory)[0] !== 1);
   await again.close();
   const clean = await Spool.open(options);
   assert.deepEqual([...clean.list(fail)][0]?.state, state);

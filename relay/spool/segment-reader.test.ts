@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
+import { until } from "../until.testkit.ts";
 import { SegmentReader } from "./segment-reader.ts";
 
 /** Segments that are made by `write`, and how many files among them are open. */
@@ -41,13 +41,6 @@ function openFiles(): string[] {
       return []; // the one that lists them
     }
   });
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; !holds(); tries += 1) {
-    assert.ok(tries < 2000);
-    await sleep(5);
-  }
 }
 
 test("segment reader: parts of many segments at once, with a few files open", async (context) => {

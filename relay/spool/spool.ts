@@ -334,10 +334,7 @@ export class Spool {
     this.#tidy(segment);
   }
 
-  /**
-   * When another segment has been begun there may be too many; one in which nothing counts may go; and one with damage may
-   * when what was just being changed in it has been.
-   */
+  /** A segment was begun: there may be too many. One was emptied, or the mail in a damaged one changed: it may go. */
   #tidy(segment: number): void {
     const isAnother = segment !== this.#newestSegment;
     this.#newestSegment = segment;
